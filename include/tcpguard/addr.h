@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef TCPGUARD_ADDR_H
+#define TCPGUARD_ADDR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Also the index of arrays that hold one thing for each family. */
+enum tg_family { TG_IPV4, TG_IPV6, TG_FAMILY_COUNT };
+
+/*
+ * Network byte order. IPv4 stands in the first four bytes and the rest is
+ * zero, so that two addresses compare with memcmp. An IPv4-mapped IPv6
+ * address never appears in here: whoever makes a tg_addr folds it.
+ */
+struct tg_addr {
+	uint8_t bytes[16];
+	uint8_t family; /* enum tg_family */
+};
+
+/* Bits beyond len are zero. */
+struct tg_prefix {
+	struct tg_addr addr;
+	uint8_t len;
+};
+
+#define TG_ADDR_STRLEN 46   /* INET6_ADDRSTRLEN */
+#define TG_PREFIX_STRLEN 50 /* and "/128" */
+
+/* Number of bits of an address: 32 or 128. */
+uint8_t tg_family_bits(enum tg_family family);
+
+/* From network bytes; folds ::ffff:a.b.c.d into IPv4. */
+struct tg_addr tg_addr_from_ipv4(const void *bytes4);
+struct tg_addr tg_addr_from_ipv6(const void *bytes16);
+
+/* Strict: no leading zeros in a decimal part, no scope, no blanks. False if text is not an address.
+ */
+bool tg_addr_parse(const char *text, struct tg_addr *ret_addr);
+const char *tg_addr_format(const struct tg_addr *addr, char buf[static TG_ADDR_STRLEN]);
+
+bool tg_addr_equal(const struct tg_addr *a, const struct tg_addr *b);
+
+/* The prefix of length len that holds addr; len is capped to the family's bits. */
+struct tg_prefix tg_addr_mask(const struct tg_addr *addr, uint8_t len);
+
+/*
+ * ADDR or ADDR/LEN. Host bits beyond LEN are an error, because they hide a typing
+ * mistake. Returns NULL, or a sentence for people ("prefix length 33 is over 32"),
+ * static, that says why not; *ret_prefix is then untouched.
+ */
+const char *tg_prefix_parse(const char *text, struct tg_prefix *ret_prefix);
+
+/* Always with /LEN. */
+const char *tg_prefix_format(const struct tg_prefix *prefix, char buf[static TG_PREFIX_STRLEN]);
+
+bool tg_prefix_equal(const struct tg_prefix *a, const struct tg_prefix *b);
+bool tg_prefix_contains(const struct tg_prefix *prefix, const struct tg_addr *addr);
+/* One of the two contains the other. */
+bool tg_prefix_overlaps(const struct tg_prefix *a, const struct tg_prefix *b);
+/* The last address of a prefix. */
+struct tg_addr tg_prefix_last(const struct tg_prefix *prefix);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef TCPGUARD_BAN_H
+#define TCPGUARD_BAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <tcpguard/addr.h>
+#include <tcpguard/clock.h>
+#include <tcpguard/config.h>
+
+/* An entry in force against a source: the words that engine, sink, control socket and log share. */
+
+enum tg_origin { TG_ORIGIN_AUTO, TG_ORIGIN_OPERATOR, TG_ORIGIN_COUNT };
+
+/* With its NUL; what fits into the comment of a set element beside the rest. */
+#define TG_REASON_MAX 96
+
+/* Index of a policy or a limit: none, because the ban was made by hand. */
+#define TG_NO_INDEX UINT16_MAX
+
+#define TG_BAN_NONE UINT32_MAX
+
+/*
+ * One ban is one set element: policy, scope and source name it. Two limits of one
+ * policy that hold back the same source in the same scope share it: the stronger wins.
+ */
+struct tg_ban {
+	uint32_t id;      /* slot in the engine's table; stable while the ban lives */
+	uint32_t version; /* grows with every change that the kernel must learn */
+	struct tg_prefix source;
+	enum tg_action action;
+	enum tg_scope scope;
+	enum tg_origin origin;
+	uint16_t policy;   /* index into tg_config.policies, or TG_NO_INDEX */
+	uint16_t limit;    /* index into that policy's limits, or TG_NO_INDEX */
+	bool enforced;     /* false: only observed */
+	struct tg_rate to; /* of TG_ACTION_RATE_LIMIT */
+	uint32_t measured; /* at the offence */
+	uint32_t threshold;
+	uint32_t offence; /* 1: the first */
+	tg_time since;
+	tg_time until;              /* finite, always */
+	char reason[TG_REASON_MAX]; /* by hand: what the operator wrote; else empty */
+};
+
+/* OPERATOR_BAN, OPERATOR_UNBAN. */
+struct tg_ban_request {
+	uint32_t request;        /* not 0; comes back in the decisions it causes */
+	struct tg_prefix source; /* unban: every ban on exactly this source */
+	bool all;                /* unban: everything there is, source does not matter */
+	enum tg_action action;
+	struct tg_rate to;
+	uint64_t expire_ms;
+	char reason[TG_REASON_MAX];
+};
+
+/* A set element as found in the kernel at start. */
+struct tg_adopt {
+	struct tg_prefix source;
+	enum tg_action action;
+	enum tg_scope scope;
+	enum tg_origin origin;
+	char policy[TG_NAME_MAX + 1]; /* empty: by hand */
+	char limit[TG_NAME_MAX + 1];
+	struct tg_rate to;
+	uint32_t measured;
+	uint32_t threshold;
+	uint32_t offence;
+	uint64_t age_ms;  /* since the offence */
+	uint64_t left_ms; /* until the kernel removes it; 0: an element without an end, which the
+			     engine gives one */
+	char reason[TG_REASON_MAX];
+};
+
+const char *tg_origin_name(enum tg_origin origin);
+
+#endif

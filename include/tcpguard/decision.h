@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef TCPGUARD_DECISION_H
+#define TCPGUARD_DECISION_H
+
+#include <stdint.h>
+
+#include <tcpguard/ban.h>
+#include <tcpguard/event.h>
+#include <tcpguard/protect.h>
+
+enum tg_decision_type {
+	TG_DECISION_BAN,    /* a new ban, or one whose end or action changed; if enforced: make the
+			       kernel hold it, then ACK */
+	TG_DECISION_LIFT,   /* a ban ends before its time; if enforced: take it out of the kernel,
+			       then ACK */
+	TG_DECISION_EXPIRE, /* its time is over; the kernel takes the element out by itself */
+	TG_DECISION_REFUSE, /* an offence or a request that gets no ban */
+	TG_DECISION_VERIFY  /* ask the kernel whether this flow still exists; answer with FLOW_STATE
+			       or FLOW_END */
+};
+
+enum tg_cause {
+	TG_CAUSE_NONE,
+	/* of BAN */
+	TG_CAUSE_OFFENCE,
+	TG_CAUSE_OPERATOR,
+	TG_CAUSE_EXTENDED, /* a running ban whose source is still over its limit, or that the
+			      operator made longer or stronger */
+	TG_CAUSE_AGAIN,    /* the kernel refused or lost it: another try; nothing new for the log */
+	/* of LIFT */
+	TG_CAUSE_UNBAN,
+	TG_CAUSE_RELOAD, /* the limit is gone, or only observes now */
+	TG_CAUSE_PANIC,
+	TG_CAUSE_PROTECTED, /* also of REFUSE: the source covers an address that must not be banned
+			     */
+	/* of REFUSE */
+	TG_CAUSE_TABLE_FULL, /* no room for another ban */
+	TG_CAUSE_NOT_FOUND,  /* nothing to unban */
+	TG_CAUSE_PANIC_MODE  /* a ban by hand while panic is on */
+};
+
+struct tg_decision {
+	enum tg_decision_type type;
+	enum tg_cause cause;
+	tg_time at;
+	uint32_t request; /* of the operator's request that caused it, or 0 */
+	union {
+		struct tg_ban ban; /* BAN, LIFT, EXPIRE, REFUSE (its id is then TG_BAN_NONE) */
+		struct tg_flow_key flow; /* VERIFY */
+	};
+	/* REFUSE and LIFT with TG_CAUSE_PROTECTED: what it would have covered. */
+	struct tg_prefix covers;
+	enum tg_protect_kind covers_kind;
+};
+
+const char *tg_cause_name(enum tg_cause cause);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef TCPGUARD_ENGINE_H
+#define TCPGUARD_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/ban.h>
+#include <tcpguard/clock.h>
+#include <tcpguard/decision.h>
+#include <tcpguard/event.h>
+
+/*
+ * The engine: events in, decisions out. No system call, no clock, no
+ * allocation after create; what does not fit is counted.
+ */
+struct tg_engine;
+
+struct tg_engine_params {
+	uint32_t max_sources; /* of each family; rounded up to a power of two */
+	uint32_t max_flows;
+	uint32_t max_bans;
+	uint8_t seed[16]; /* of every hash */
+};
+
+/*
+ * A config made ready for the engine: which port belongs to which policies, which
+ * limits share a count. Borrows config. NULL when memory runs out. mode_override, if
+ * not NULL, replaces every mode of the config.
+ */
+struct tg_ruleset *tg_ruleset_create(const struct tg_config *config,
+				     const struct tg_engine_params *params,
+				     const enum tg_mode *mode_override);
+void tg_ruleset_destroy(struct tg_ruleset *ruleset);
+const struct tg_config *tg_ruleset_config(const struct tg_ruleset *ruleset);
+
+/* NULL when memory runs out. The first event must be POLICY. */
+struct tg_engine *tg_engine_create(const struct tg_engine_params *params);
+void tg_engine_destroy(struct tg_engine *engine);
+
+void tg_engine_step(struct tg_engine *engine, const struct tg_event *event);
+
+/* Moves up to cap decisions to out, oldest first; call until it returns less than cap. */
+size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
+
+/* When the engine wants its next TICK; TG_NEVER if only an event can change anything. */
+tg_time tg_engine_deadline(const struct tg_engine *engine);
+
+struct tg_engine_stats {
+	uint32_t flows, max_flows;
+	uint32_t states[TG_TCP_STATE_COUNT];            /* flows by state */
+	uint32_t sources[TG_FAMILY_COUNT], max_sources; /* counts in use, and room of each family */
+	uint32_t bans_active;                           /* enforced */
+	uint32_t bans_observed;
+	uint32_t bans_pending; /* enforced, and not acknowledged by the kernel yet */
+	uint32_t max_bans;
+	uint64_t memory; /* bytes reserved at create and by the ruleset */
+	/* since start */
+	uint64_t events;
+	uint64_t lost, gaps, resyncs, resyncs_failed;
+	uint64_t offences;
+	uint64_t bans, lifts, expiries, extensions, adopted;
+	uint64_t refused_protected, refused_full;
+	uint64_t sources_evicted;
+	uint64_t flows_refused; /* the flow table was full */
+	uint64_t verified;      /* questions asked about flows past their deadline */
+	uint64_t sink_errors;
+	uint64_t decisions_lost; /* notes that did not fit between two takes; never a ban */
+	bool stale;              /* a gap has not been healed by a resync yet */
+	bool resyncing;
+	bool panic;
+};
+void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret_stats);
+
+/* Bans in the order of their ids. *cursor is 0 at first; false at the end. Survives changes between
+ * calls. */
+bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct tg_ban *ret_ban);
+
+/* One count of one source: what a limit compares. */
+struct tg_source_count {
+	struct tg_prefix source;
+	uint16_t policy; /* index into the config's policies */
+	uint32_t states[TG_TCP_STATE_COUNT];
+	uint32_t new_level; /* fullest of its `new` buckets, in flows */
+};
+bool tg_engine_next_source(const struct tg_engine *engine, uint32_t *cursor,
+			   struct tg_source_count *ret_source);
+
+#endif

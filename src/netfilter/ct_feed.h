@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NETFILTER_CT_FEED_H
+#define NETFILTER_CT_FEED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/event.h>
+
+/*
+ * Conntrack as a stream of engine events: the subscription, its exact loss
+ * count, the dumps that heal a loss, and single questions about one flow. Owns
+ * the sockets and when a resync is due; reads no clock.
+ */
+struct ct_feed;
+
+struct ct_feed_params {
+	uint32_t receive_buffer; /* bytes asked for with SO_RCVBUFFORCE; 0: the default of 32 MiB */
+};
+
+struct ct_feed_stats {
+	uint64_t received; /* messages of the subscription */
+	uint64_t lost;     /* messages the kernel could not deliver (SK_MEMINFO_DROPS) */
+	uint64_t ignored;  /* not TCP, or nothing the engine needs */
+	uint64_t malformed;
+	uint64_t foreign; /* not sent by the kernel (nl_pid != 0) */
+	uint64_t dumped;  /* entries told by dumps */
+	uint64_t dumps, dumps_failed;
+	uint64_t questions;      /* flows asked about */
+	uint32_t receive_buffer; /* bytes the kernel granted */
+};
+
+/* Subscribes; 0 or -errno. The first resync is due at once. */
+int ct_feed_create(const struct ct_feed_params *params, struct ct_feed **ret_feed);
+void ct_feed_destroy(struct ct_feed *feed);
+
+/* Subscription; readable when events wait. And: dumps and answers. */
+int ct_feed_event_fd(const struct ct_feed *feed);
+int ct_feed_query_fd(const struct ct_feed *feed);
+
+/*
+ * Fills out with at most cap events from the subscription (a GAP first, if messages were lost since
+ * the last call). The number of events, or -errno. *ret_more is false when the socket was
+ * drained.
+ */
+int ct_feed_receive(struct ct_feed *feed, tg_time now, struct tg_event *out, size_t cap,
+		    bool *ret_more);
+
+/*
+ * The same for the query socket: RESYNC_BEGIN, dumped FLOW_STATE, RESYNC_END or RESYNC_FAILED, and
+ * the answers to questions. Starts a resync when one is due.
+ */
+int ct_feed_query(struct ct_feed *feed, tg_time now, struct tg_event *out, size_t cap,
+		  bool *ret_more);
+
+/* When ct_feed_query wants to be called although nothing is readable; TG_NEVER. */
+tg_time ct_feed_deadline(const struct ct_feed *feed);
+
+/* Asks the kernel about these flows; the answers come through ct_feed_query. 0 or -errno. */
+int ct_feed_verify(struct ct_feed *feed, const struct tg_flow_key *keys, size_t count);
+
+void ct_feed_stats(const struct ct_feed *feed, struct ct_feed_stats *ret_stats);
+
+#endif

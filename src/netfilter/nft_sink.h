@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NETFILTER_NFT_SINK_H
+#define NETFILTER_NFT_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/decision.h>
+
+struct tg_config;
+struct tg_prefix_set;
+
+/*
+ * The kernel's table `inet tcpguard`, ours alone. Owns the socket through which
+ * every change goes (ownership of the table hangs on it), the queue of the turn's
+ * changes, and the table's description. It does not decide and does not keep the
+ * bans: the engine does, and is asked to repeat them when the table was lost.
+ */
+struct nft_sink;
+
+struct nft_sink_params {
+	bool plain; /* do not own the table, although the kernel could: an operator who edits it
+		       with nft */
+};
+
+struct nft_sink_stats {
+	bool owned;                    /* OWNER|PERSIST is in force */
+	bool destroy;                  /* the kernel knows DESTROYSETELEM */
+	uint64_t transactions, failed; /* batches sent; batches the kernel refused as a whole */
+	uint64_t elements_added, elements_removed;
+	uint64_t elements_failed; /* alone refused, after the batch was taken apart */
+	uint64_t repairs;         /* times the table was found changed or gone and put back */
+};
+
+/*
+ * Opens the socket and finds out what the kernel can do. 0, or -errno: -EPERM without
+ * CAP_NET_ADMIN, -EBUSY when another process owns the table, -EOPNOTSUPP without nf_tables.
+ * *ret_sink is written on success only. Changes nothing that is in the kernel, but for taking
+ * over a table that an earlier daemon left.
+ */
+int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_sink);
+/* The table and its bans stay in force. */
+void nft_sink_destroy(struct nft_sink *sink);
+
+/* Every ban that the kernel holds, in no order. 0 or -errno; a table that is not there yet is 0
+ * bans. */
+int nft_sink_adopt(struct nft_sink *sink, void (*found)(void *data, const struct tg_adopt *adopt),
+		   void *data);
+
+/*
+ * Makes the table what config asks for, in one transaction: chains, rules, sets and
+ * allow lists. Elements in sets that stay are not touched. config and the two sets
+ * are borrowed until the next call. 0 or -errno: then nothing changed.
+ */
+int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
+		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow);
+
+/* The protected addresses changed: replaces their sets in one transaction. Borrowed as above. */
+int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protected);
+
+/* Queues a BAN (with its end as the time left from now on) or a LIFT; others are not for the sink.
+ */
+int nft_sink_add(struct nft_sink *sink, const struct tg_decision *decision, tg_time now);
+
+/*
+ * Sends what was queued as one transaction and reads what the kernel says. When it refuses
+ * the batch, finds the elements that are to blame, so that one bad element costs no other.
+ * ack is called for every queued decision, with 0 or an errno. Returns 0, or -ENOENT when
+ * the table (or a set) is not there: then install, and SINK_LOST to the engine.
+ */
+int nft_sink_commit(struct nft_sink *sink,
+		    void (*ack)(void *data, uint32_t ban, uint32_t version, int error), void *data);
+
+struct nft_counters {
+	uint64_t packets, bytes;
+	bool found;
+};
+/* What the kernel counted for these bans; asks for single elements, never dumps a set. */
+int nft_sink_counters(struct nft_sink *sink, const struct tg_ban *bans, size_t count,
+		      struct nft_counters *ret_counters);
+
+/* Readable when somebody else may have changed the table; -1 when nobody can. */
+int nft_sink_watch_fd(const struct nft_sink *sink);
+/* Reads the watch; true when the table is no longer as installed: then install and SINK_LOST. */
+bool nft_sink_watch_dispatch(struct nft_sink *sink);
+
+/* Takes the table out, with everything in it: for panic, also when no daemon runs. 0 or -errno;
+ * gone already is 0. */
+int nft_sink_remove_table(void);
+
+void nft_sink_stats(const struct nft_sink *sink, struct nft_sink_stats *ret_stats);
+
+#endif
