@@ -9,6 +9,7 @@
  *   golden --write DIR/NAME    writes it
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,6 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "base/util.h"
-#include "test.h"
 
 #define WORDS_MAX 16
 #define PROTECTED_MAX 32
@@ -100,13 +100,13 @@ static void drain(struct golden *g)
 					  decisions[i].ban.enforced;
 			if (!sink || g->no_ack)
 				continue;
-			tg_engine_step(g->engine, &(struct tg_event){
-							  .type = TG_EVENT_ACK,
-							  .at = g->now,
-							  .ack = {decisions[i].ban.id,
-								  decisions[i].ban.version,
-								  g->ack_error},
-						  });
+			tg_engine_step(g->engine,
+				       &(struct tg_event){
+					       .type = TG_EVENT_ACK,
+					       .at = g->now,
+					       .ack = {decisions[i].ban.id,
+						       decisions[i].ban.version, g->ack_error},
+				       });
 		}
 	} while (count > 0);
 }
@@ -229,8 +229,8 @@ static void run_request(struct golden *g, enum tg_event_type type, char **words,
 
 static void run_protect(struct golden *g, char **words, size_t count)
 {
-	static const char *const kinds[] = {"own",	"loopback", "link-local", "multicast",
-					    "gateway", "resolver"};
+	static const char *const kinds[] = {"own",       "loopback", "link-local",
+					    "multicast", "gateway",  "resolver"};
 	struct tg_protected_prefix *entry = &g->protected[g->protected_count];
 	unsigned kind = 0;
 	while (count == 3 && kind < ARRAY_SIZE(kinds) && strcmp(kinds[kind], words[2]) != 0)
