@@ -79,9 +79,8 @@ TEST(flow_expires_at_its_deadline_and_not_before)
 			memcpy(&n, flow_table_at(table, i)->key.src, sizeof(n));
 			CHECK(deadline[n] <= tick);
 			if (random_below(4) == 0) { /* armed again while the wheel turns */
-				deadline[n] = tick + random_below(50);
+				deadline[n] = tick + 1 + random_below(50);
 				flow_table_set_deadline(table, i, deadline[n]);
-				deadline[n] = MAX(deadline[n], tick + 1);
 				continue;
 			}
 			deadline[n] = UINT32_MAX;
