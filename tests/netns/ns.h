@@ -16,6 +16,9 @@ tg_time ns_now(void);
 
 /* Moves the process into a new network namespace with lo up. False without the privilege. */
 bool ns_enter(void);
+/* What main returns then. A skip is said in TAP, where an exit status of 77 counts as a failure; in
+ * CI it is one. */
+int ns_skip(void);
 bool ns_run(const char *command);
 /* A ct rule, without which the namespace tracks nothing. */
 bool ns_track(void);
@@ -39,5 +42,7 @@ bool ns_entries_delete(enum tg_family family, uint16_t zone, uint32_t first, uin
 bool ns_flush(void);
 /* How many the namespace holds. */
 long ns_count(void);
+/* And how many it may. */
+long ns_max(void);
 
 #endif

@@ -338,6 +338,31 @@ TEST(verify)
 	finish();
 }
 
+/* A zone of the original direction only stands elsewhere in the message, and is asked for alike. */
+TEST(verify_in_a_zone_of_one_direction)
+{
+	uint16_t port = 0;
+	bool more;
+	CHECK(begin_synced(0));
+	CHECK(ns_run("nft add chain inet t z '{ type filter hook output priority -300; }' && "
+		     "nft add rule inet t z tcp flags syn / syn,ack ct original zone set 9"));
+	int listener = ns_listen(AF_INET, &port);
+	int client = ns_connect(AF_INET, port);
+	CHECK(await(TG_EVENT_FLOW_NEW, 1));
+	drain_events();
+	const struct tg_flow_key key = events[event_count - 1].flow.key;
+	CHECK_U64(key.zone, 9);
+	event_count = 0;
+	CHECK_U64(ct_feed_verify(feed, &key, 1), 0);
+	query(CHUNK, &more);
+	CHECK_U64(event_count, 1);
+	CHECK(events[0].type == TG_EVENT_FLOW_STATE);
+	CHECK(memcmp(&events[0].flow.key, &key, sizeof(key)) == 0);
+	(void)close(client);
+	(void)close(listener);
+	finish();
+}
+
 TEST(verify_many)
 {
 	enum { ASKED = 3000, KEPT = 2048 };
@@ -389,6 +414,27 @@ TEST(a_dump_does_not_bring_back_the_dead)
 	 * dead. */
 	CHECK(stats.stale >= 1 && stats.stale <= 10);
 	CHECK_U64(stats.dumped, 20);
+	finish();
+}
+
+/* Events are held back rather than forgotten, and the caller is not made to spin. */
+TEST(a_caller_that_only_receives_is_held_back)
+{
+	enum { SENT = 6000 };
+	bool more = true;
+	CHECK(ns_enter() && ns_track() && begin(0));
+	CHECK_U64(query(1, &more), 1);
+	CHECK(ns_entries_make(TG_IPV4, 0, 0, SENT));
+	drain_events();
+	const size_t first = count_type(TG_EVENT_FLOW_NEW);
+	CHECK(first >= 1024 && first < SENT);
+	CHECK_U64(receive(CHUNK, &more), 0);
+	CHECK(!more);
+	CHECK(await(TG_EVENT_FLOW_NEW, SENT));
+	CHECK(await(TG_EVENT_RESYNC_END, 1));
+	get_stats();
+	CHECK_U64(stats.lost, 0);
+	CHECK_U64(count_type(TG_EVENT_FLOW_NEW), SENT);
 	finish();
 }
 
@@ -478,21 +524,23 @@ static void model_apply(struct model *model, const struct tg_event *event)
 
 TEST(a_large_dump_in_pieces_while_flows_come_and_go)
 {
-	enum { TABLE = 150000, STEP = 2, SIZE = TABLE + 20000 };
-	struct model model = {calloc(SIZE, 1), calloc(SIZE, 1), SIZE};
+	enum { STEP = 2 };
 	bool more = true;
 	CHECK(ns_enter() && ns_track());
+	/* A small machine's kernel holds fewer. */
+	const uint32_t table = MIN(150000u, (uint32_t)ns_max() / 4 * 3), size = table + 20000;
+	struct model model = {calloc(size, 1), calloc(size, 1), size};
 	const tg_time t0 = ns_now();
 	/* Events are sent for flows that began while somebody listened: so that their ends are
 	 * told too. */
 	CHECK(begin(64u << 20));
-	for (uint32_t n = 0; n < TABLE; n += 10000) {
-		CHECK(ns_entries_make(TG_IPV4, 0, n, 10000));
+	for (uint32_t n = 0; n < table; n += 10000) {
+		CHECK(ns_entries_make(TG_IPV4, 0, n, MIN(10000u, table - n)));
 		event_count = 0;
 		drain_events();
 	}
 	const tg_time t1 = ns_now();
-	uint32_t gone = 0, fresh = TABLE, turns = 0;
+	uint32_t gone = 0, fresh = table, turns = 0;
 	tg_time longest = 0;
 	event_count = 0;
 	while (count_type(TG_EVENT_RESYNC_END) == 0 && turns < 10000) {
@@ -514,15 +562,15 @@ TEST(a_large_dump_in_pieces_while_flows_come_and_go)
 	drain_events();
 	for (size_t i = 0; i < event_count; i++)
 		model_apply(&model, &events[i]);
-	printf("# %d entries made in %.0f ms, dumped in %u pieces in %.0f ms, longest %.2f ms\n",
-	       TABLE, (double)(t1 - t0) / TG_MSEC, turns, (double)(ns_now() - t1) / TG_MSEC,
+	printf("# %u entries made in %.0f ms, dumped in %u pieces in %.0f ms, longest %.2f ms\n",
+	       table, (double)(t1 - t0) / TG_MSEC, turns, (double)(ns_now() - t1) / TG_MSEC,
 	       (double)longest / TG_MSEC);
 	get_stats();
 	CHECK_U64(stats.lost, 0);
 	CHECK_U64(stats.dumps, 1);
-	CHECK(turns > 500);
+	CHECK(turns >= table / CHUNK);
 	long held = 0;
-	for (size_t i = 0; i < SIZE; i++)
+	for (size_t i = 0; i < size; i++)
 		held += model.alive[i];
 	CHECK_U64(held, ns_count());
 	for (uint32_t i = 0; i < gone; i += STEP)
@@ -534,10 +582,8 @@ TEST(a_large_dump_in_pieces_while_flows_come_and_go)
 
 int main(void)
 {
-	if (geteuid() != 0 || !ns_enter()) {
-		printf("1..0 # SKIP needs root and network namespaces\n");
-		return 77;
-	}
+	if (!ns_enter())
+		return ns_skip();
 	events = calloc(LOG_MAX, sizeof(*events));
 	if (!events)
 		return 1;
@@ -549,8 +595,10 @@ int main(void)
 	RUN(zones_and_flush);
 	RUN(a_loss_is_counted_and_healed_once);
 	RUN(verify);
+	RUN(verify_in_a_zone_of_one_direction);
 	RUN(verify_many);
 	RUN(a_dump_does_not_bring_back_the_dead);
+	RUN(a_caller_that_only_receives_is_held_back);
 	RUN(an_answer_does_not_bring_back_the_dead);
 	RUN(foreign_messages_are_counted);
 	RUN(a_resync_that_cannot_begin_is_tried_again);
