@@ -77,7 +77,7 @@ static inline int lab_probe_table(void)
 
 static inline bool lab_open(struct lab *lab)
 {
-	const int offset = 16;
+	const int offset = 16, one = 1;
 	if (unshare(CLONE_NEWNET) < 0)
 		return false;
 	lab->outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -87,6 +87,7 @@ static inline bool lab_open(struct lab *lab)
 		lab->raw[f] = socket(f == TG_IPV4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC,
 				     IPPROTO_TCP);
 	setsockopt(lab->raw[TG_IPV6], SOL_IPV6, IPV6_CHECKSUM, &offset, sizeof(offset));
+	setsockopt(lab->raw[TG_IPV6], SOL_IPV6, IPV6_FREEBIND, &one, sizeof(one));
 	if (unshare(CLONE_NEWNET) < 0)
 		return false;
 	lab->inside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -156,8 +157,8 @@ static inline bool lab_send(struct lab *lab, const char *source, uint16_t port, 
 		struct sockaddr_in6 six;
 	} server = {0};
 	struct iovec iov = {.iov_base = &tcp, .iov_len = sizeof(tcp)};
-	struct msghdr msg = {.msg_name = &server, .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = &control};
+	struct msghdr msg = {
+		.msg_name = &server, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
 	if (from.family == TG_IPV4) {
 		uint32_t pseudo = lab_sum(from.bytes, 4, lab_sum(to.bytes, 4, 6 + sizeof(tcp)));
 		tcp.th_sum = htons((uint16_t)~lab_sum(&tcp, sizeof(tcp), pseudo));
@@ -182,7 +183,8 @@ static inline bool lab_send(struct lab *lab, const char *source, uint16_t port, 
 	return sendmsg(lab->raw[from.family], &msg, 0) == (ssize_t)sizeof(tcp);
 }
 
-/* How many of count packets get in. A packet behind them, from elsewhere, tells when all are through. */
+/* How many of count packets get in. A packet behind them, from elsewhere, tells when all are
+ * through. */
 static inline uint64_t lab_passed(struct lab *lab, const char *source, uint16_t port, uint8_t flags,
 				  unsigned count)
 {
