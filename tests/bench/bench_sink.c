@@ -175,7 +175,8 @@ static double by_nft(unsigned per_transaction, unsigned transactions, const char
 
 static void bench_table(bool make)
 {
-	if (system(make ? "nft 'table inet bench { set s { type ipv4_addr; flags timeout; timeout "
+	if (system(make ? "nft 'table inet bench { set s { type ipv4_addr; counter; flags timeout; "
+			  "timeout "
 			  "10m; size 262144; }; }'"
 			: "nft delete table inet bench") != 0)
 		die("the table of the bench");

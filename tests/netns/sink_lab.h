@@ -145,13 +145,12 @@ static inline bool lab_send(struct lab *lab, const char *source, uint16_t port, 
 			     .th_off = 5,
 			     .th_flags = flags,
 			     .th_win = htons(1024)};
-	struct {
+	struct in_pktinfo four = {.ipi_ifindex = 0};
+	struct in6_pktinfo six = {.ipi6_ifindex = 0};
+	union {
 		struct cmsghdr header;
-		union {
-			struct in_pktinfo four;
-			struct in6_pktinfo six;
-		};
-	} control = {0};
+		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control = {.bytes = {0}};
 	union {
 		struct sockaddr_in four;
 		struct sockaddr_in6 six;
@@ -167,18 +166,20 @@ static inline bool lab_send(struct lab *lab, const char *source, uint16_t port, 
 		msg.msg_namelen = sizeof(server.four);
 		control.header.cmsg_level = SOL_IP;
 		control.header.cmsg_type = IP_PKTINFO;
-		control.header.cmsg_len = CMSG_LEN(sizeof(control.four));
-		memcpy(&control.four.ipi_spec_dst, from.bytes, 4);
-		msg.msg_controllen = CMSG_SPACE(sizeof(control.four));
+		control.header.cmsg_len = CMSG_LEN(sizeof(four));
+		memcpy(&four.ipi_spec_dst, from.bytes, 4);
+		memcpy(CMSG_DATA(&control.header), &four, sizeof(four));
+		msg.msg_controllen = CMSG_SPACE(sizeof(four));
 	} else {
 		server.six.sin6_family = AF_INET6;
 		memcpy(&server.six.sin6_addr, to.bytes, 16);
 		msg.msg_namelen = sizeof(server.six);
 		control.header.cmsg_level = SOL_IPV6;
 		control.header.cmsg_type = IPV6_PKTINFO;
-		control.header.cmsg_len = CMSG_LEN(sizeof(control.six));
-		memcpy(&control.six.ipi6_addr, from.bytes, 16);
-		msg.msg_controllen = CMSG_SPACE(sizeof(control.six));
+		control.header.cmsg_len = CMSG_LEN(sizeof(six));
+		memcpy(&six.ipi6_addr, from.bytes, 16);
+		memcpy(CMSG_DATA(&control.header), &six, sizeof(six));
+		msg.msg_controllen = CMSG_SPACE(sizeof(six));
 	}
 	return sendmsg(lab->raw[from.family], &msg, 0) == (ssize_t)sizeof(tcp);
 }
