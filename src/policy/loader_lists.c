@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tcpguard/diag.h>
+
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "schema.h"
@@ -193,12 +195,12 @@ static void unknown_list(struct loader *loader, const struct yaml_tree_node *nod
 {
 	const char *names[LOADER_LISTS_MAX];
 	char quoted[SCHEMA_QUOTED];
+	if (loader->incomplete || loader->diag->lost)
+		return; /* it may be in the file that could not be read; or nobody will read it */
 	for (size_t i = 0; i < loader->list_count; i++)
 		names[i] = loader->lists[i].named.key->text;
 	const char *near = words_nearest(node->text, names, loader->list_count);
 	schema_quote(node->text, quoted);
-	if (loader->incomplete)
-		return; /* it may be in the file that could not be read */
 	if (near)
 		schema_error(node, "there is no list '%s'; did you mean '%s'?", quoted, near);
 	else
