@@ -463,6 +463,9 @@ TEST(list_files)
 		CHECK_U64(diag.entries[2].line, 5);
 		CHECK_STR(diag.entries[2].source, "host # no");
 	}
+	/* bad is not empty: one mistake, one error */
+	put("office.txt", "192.0.2.256\n");
+	check_error(NULL, "office.txt", 1, 1, "not an IPv4");
 	put("office.txt", "192.0.2.1\n\xff\n");
 	check_error(NULL, "office.txt", 2, 1, "UTF-8");
 	/* An empty one is what a failed download leaves behind. */
