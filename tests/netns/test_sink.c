@@ -268,6 +268,7 @@ TEST(drop_of_ports)
 	CHECK_U64(lab_passed(&lab, "10.9.0.1", 80, TH_SYN, 5), 5);
 	lift(four); /* gone already is success */
 	lift(ban_of("10.9.0.77/32", TG_NO_INDEX, TG_NO_INDEX, 1));
+	CHECK(!contains("nft list table inet tcpguard", "hand-everything"));
 	/* The second policy is for some addresses only, and this is one of them. */
 	four = ban_of("10.9.0.1/32", SSH, 0, 60000);
 	put(&four);
@@ -465,6 +466,85 @@ TEST(one_bad_element)
 	CHECK_U64(ack_errors, 1);
 	CHECK_U64(last_error, ERANGE);
 	CHECK_U64(adopted_count(), 1000);
+	close_sink();
+}
+
+/* However much is wrong, a turn ends, and what is tried is bounded. */
+TEST(many_bad_elements)
+{
+	fresh(&usual);
+	queue_many(20000, "10.16.0.0/32", WEB, OPEN_PER_IP);
+	struct tg_decision bad = ban_of("10.16.0.0/32", WEB, OPEN_PER_IP, 1);
+	bad.ban.until = TG_NEVER;
+	for (unsigned i = 0; i < 20000; i += 7) {
+		const uint32_t be = htonl(0x0a100000u + i);
+		memcpy(bad.ban.source.addr.bytes, &be, 4);
+		CHECK_U64(nft_sink_add(sink, &bad, 0, WALL), 0);
+	}
+	const uint64_t start = now_ns();
+	CHECK_U64(commit(), 0);
+	printf("# gave up after %" PRIu64 " ms\n", (now_ns() - start) / 1000000);
+	CHECK_U64(acks, 20000 + 20000 / 7 + 1);
+	CHECK(ack_errors >= 20000 / 7);
+	CHECK(now_ns() - start < 3 * TG_SEC);
+	struct nft_sink_stats stats;
+	nft_sink_stats(sink, &stats);
+	CHECK(stats.failed < 100);
+	close_sink();
+}
+
+/* A daemon that is killed: what it had been told is in the kernel, is there when the next one asks.
+ */
+TEST(killed_between_bans)
+{
+	CHECK_U64(-nft_sink_remove_table(), 0);
+	int told[2];
+	CHECK(pipe2(told, O_CLOEXEC) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		open_sink(&usual);
+		(void)nft_sink_install(sink, &config, own, allow);
+		for (uint32_t n = 0;; n++) {
+			struct tg_decision ban = ban_of("10.16.0.0/32", WEB, OPEN_PER_IP, 600000);
+			const uint32_t be = htonl(0x0a100000u + n);
+			memcpy(ban.ban.source.addr.bytes, &be, 4);
+			put(&ban);
+			if (write(told[1], &n, sizeof(n)) != sizeof(n))
+				_exit(1);
+		}
+	}
+	uint32_t last = 0;
+	while (last < 1000 && read(told[0], &last, sizeof(last)) == sizeof(last))
+		;
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(told[1]);
+	while (read(told[0], &last, sizeof(last)) == sizeof(last))
+		;
+	close(told[0]);
+	open_sink(&usual);
+	const unsigned found = adopted_count();
+	CHECK(found == last + 1 || found == last + 2); /* acknowledged, but not told yet */
+	CHECK_U64(nft_sink_install(sink, &config, own, allow), 0);
+	CHECK_U64(adopted_count(), found);
+	close_sink();
+}
+
+TEST(speed_of_policers)
+{
+	const unsigned count = 100000;
+	fresh(&usual);
+	uint64_t start = now_ns();
+	queue_many(count, "10.16.0.0/32", WEB, HALF_OPEN);
+	CHECK_U64(-commit(), 0);
+	const uint64_t install_ms = (now_ns() - start) / 1000000;
+	CHECK_U64(ack_errors, 0);
+	start = now_ns();
+	CHECK_U64(adopted_count(), count);
+	const uint64_t adopt_ms = (now_ns() - start) / 1000000;
+	printf("# %u policers: installed in %" PRIu64 " ms, adopted in %" PRIu64 " ms\n", count,
+	       install_ms, adopt_ms);
+	CHECK(install_ms < 3000 && adopt_ms < 3000);
 	close_sink();
 }
 
@@ -800,6 +880,9 @@ int main(void)
 	RUN(set_full);
 	RUN(many_ipv6);
 	RUN(one_bad_element);
+	RUN(many_bad_elements);
+	RUN(killed_between_bans);
+	RUN(speed_of_policers);
 	RUN(speed);
 	RUN(adoption);
 	RUN(restart_keeps_enforcing);
