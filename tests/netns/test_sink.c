@@ -558,14 +558,32 @@ TEST(speed)
 	const uint64_t install_ms = (now_ns() - start) / 1000000;
 	CHECK_U64(acks, count);
 	CHECK_U64(ack_errors, 0);
+	/* A full list asks for each of them. */
+	struct tg_ban *bans = calloc(count, sizeof(*bans));
+	struct nft_counters *counters = calloc(count, sizeof(*counters));
+	for (unsigned i = 0; i < count; i++) {
+		const uint32_t be = htonl(0x0a100000u + i);
+		bans[i] = ban_of("10.16.0.0/32", WEB, OPEN_PER_IP, 1).ban;
+		memcpy(bans[i].source.addr.bytes, &be, 4);
+	}
+	start = now_ns();
+	CHECK_U64(nft_sink_counters(sink, bans, count, counters), 0);
+	const uint64_t count_ms = (now_ns() - start) / 1000000;
+	unsigned counted = 0;
+	for (unsigned i = 0; i < count; i++)
+		counted += counters[i].found;
+	CHECK_U64(counted, count);
+	free(bans);
+	free(counters);
 	close_sink();
 	open_sink(&usual);
 	start = now_ns();
 	const unsigned found = adopted_count();
 	const uint64_t adopt_ms = (now_ns() - start) / 1000000;
 	CHECK_U64(found, count);
-	printf("# %u bans: installed in %" PRIu64 " ms, adopted in %" PRIu64 " ms\n", count,
-	       install_ms, adopt_ms);
+	printf("# %u bans: installed in %" PRIu64 " ms, adopted in %" PRIu64 " ms, counted"
+	       " in %" PRIu64 " ms\n",
+	       count, install_ms, adopt_ms, count_ms);
 	CHECK(install_ms < 3000 && adopt_ms < 3000);
 	close_sink();
 }
@@ -648,6 +666,9 @@ TEST(restart_keeps_enforcing)
 		CHECK_U64(lab_counter("seen") - seen, 0);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
+		struct nft_counters counters = {0};
+		CHECK_U64(nft_sink_counters(sink, &hand.ban, 1, &counters), 0);
+		CHECK(counters.packets > 1000);
 		CHECK_U64(adopted_count(), 2);
 		CHECK_U64(lab_passed(&lab, "10.9.0.2", 22, TH_SYN, 5), 0);
 		lift(hand);
@@ -837,6 +858,46 @@ TEST(foreign_tables_are_left_alone)
 	free(after);
 }
 
+/* Ranges up to the last value, neighbours, and prefixes that hold everything. */
+TEST(matches_at_the_edges)
+{
+	static const struct tg_port_range ports[] = {{0, 79}, {80, 80}, {65000, 65535}};
+	const struct tg_prefix addresses[] = {prefix("::/0"), prefix("10.9.255.128/25"),
+					      prefix("10.9.255.254/32"), prefix("10.10.0.0/16")};
+	const struct tg_policy edge = {.name = "edge",
+				       .ports = ports,
+				       .port_count = 3,
+				       .addresses = addresses,
+				       .address_count = 4,
+				       .limits = ssh_limits,
+				       .limit_count = 1};
+	const struct tg_policy any = {.name = "any", .limits = ssh_limits, .limit_count = 1};
+	const struct tg_policy both[] = {edge, any};
+	const struct tg_config edge_config = {.policies = both, .policy_count = 2};
+	CHECK_U64(-nft_sink_remove_table(), 0);
+	open_sink(&usual);
+	CHECK_U64(nft_sink_install(sink, &edge_config, NULL, NULL), 0);
+	struct tg_decision four = ban_of("10.9.0.1/32", 0, 0, 60000);
+	struct tg_decision six = ban_of("2001:db8:9:1::/64", 0, 0, 60000);
+	four.ban.scope = six.ban.scope = TG_SCOPE_PORTS;
+	put(&four);
+	put(&six);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 0, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 80, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 81, TH_SYN, 3), 3);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 64999, TH_SYN, 3), 3);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 65535, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "2001:db8:9:1::5", 65000, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "2001:db8:9:1::5", 81, TH_SYN, 3), 3);
+	/* A policy without ports is about all of them; the one before it passes packets on. */
+	four = ban_of("10.9.0.2/32", 1, 0, 60000);
+	put(&four);
+	CHECK_U64(lab_passed(&lab, "10.9.0.2", 80, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "10.9.0.2", 81, TH_ACK, 3), 0);
+	CHECK(contains("nft list table inet tcpguard", "{ 0-80, 65000-65535 }"));
+	close_sink();
+}
+
 TEST(refused_config)
 {
 	struct tg_policy named = policies[SSH];
@@ -892,6 +953,7 @@ int main(void)
 	RUN(switching_ownership);
 	RUN(protected_addresses_change);
 	RUN(foreign_tables_are_left_alone);
+	RUN(matches_at_the_edges);
 	RUN(refused_config);
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	tg_prefix_set_destroy(own);
