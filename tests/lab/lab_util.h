@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef TESTS_LAB_UTIL_H
-#define TESTS_LAB_UTIL_H
+#ifndef TESTS_LAB_LAB_UTIL_H
+#define TESTS_LAB_LAB_UTIL_H
 
 #include <stdbool.h>
 #include <stddef.h>
