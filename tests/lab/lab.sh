@@ -151,9 +151,11 @@ lab_router() {
 }
 
 # lab_serve NS ENDPOINT…: a server that listens before this returns; $LAB_SERVER_PID.
+# LAB_IDLE, if set, is the time in seconds after which it resets a silent connection.
 lab_serve() {
 	local ns=$1 endpoint options=()
 
+	[[ -n ${LAB_IDLE:-} ]] && options+=(--idle "$LAB_IDLE")
 	shift
 	for endpoint; do
 		options+=(--listen "$endpoint")
@@ -222,9 +224,70 @@ is_not_banned() {
 	tg list --json 2>/dev/null | jq -e "all(.bans[]; .source != \"$1\")" >/dev/null 2>&1
 }
 
-# Elements with a timeout in our table whose key is the address: what the kernel itself holds.
+# What the kernel itself holds: "ADDRESS EXPIRES" for each element of our sets with a timeout.
+kernel_bans() {
+	on "$GUARD" nft -j list table inet tcpguard 2>/dev/null | jq -r '
+		.nftables[].set | select(. and ((.flags // []) | if type == "array" then index("timeout") else . == "timeout" end))
+		| .elem[]? | (.elem? // {val: .}) | "\(.val | if type == "object" then .prefix.addr else . end) \(.expires // "never")"'
+}
+
 kernel_holds() {
-	on "$GUARD" nft list table inet tcpguard 2>/dev/null | grep -qE "(^|[^0-9a-f:.])$1 .*expires"
+	kernel_bans | grep -q "^$1 [0-9]"
+}
+
+# Clients that go about their business until clients_report: NAME ENDPOINT FIRST SOURCES STRIDE.
+LAB_CLIENTS=()
+clients_start() {
+	: >"$LAB_DIR/clients.$1"
+	on "$CLIENT" "$LAB_TOOLS/lab-clients" --to "$2" --from "$3" --sources "$4" --stride "$5" \
+		--pause "${LAB_PAUSE:-100}" >"$LAB_DIR/clients.$1" 2>&1 &
+	LAB_CLIENTS+=("$1:$!")
+}
+
+clients_said() {
+	(($(grep -c REPORT "$LAB_DIR/clients.$1") >= $2))
+}
+
+# What happened since the last report, of all clients together: sets CLIENTS_OK, CLIENTS_FAILED
+# and CLIENTS_P95_US (the worst of them).
+clients_report() {
+	local entry name number line p95
+
+	CLIENTS_OK=0 CLIENTS_FAILED=0 CLIENTS_P95_US=0
+	for entry in "${LAB_CLIENTS[@]}"; do
+		name=${entry%%:*}
+		number=$(grep -c REPORT "$LAB_DIR/clients.$name")
+		kill -USR1 "${entry##*:}"
+		wait_until "$LAB_PATIENCE" clients_said "$name" $((number + 1)) || return 1
+		line=$(grep REPORT "$LAB_DIR/clients.$name" | tail -n 1)
+		CLIENTS_OK=$((CLIENTS_OK + $(field ok <<<"$line")))
+		CLIENTS_FAILED=$((CLIENTS_FAILED + $(field failed <<<"$line")))
+		p95=$(field p95_us <<<"$line")
+		CLIENTS_P95_US=$((p95 > CLIENTS_P95_US ? p95 : CLIENTS_P95_US))
+	done
+}
+
+# conns_start NAME OPTION…: lab-conns on CLIENT, what it says in $LAB_DIR/conns.NAME; $CONNS_PID.
+conns_start() {
+	local name=$1
+
+	shift
+	: >"$LAB_DIR/conns.$name"
+	on "$CLIENT" "$LAB_TOOLS/lab-conns" "$@" >"$LAB_DIR/conns.$name" 2>&1 &
+	CONNS_PID=$!
+}
+
+conns_done() {
+	wait_until "$LAB_PATIENCE" grep -q DONE "$LAB_DIR/conns.$1"
+}
+
+# conns_delay NAME LIMIT: milliseconds from the moment connection LIMIT + 1 was established to the
+# first SYN after it that got no answer: by then the ban was in force. Nothing if none was.
+conns_delay() {
+	awk -v nth=$(($2 + 1)) '
+		$1 == "connected" && ++count == nth { from = $3 }
+		$1 == "failed" && (!first || $3 < first) { first = $3 }
+		END { if (from && first) printf "%.1f\n", (first - from) / 1e6 }' "$LAB_DIR/conns.$1"
 }
 
 # One connection, from this source; true if it was established.

@@ -37,8 +37,9 @@ struct conns {
 
 static const char usage_text[] =
 	"usage: lab-conns --to ADDRESS:PORT [options]\n"
-	"Opens connections and holds them. Prints 'connected I NS' or 'failed I NS REASON'\n"
-	"for each, NS being CLOCK_MONOTONIC, then 'DONE connected=N failed=N'.\n"
+	"Opens connections and holds them. For each, prints 'connected I NS' with the time\n"
+	"it was established, or 'failed I NS REASON' with the time its SYN was sent\n"
+	"(CLOCK_MONOTONIC); then 'DONE connected=N failed=N'.\n"
 	"  --to ADDRESS:PORT   where to; IPv6 as [ADDRESS]:PORT\n"
 	"  --from ADDRESS      first source address\n"
 	"  --sources N         so many source addresses, in turn (1)\n"
@@ -58,7 +59,7 @@ static void conns_failed(struct conns *all, uint64_t index, int error)
 
 	if (!all->quiet)
 		printf("failed %llu %llu %s\n", (unsigned long long)index,
-		       (unsigned long long)lab_now(), strerror(error));
+		       (unsigned long long)conn->began, strerror(error));
 	if (conn->fd >= 0)
 		close(conn->fd);
 	conn->fd = -1;

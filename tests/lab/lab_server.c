@@ -36,7 +36,7 @@ static const char usage_text[] =
 	"Prints READY when it listens; stops at SIGTERM.\n"
 	"  --listen ADDRESS:PORT  listen here; IPv6 as [ADDRESS]:PORT; may be repeated\n"
 	"  --backlog N            of listen(2) (4096)\n"
-	"  --idle SECONDS         close connections that said nothing for so long (never)\n"
+	"  --idle SECONDS         reset connections that said nothing for so long (never)\n"
 	"  --no-accept            leave connections in the backlog\n"
 	"  --help\n";
 
@@ -126,13 +126,21 @@ static void server_echo(struct server *server, int fd)
 	}
 }
 
-static void server_close_idle(struct server *server)
+/*
+ * With a reset, as servers do that need the memory back: a FIN would wait for the
+ * answer of a client that may be banned, and whose packets are dropped.
+ */
+static void server_reset_idle(struct server *server)
 {
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
 	uint64_t now = lab_now();
 
-	for (size_t fd = 0; server->idle && fd < server->file_count; fd++)
-		if (server->last[fd] && now - server->last[fd] > server->idle)
-			server_close(server, (int)fd);
+	for (size_t fd = 0; server->idle && fd < server->file_count; fd++) {
+		if (!server->last[fd] || now - server->last[fd] <= server->idle)
+			continue;
+		(void)setsockopt((int)fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		server_close(server, (int)fd);
+	}
 }
 
 static void server_run(struct server *server)
@@ -156,7 +164,7 @@ static void server_run(struct server *server)
 				server_echo(server, fd);
 			}
 		}
-		server_close_idle(server);
+		server_reset_idle(server);
 	}
 }
 
