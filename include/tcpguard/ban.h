@@ -46,9 +46,10 @@ struct tg_ban {
 
 /* OPERATOR_BAN, OPERATOR_UNBAN. */
 struct tg_ban_request {
-	uint32_t request;        /* not 0; comes back in the decisions it causes */
-	struct tg_prefix source; /* unban: every ban on exactly this source */
-	bool all;                /* unban: everything there is, source does not matter */
+	uint32_t request; /* not 0; comes back in the decisions it causes */
+	/* unban: every ban on exactly this source; for a single address also those that cover it */
+	struct tg_prefix source;
+	bool all; /* unban: everything there is, source does not matter */
 	enum tg_action action;
 	struct tg_rate to;
 	uint64_t expire_ms;

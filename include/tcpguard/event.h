@@ -67,6 +67,7 @@ struct tg_flow_event {
 	struct tg_flow_key key;
 	uint8_t state;      /* enum tg_tcp_state */
 	bool dumped;        /* FLOW_STATE: told by a dump, not by an event */
+	bool answered;      /* FLOW_STATE, FLOW_END: the answer to a VERIFY */
 	uint32_t timeout_s; /* until the kernel gives the entry up, from now; 0: not told */
 };
 

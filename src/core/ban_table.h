@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CORE_BAN_TABLE_H
+#define CORE_BAN_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/ban.h>
+#include <tcpguard/decision.h>
+
+/*
+ * What the engine wants of the kernel and what the kernel is known to hold. A
+ * ban whose two differ, or whose change has not been told yet, is on the dirty list.
+ */
+enum ban_life {
+	BAN_FREE,
+	BAN_LIVE,
+	BAN_LEAVING, /* lifted; stays until the kernel has said that it is gone */
+	BAN_OVER     /* its time is over; stays until that has been told */
+};
+
+struct ban {
+	struct tg_prefix source;
+	uint8_t life;                  /* enum ban_life */
+	uint8_t action, scope, origin; /* enums of ban.h */
+	uint8_t cause;                 /* enum tg_cause of the last change */
+	bool enforced;
+	bool installed; /* the kernel may hold an element */
+	bool dirty;
+	uint16_t policy, limit;
+	struct tg_rate to;
+	uint32_t measured, threshold, offence;
+	uint32_t version; /* grows with every change */
+	uint32_t acked;   /* the version that the kernel has confirmed */
+	uint32_t request; /* operator's, of the last change */
+	uint32_t next;    /* in its hash bucket or in the free list */
+	uint32_t heap;    /* position in the heap of ends */
+	uint32_t dirty_next;
+	uint32_t reason; /* in the pool; BAN_NO_REASON */
+	tg_time since, until;
+	tg_time changed; /* when the last change was decided */
+};
+
+/* Owns the bans, their index by key, the heap of their ends and the dirty list. Indexes are ids. */
+struct ban_table;
+
+struct ban_table *ban_table_create(uint32_t max_bans, const uint8_t seed[16]);
+void ban_table_destroy(struct ban_table *table);
+
+/* TG_BAN_NONE. */
+uint32_t ban_table_find(const struct ban_table *table, uint16_t policy, enum tg_scope scope,
+			const struct tg_prefix *source);
+/* TG_BAN_NONE when the table is full. The ban has its key, is LIVE and not in the heap yet. */
+uint32_t ban_table_insert(struct ban_table *table, uint16_t policy, enum tg_scope scope,
+			  const struct tg_prefix *source);
+/* The ban must not be dirty. */
+void ban_table_remove(struct ban_table *table, uint32_t id);
+/* The policy's index changed: the key with it. */
+void ban_table_rekey(struct ban_table *table, uint32_t id, uint16_t policy);
+struct ban *ban_table_at(struct ban_table *table, uint32_t id);
+/* The first ban that is not free at or after id; TG_BAN_NONE at the end. */
+uint32_t ban_table_next(const struct ban_table *table, uint32_t id);
+
+/* Puts the ban into the heap, or to its new place there. */
+void ban_table_set_until(struct ban_table *table, uint32_t id, tg_time until);
+void ban_table_drop_until(struct ban_table *table, uint32_t id);
+/* The ban that ends first; TG_BAN_NONE. */
+uint32_t ban_table_first(const struct ban_table *table);
+
+void ban_table_mark(struct ban_table *table, uint32_t id);
+/* Oldest mark first; TG_BAN_NONE. */
+uint32_t ban_table_take_dirty(struct ban_table *table);
+bool ban_table_has_dirty(const struct ban_table *table);
+
+void ban_table_set_reason(struct ban_table *table, uint32_t id, const char *reason);
+const char *ban_table_reason(const struct ban_table *table, uint32_t id);
+
+uint32_t ban_table_count(const struct ban_table *table);
+uint32_t ban_table_capacity(const struct ban_table *table);
+size_t ban_table_memory(const struct ban_table *table);
+
+#endif

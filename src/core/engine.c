@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns time, the dispatch of events, the notes that are no bans, and the answers to questions from
+ * outside. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/siphash.h"
+#include "base/util.h"
+#include "engine_state.h"
+
+/*
+ * Questions about single flows, for each tick of a quarter second: a thousand a
+ * second cost the kernel and us some five milliseconds.
+ */
+#define VERIFY_PER_TICK 256
+
+struct tg_engine *tg_engine_create(const struct tg_engine_params *params)
+{
+	struct tg_engine *engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return NULL;
+	/* One key for each table, so that meeting in one tells nothing about another. */
+	uint8_t seeds[4][16];
+	for (uint64_t i = 0; i < ARRAY_SIZE(seeds) * 2; i++) {
+		uint64_t word = tg_siphash13(params->seed, &i, sizeof(i));
+		memcpy((uint8_t *)seeds + i * sizeof(word), &word, sizeof(word));
+	}
+	engine->flows = flow_table_create(params->max_flows, seeds[0]);
+	engine->sources[TG_IPV4] = source_table_create(params->max_sources, seeds[1]);
+	engine->sources[TG_IPV6] = source_table_create(params->max_sources, seeds[2]);
+	engine->bans = ban_table_create(params->max_bans, seeds[3]);
+	engine->notes = calloc(ENGINE_NOTES, sizeof(*engine->notes));
+	if (!engine->flows || !engine->sources[TG_IPV4] || !engine->sources[TG_IPV6] ||
+	    !engine->bans || !engine->notes) {
+		tg_engine_destroy(engine);
+		return NULL;
+	}
+	engine->stats.max_flows = params->max_flows;
+	engine->stats.max_sources = source_table_capacity(engine->sources[TG_IPV4]);
+	engine->stats.max_bans = params->max_bans;
+	engine->stats.stale = true; /* nothing is known before the first resync */
+	engine->refused_noted = TG_NEVER;
+	engine->retry_at = TG_NEVER;
+	engine->retry_delay = 250 * TG_MSEC;
+	return engine;
+}
+
+void tg_engine_destroy(struct tg_engine *engine)
+{
+	if (!engine)
+		return;
+	flow_table_destroy(engine->flows);
+	source_table_destroy(engine->sources[TG_IPV4]);
+	source_table_destroy(engine->sources[TG_IPV6]);
+	ban_table_destroy(engine->bans);
+	free(engine->notes);
+	free(engine);
+}
+
+struct tg_decision *engine_note(struct tg_engine *engine, enum tg_decision_type type,
+				enum tg_cause cause, bool reserved)
+{
+	const uint32_t room = reserved ? ENGINE_NOTES : ENGINE_NOTES - ENGINE_NOTES_RESERVED;
+	if (engine->notes_count >= room) {
+		engine->stats.decisions_lost++;
+		return NULL;
+	}
+	struct tg_decision *note =
+		&engine->notes[(engine->notes_head + engine->notes_count++) % ENGINE_NOTES];
+	*note = (struct tg_decision){.type = type, .cause = cause, .at = engine->now};
+	return note;
+}
+
+/* Time never goes back; what has become due by now happens before the event itself. */
+static void engine_advance(struct tg_engine *engine, tg_time at)
+{
+	if (!engine->started) {
+		engine->started = true;
+		engine->epoch = at;
+		engine->now = at;
+		engine->verify_left = VERIFY_PER_TICK;
+	}
+	engine->now = MAX(engine->now, at);
+	const uint32_t tick = (uint32_t)((engine->now - engine->epoch) / FLOW_TICK);
+	if (!engine->ruleset)
+		return;
+	if (tick != engine->tick) {
+		engine->tick = tick;
+		engine->verify_left = VERIFY_PER_TICK;
+		flows_expire(engine);
+		bans_retry(engine);
+	}
+	bans_expire(engine);
+}
+
+static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
+{
+	const struct tg_ruleset *old = engine->ruleset;
+	if (old && ruleset_same_shape(old, ruleset)) {
+		/* The same counts, other thresholds: buckets go on where they stood. */
+		for (unsigned f = 0; f < TG_FAMILY_COUNT && old->bucket_count > 0; f++)
+			memcpy(ruleset->buckets[f], old->buckets[f],
+			       (size_t)old->bucket_sources * old->bucket_count *
+				       sizeof(*old->buckets[f]));
+		engine->ruleset = ruleset;
+	} else {
+		engine->ruleset = ruleset;
+		flows_recount(engine);
+	}
+	if (old)
+		bans_policy(engine, old);
+	if (!engine->stats.stale)
+		flows_judge_all(engine);
+}
+
+static void engine_protected(struct tg_engine *engine, const struct tg_prefix_set *protected)
+{
+	engine->protected = protected;
+	flows_recount(engine);
+	bans_protect(engine);
+}
+
+static void engine_dispatch(struct tg_engine *engine, const struct tg_event *event)
+{
+	switch (event->type) {
+	case TG_EVENT_FLOW_NEW:
+		flows_new(engine, &event->flow);
+		break;
+	case TG_EVENT_FLOW_STATE:
+		flows_state(engine, &event->flow);
+		break;
+	case TG_EVENT_FLOW_END:
+		flows_end(engine, &event->flow);
+		break;
+	case TG_EVENT_GAP:
+		flows_gap(engine, event->lost);
+		break;
+	case TG_EVENT_RESYNC_BEGIN:
+		flows_resync_begin(engine);
+		break;
+	case TG_EVENT_RESYNC_END:
+		flows_resync_end(engine);
+		break;
+	case TG_EVENT_RESYNC_FAILED:
+		flows_resync_failed(engine);
+		break;
+	case TG_EVENT_TICK:
+		break; /* time has gone on already */
+	case TG_EVENT_ACK:
+		bans_ack(engine, event->ack.ban, event->ack.version, event->ack.error);
+		break;
+	case TG_EVENT_ADOPT:
+		bans_adopt(engine, &event->adopt);
+		break;
+	case TG_EVENT_SINK_LOST:
+		bans_lost(engine);
+		break;
+	case TG_EVENT_OPERATOR_BAN:
+		bans_operator_ban(engine, &event->request);
+		break;
+	case TG_EVENT_OPERATOR_UNBAN:
+		bans_operator_unban(engine, &event->request);
+		break;
+	case TG_EVENT_PANIC:
+		bans_panic(engine, event->panic);
+		break;
+	case TG_EVENT_PROTECTED:
+		engine_protected(engine, event->protected);
+		break;
+	case TG_EVENT_POLICY:
+		engine_policy(engine, event->ruleset);
+		break;
+	}
+}
+
+void tg_engine_step(struct tg_engine *engine, const struct tg_event *event)
+{
+	engine_advance(engine, event->at);
+	if (!engine->ruleset && event->type != TG_EVENT_POLICY)
+		return;
+	engine->stats.events++;
+	engine_dispatch(engine, event);
+}
+
+size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
+{
+	size_t count = bans_take(engine, out, cap);
+	while (count < cap && engine->notes_count > 0) {
+		out[count++] = engine->notes[engine->notes_head];
+		engine->notes_head = (engine->notes_head + 1) % ENGINE_NOTES;
+		engine->notes_count--;
+	}
+	return count;
+}
+
+tg_time tg_engine_deadline(const struct tg_engine *engine)
+{
+	tg_time deadline = engine->retry_at;
+	if (flow_table_count(engine->flows) > 0 || deadline != TG_NEVER)
+		deadline = engine->epoch + (tg_time)(engine->tick + 1) * FLOW_TICK;
+	const uint32_t first = ban_table_first(engine->bans);
+	if (first != TG_BAN_NONE)
+		deadline = MIN(deadline, ban_table_at(engine->bans, first)->until);
+	return deadline;
+}
+
+void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret_stats)
+{
+	*ret_stats = engine->stats;
+	ret_stats->flows = flow_table_count(engine->flows);
+	ret_stats->memory = sizeof(*engine) + ENGINE_NOTES * sizeof(*engine->notes) +
+			    flow_table_memory(engine->flows) + ban_table_memory(engine->bans) +
+			    (engine->ruleset ? engine->ruleset->memory : 0);
+	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
+		ret_stats->memory += source_table_memory(engine->sources[f]);
+		ret_stats->sources_evicted += source_table_evicted(engine->sources[f]);
+	}
+}
+
+bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct tg_ban *ret_ban)
+{
+	uint32_t id = ban_table_next(engine->bans, *cursor);
+	while (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life != BAN_LIVE)
+		id = ban_table_next(engine->bans, id + 1);
+	if (id == TG_BAN_NONE)
+		return false;
+	bans_describe(engine, id, ret_ban);
+	*cursor = id + 1;
+	return true;
+}
+
+bool tg_engine_next_source(const struct tg_engine *engine, uint32_t *cursor,
+			   struct tg_source_count *ret_source)
+{
+	const uint32_t capacity = source_table_capacity(engine->sources[TG_IPV4]);
+	while (engine->ruleset && *cursor < capacity * TG_FAMILY_COUNT) {
+		const enum tg_family family = *cursor < capacity ? TG_IPV4 : TG_IPV6;
+		struct source_table *table = engine->sources[family];
+		const uint32_t slot = source_table_next(table, *cursor % capacity);
+		if (slot == SOURCE_NONE) {
+			*cursor = capacity * (family + 1);
+			continue;
+		}
+		*cursor = capacity * family + slot + 1;
+		const struct source *source = source_table_at(table, slot);
+		const uint32_t level = flows_new_level(engine, family, slot);
+		if (source_flows(source) == 0 && level == 0)
+			continue;
+		*ret_source = (struct tg_source_count){
+			.source = flows_source_prefix(engine, family, slot),
+			.policy = engine->ruleset->views[SOURCE_VIEW_INDEX(source->view)].policy,
+			.new_level = level,
+		};
+		memcpy(ret_source->states, source->states, sizeof(ret_source->states));
+		return true;
+	}
+	return false;
+}

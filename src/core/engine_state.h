@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CORE_ENGINE_STATE_H
+#define CORE_ENGINE_STATE_H
+
+#include <tcpguard/engine.h>
+
+#include "ban_table.h"
+#include "flow_table.h"
+#include "ruleset.h"
+#include "source_table.h"
+
+/*
+ * What the parts of the engine share. engine.c owns time, dispatch and what is
+ * asked from outside; flows.c owns the counts; bans.c owns what follows from them.
+ */
+
+/* What is to be told and is no change of a ban. Taken at the end of every loop turn. */
+#define ENGINE_NOTES 2048
+/* Of these kept for the operator's requests, one of which may come with each event. */
+#define ENGINE_NOTES_RESERVED 64
+
+struct tg_engine {
+	struct flow_table *flows;
+	struct source_table *sources[TG_FAMILY_COUNT];
+	struct ban_table *bans;
+	struct tg_ruleset *ruleset;
+	const struct tg_prefix_set *protected;
+
+	tg_time now;
+	tg_time epoch; /* ticks count from here */
+	uint32_t tick;
+	bool started;
+
+	uint64_t sequence; /* grows when a source is made; see struct source.born */
+	uint8_t parity;    /* of the last resync begun */
+	bool gap_in_resync;
+
+	uint32_t verify_left;  /* questions that this tick may still ask */
+	tg_time refused_noted; /* when a refused offence was last told */
+	tg_time retry_at;      /* TG_NEVER: the kernel refused nothing */
+	tg_time retry_delay;
+
+	struct tg_decision *notes;
+	uint32_t notes_head, notes_count;
+
+	struct tg_engine_stats stats;
+};
+
+static inline const struct tg_config *engine_config(const struct tg_engine *engine)
+{
+	return engine->ruleset->config;
+}
+
+/* A new decision to tell, or NULL when there is no room (counted). */
+struct tg_decision *engine_note(struct tg_engine *engine, enum tg_decision_type type,
+				enum tg_cause cause, bool reserved);
+
+/* flows.c */
+void flows_new(struct tg_engine *engine, const struct tg_flow_event *event);
+void flows_state(struct tg_engine *engine, const struct tg_flow_event *event);
+void flows_end(struct tg_engine *engine, const struct tg_flow_event *event);
+void flows_gap(struct tg_engine *engine, uint64_t lost);
+void flows_resync_begin(struct tg_engine *engine);
+void flows_resync_end(struct tg_engine *engine);
+void flows_resync_failed(struct tg_engine *engine);
+void flows_expire(struct tg_engine *engine);
+/* The ruleset's views or the protected addresses changed: all counts anew from the flows. */
+void flows_recount(struct tg_engine *engine);
+/* Every source against every limit: when many counts changed at once. */
+void flows_judge_all(struct tg_engine *engine);
+/* A ban of this source under this policy (TG_NO_INDEX: all) is over: see struct source.base. */
+void flows_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *prefix);
+/* The source's name: its view's prefix length, or a single address. */
+struct tg_prefix flows_source_prefix(const struct tg_engine *engine, enum tg_family family,
+				     uint32_t slot);
+/* What the fullest bucket of a source holds now, in flows. */
+uint32_t flows_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
+
+/* bans.c */
+void bans_offence(struct tg_engine *engine, const struct ruleset_view *view,
+		  const struct ruleset_limit *limit, const struct tg_prefix *source,
+		  uint32_t measured, uint32_t threshold);
+void bans_operator_ban(struct tg_engine *engine, const struct tg_ban_request *request);
+void bans_operator_unban(struct tg_engine *engine, const struct tg_ban_request *request);
+void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt);
+void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error);
+void bans_lost(struct tg_engine *engine);
+void bans_panic(struct tg_engine *engine, bool on);
+void bans_protect(struct tg_engine *engine);
+void bans_policy(struct tg_engine *engine, const struct tg_ruleset *old);
+void bans_expire(struct tg_engine *engine);
+void bans_retry(struct tg_engine *engine);
+size_t bans_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
+void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *ret_ban);
+
+#endif

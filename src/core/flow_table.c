@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flow_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/siphash.h"
+#include "base/util.h"
+
+/*
+ * One turn of the wheel is 1,024 seconds, longer than every timeout but that of
+ * ESTABLISHED: such a flow is passed over once a turn, which is cheaper than a second wheel.
+ */
+#define WHEEL_SLOTS 4096
+
+/* A wheel_prev that is a slot's head instead of a flow. */
+#define WHEEL_HEAD UINT32_C(0x80000000)
+/* Armed nowhere. */
+#define WHEEL_OFF UINT32_C(0x7fffffff)
+
+struct flow_table {
+	struct flow *flows;
+	uint32_t *buckets;
+	uint32_t bucket_mask;
+	uint32_t max_flows;
+	uint32_t used; /* slots ever handed out; beyond it all are untouched */
+	uint32_t count;
+	uint32_t free;
+	uint8_t seed[16];
+	uint32_t wheel[WHEEL_SLOTS];
+	uint32_t tick;   /* the wheel stands here: slots up to it are clean of passed deadlines */
+	uint32_t cursor; /* next flow of the slot that is being cleaned */
+	bool turning;    /* cursor is in use */
+};
+
+struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])
+{
+	struct flow_table *table = calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	uint32_t buckets = 1024;
+	while (buckets < max_flows && buckets < WHEEL_HEAD)
+		buckets *= 2;
+	table->max_flows = max_flows;
+	table->bucket_mask = buckets - 1;
+	table->free = FLOW_NONE;
+	table->cursor = FLOW_NONE;
+	memcpy(table->seed, seed, sizeof(table->seed));
+	table->flows = calloc(max_flows, sizeof(*table->flows));
+	table->buckets = malloc(buckets * sizeof(*table->buckets));
+	if (!table->flows || !table->buckets) {
+		flow_table_destroy(table);
+		return NULL;
+	}
+	memset(table->buckets, 0xff, buckets * sizeof(*table->buckets));
+	memset(table->wheel, 0xff, sizeof(table->wheel));
+	return table;
+}
+
+void flow_table_destroy(struct flow_table *table)
+{
+	if (!table)
+		return;
+	free(table->flows);
+	free(table->buckets);
+	free(table);
+}
+
+static uint32_t *flow_bucket(const struct flow_table *table, const struct tg_flow_key *key)
+{
+	return &table->buckets[tg_siphash13(table->seed, key, sizeof(*key)) & table->bucket_mask];
+}
+
+uint32_t flow_table_find(const struct flow_table *table, const struct tg_flow_key *key)
+{
+	uint32_t i = *flow_bucket(table, key);
+	while (i != FLOW_NONE && memcmp(&table->flows[i].key, key, sizeof(*key)) != 0)
+		i = table->flows[i].next;
+	return i;
+}
+
+uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key)
+{
+	uint32_t i = table->free;
+	if (i != FLOW_NONE)
+		table->free = table->flows[i].next;
+	else if (table->used < table->max_flows)
+		i = table->used++;
+	else
+		return FLOW_NONE;
+	uint32_t *bucket = flow_bucket(table, key);
+	table->flows[i] = (struct flow){.key = *key, .next = *bucket, .wheel_prev = WHEEL_OFF};
+	*bucket = i;
+	table->count++;
+	return i;
+}
+
+static void wheel_unlink(struct flow_table *table, uint32_t index)
+{
+	struct flow *flow = &table->flows[index];
+	if (flow->wheel_prev == WHEEL_OFF)
+		return;
+	if (table->cursor == index)
+		table->cursor = flow->wheel_next;
+	if (flow->wheel_prev & WHEEL_HEAD)
+		table->wheel[flow->wheel_prev & ~WHEEL_HEAD] = flow->wheel_next;
+	else
+		table->flows[flow->wheel_prev].wheel_next = flow->wheel_next;
+	if (flow->wheel_next != FLOW_NONE)
+		table->flows[flow->wheel_next].wheel_prev = flow->wheel_prev;
+	flow->wheel_prev = WHEEL_OFF;
+}
+
+void flow_table_set_deadline(struct flow_table *table, uint32_t index, uint32_t tick)
+{
+	struct flow *flow = &table->flows[index];
+	if (flow->wheel_prev != WHEEL_OFF && flow->deadline == tick)
+		return;
+	wheel_unlink(table, index);
+	/* A deadline in a slot that the wheel has passed, or is cleaning, would wait a whole turn.
+	 */
+	flow->deadline = MAX(tick, table->tick + 1 + table->turning);
+	uint32_t slot = flow->deadline % WHEEL_SLOTS;
+	flow->wheel_next = table->wheel[slot];
+	flow->wheel_prev = WHEEL_HEAD | slot;
+	if (flow->wheel_next != FLOW_NONE)
+		table->flows[flow->wheel_next].wheel_prev = index;
+	table->wheel[slot] = index;
+}
+
+void flow_table_remove(struct flow_table *table, uint32_t index)
+{
+	struct flow *flow = &table->flows[index];
+	wheel_unlink(table, index);
+	uint32_t *link = flow_bucket(table, &flow->key);
+	while (*link != index)
+		link = &table->flows[*link].next;
+	*link = flow->next;
+	flow->key.family = UINT8_MAX; /* for flow_table_next */
+	flow->next = table->free;
+	table->free = index;
+	table->count--;
+}
+
+struct flow *flow_table_at(struct flow_table *table, uint32_t index)
+{
+	return &table->flows[index];
+}
+
+uint32_t flow_table_expire(struct flow_table *table, uint32_t tick)
+{
+	/* After a long sleep one whole turn passes every slot. */
+	if (!table->turning && tick - table->tick > WHEEL_SLOTS && tick > table->tick)
+		table->tick = tick - WHEEL_SLOTS;
+	while (table->tick < tick) {
+		if (!table->turning) {
+			table->cursor = table->wheel[(table->tick + 1) % WHEEL_SLOTS];
+			table->turning = true;
+		}
+		while (table->cursor != FLOW_NONE) {
+			uint32_t i = table->cursor;
+			table->cursor = table->flows[i].wheel_next;
+			if (table->flows[i].deadline <= tick) {
+				wheel_unlink(table, i);
+				return i;
+			}
+		}
+		table->turning = false;
+		table->tick++;
+	}
+	return FLOW_NONE;
+}
+
+uint32_t flow_table_count(const struct flow_table *table)
+{
+	return table->count;
+}
+
+uint32_t flow_table_next(const struct flow_table *table, uint32_t index)
+{
+	while (index < table->used && table->flows[index].key.family >= TG_FAMILY_COUNT)
+		index++;
+	return index < table->used ? index : FLOW_NONE;
+}
+
+size_t flow_table_memory(const struct flow_table *table)
+{
+	return sizeof(*table) + (size_t)table->max_flows * sizeof(*table->flows) +
+	       ((size_t)table->bucket_mask + 1) * sizeof(*table->buckets);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CORE_FLOW_TABLE_H
+#define CORE_FLOW_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/event.h>
+
+#define FLOW_NONE UINT32_MAX
+
+/* Deadlines need no more: the kernel tells timeouts in seconds. */
+#define FLOW_TICK (250 * TG_MSEC)
+
+struct flow {
+	struct tg_flow_key key;
+	uint32_t next;                   /* in its hash bucket, or in the free list */
+	uint32_t wheel_prev, wheel_next; /* flow_table.wheel */
+	uint32_t deadline;               /* in ticks */
+	uint64_t counted : 48;           /* engine's sequence when its sources last learnt of it */
+	uint64_t state : 4;              /* enum tg_tcp_state */
+	uint64_t began : 1;              /* `new` has counted it */
+	uint64_t seen : 1;               /* parity of the last resync that knows of it */
+	uint64_t ended : 1; /* gone, kept until the resync is over so that a stale dump cannot
+			       revive it */
+	uint64_t asked : 1; /* past its deadline, and the kernel was asked */
+	uint64_t alone : 8; /* by length slot: counted by its single address */
+};
+_Static_assert(sizeof(struct flow) == 64, "a flow is one cache line");
+
+/*
+ * The flows that conntrack holds, by zone and original tuple, each with its own
+ * deadline, because DESTROY comes up to a minute late (conntrack's garbage
+ * collection is lazy). Owns slots, hash chains and the timer wheel; what a
+ * flow counts for is the engine's. Indexes are stable while the flow lives.
+ */
+struct flow_table;
+
+struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16]);
+void flow_table_destroy(struct flow_table *table);
+
+uint32_t flow_table_find(const struct flow_table *table, const struct tg_flow_key *key);
+/* FLOW_NONE when the table is full. The new flow is zeroed, has the key and sits in no slot of the
+ * wheel. */
+uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key);
+void flow_table_remove(struct flow_table *table, uint32_t index);
+struct flow *flow_table_at(struct flow_table *table, uint32_t index);
+
+/* Arms, moves or leaves the deadline, in ticks. */
+void flow_table_set_deadline(struct flow_table *table, uint32_t index, uint32_t tick);
+
+/*
+ * Turns the wheel to tick and returns one flow whose deadline has passed, or FLOW_NONE when
+ * there is no more. The flow's deadline is disarmed: arm it again or remove the flow.
+ */
+uint32_t flow_table_expire(struct flow_table *table, uint32_t tick);
+
+uint32_t flow_table_count(const struct flow_table *table);
+/* The first live flow at or after index; FLOW_NONE at the end. */
+uint32_t flow_table_next(const struct flow_table *table, uint32_t index);
+size_t flow_table_memory(const struct flow_table *table);
+
+#endif

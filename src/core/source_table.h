@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CORE_SOURCE_TABLE_H
+#define CORE_SOURCE_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/event.h>
+
+#define SOURCE_NONE UINT32_MAX
+
+/* view of a source: the ruleset's view, shifted, and whether it is a single address of a wider
+ * view. */
+#define SOURCE_VIEW(view, alone) ((uint16_t)((view) << 1 | ((alone) ? 1 : 0)))
+#define SOURCE_VIEW_INDEX(source_view) ((source_view) >> 1)
+#define SOURCE_VIEW_ALONE(source_view) ((source_view)&1)
+
+struct source {
+	uint8_t addr[16]; /* masked */
+	uint64_t born;    /* engine's sequence: flows counted earlier do not stand in states */
+	uint16_t view;
+	uint16_t base;      /* concurrent flows an earlier ban has punished already */
+	uint32_t last_seen; /* in ticks */
+	uint32_t states[TG_TCP_STATE_COUNT];
+};
+_Static_assert(sizeof(struct source) == 64, "a source is one cache line");
+
+/*
+ * The counts of one family's sources: a fixed, set-associative table, hashed with
+ * SipHash, because attackers choose the keys. When a set is full, the source with the
+ * fewest flows goes, the longest silent of these, and is counted: a flood of
+ * single flows cannot push out a source that holds many.
+ */
+struct source_table;
+
+struct source_table *source_table_create(uint32_t max_sources, const uint8_t seed[16]);
+void source_table_destroy(struct source_table *table);
+void source_table_clear(struct source_table *table);
+
+/* SOURCE_NONE. */
+uint32_t source_table_find(const struct source_table *table, const uint8_t addr[16], uint16_t view);
+/* Finds or makes; *ret_made tells which. Never fails: it evicts. */
+uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
+			  uint32_t tick, bool *ret_made);
+struct source *source_table_at(struct source_table *table, uint32_t slot);
+
+/* The first slot in use at or after slot; SOURCE_NONE at the end. */
+uint32_t source_table_next(const struct source_table *table, uint32_t slot);
+uint32_t source_table_count(const struct source_table *table);
+uint32_t source_table_capacity(const struct source_table *table);
+uint64_t source_table_evicted(const struct source_table *table);
+size_t source_table_memory(const struct source_table *table);
+
+static inline uint32_t source_flows(const struct source *source)
+{
+	uint32_t sum = 0;
+	for (unsigned s = 0; s < TG_TCP_STATE_COUNT; s++)
+		sum += source->states[s];
+	return sum;
+}
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bytes of ctnetlink to a flow, and nothing else: no allocation, no state, no
+ * library. Every event of a flood passes here, so the walk looks at each attribute
+ * once and stops at the first sign of another protocol. Nothing is read beyond len,
+ * whatever the lengths inside say.
+ */
+#include "netfilter/ct_decode.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+
+struct span {
+	const uint8_t *at;
+	size_t left;
+};
+
+struct attr {
+	unsigned type;
+	struct span value;
+};
+
+/* The next attribute of in, which moves on; false at the end, with *ret_bad when that is none. */
+static inline bool attr_next(struct span *in, struct attr *ret_attr, bool *ret_bad)
+{
+	struct nlattr head;
+	if (in->left == 0)
+		return false;
+	if (in->left < sizeof(head)) {
+		*ret_bad = true;
+		return false;
+	}
+	memcpy(&head, in->at, sizeof(head));
+	if (head.nla_len < sizeof(head) || head.nla_len > in->left) {
+		*ret_bad = true;
+		return false;
+	}
+	ret_attr->type = head.nla_type & NLA_TYPE_MASK;
+	ret_attr->value = (struct span){in->at + NLA_HDRLEN, head.nla_len - (size_t)NLA_HDRLEN};
+	/* The last one may come without its padding. */
+	const size_t step = MIN((size_t)NLA_ALIGN(head.nla_len), in->left);
+	in->at += step;
+	in->left -= step;
+	return true;
+}
+
+static inline bool take_u16(const struct span *value, uint16_t *ret)
+{
+	uint16_t raw;
+	if (value->left != sizeof(raw))
+		return false;
+	memcpy(&raw, value->at, sizeof(raw));
+	*ret = ntohs(raw);
+	return true;
+}
+
+static inline bool take_u32(const struct span *value, uint32_t *ret)
+{
+	uint32_t raw;
+	if (value->left != sizeof(raw))
+		return false;
+	memcpy(&raw, value->at, sizeof(raw));
+	*ret = ntohl(raw);
+	return true;
+}
+
+static bool decode_ip(struct span in, struct tg_flow_key *key)
+{
+	const bool ipv4 = key->family == TG_IPV4;
+	const size_t size = ipv4 ? 4 : 16;
+	const unsigned src = ipv4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC;
+	const unsigned dst = ipv4 ? CTA_IP_V4_DST : CTA_IP_V6_DST;
+	unsigned seen = 0;
+	bool bad = false;
+	struct attr attr;
+	while (attr_next(&in, &attr, &bad)) {
+		if (attr.type != src && attr.type != dst)
+			continue;
+		if (attr.value.left != size)
+			return false;
+		memcpy(attr.type == src ? key->src : key->dst, attr.value.at, size);
+		seen |= attr.type == src ? 1 : 2;
+	}
+	return !bad && seen == 3;
+}
+
+static enum ct_verdict decode_proto(struct span in, struct tg_flow_key *key)
+{
+	enum { NUMBER = 1, SPORT = 2, DPORT = 4 };
+	unsigned seen = 0;
+	uint8_t number = 0;
+	bool bad = false;
+	struct attr attr;
+	while (attr_next(&in, &attr, &bad)) {
+		switch (attr.type) {
+		case CTA_PROTO_NUM:
+			if (attr.value.left != 1)
+				return CT_MALFORMED;
+			number = *attr.value.at;
+			seen |= NUMBER;
+			break;
+		case CTA_PROTO_SRC_PORT:
+			if (!take_u16(&attr.value, &key->sport))
+				return CT_MALFORMED;
+			seen |= SPORT;
+			break;
+		case CTA_PROTO_DST_PORT:
+			if (!take_u16(&attr.value, &key->dport))
+				return CT_MALFORMED;
+			seen |= DPORT;
+			break;
+		}
+	}
+	if (bad || !(seen & NUMBER))
+		return CT_MALFORMED;
+	if (number != IPPROTO_TCP)
+		return CT_IGNORED;
+	return seen == (NUMBER | SPORT | DPORT) ? CT_FLOW : CT_MALFORMED;
+}
+
+static enum ct_verdict decode_tuple(struct span in, struct tg_flow_key *key)
+{
+	enum ct_verdict proto = CT_MALFORMED;
+	bool ip = false, bad = false;
+	struct attr attr;
+	while (attr_next(&in, &attr, &bad)) {
+		switch (attr.type) {
+		case CTA_TUPLE_IP:
+			if (!decode_ip(attr.value, key))
+				return CT_MALFORMED;
+			ip = true;
+			break;
+		case CTA_TUPLE_PROTO:
+			proto = decode_proto(attr.value, key);
+			break;
+		case CTA_TUPLE_ZONE: /* a zone of this direction only */
+			if (!take_u16(&attr.value, &key->zone))
+				return CT_MALFORMED;
+			break;
+		}
+	}
+	return bad || !ip ? CT_MALFORMED : proto;
+}
+
+/* The kernel's numbers are not ours, and there are states that are none of a flow. */
+static uint8_t state_from_kernel(uint8_t number)
+{
+	static const uint8_t states[] = {
+		TG_TCP_UNKNOWN, /* NONE */
+		TG_TCP_SYN_SENT,   TG_TCP_SYN_RECV, TG_TCP_ESTABLISHED, TG_TCP_FIN_WAIT,
+		TG_TCP_CLOSE_WAIT, TG_TCP_LAST_ACK, TG_TCP_TIME_WAIT,   TG_TCP_CLOSE,
+		TG_TCP_SYN_SENT, /* SYN_SENT2: both ends opened at once */
+	};
+	return number < ARRAY_SIZE(states) ? states[number] : TG_TCP_UNKNOWN;
+}
+
+static bool decode_protoinfo(struct span in, uint8_t *ret_state)
+{
+	bool bad = false;
+	struct attr attr, inner;
+	while (attr_next(&in, &attr, &bad)) {
+		if (attr.type != CTA_PROTOINFO_TCP)
+			continue;
+		struct span tcp = attr.value;
+		while (attr_next(&tcp, &inner, &bad)) {
+			if (inner.type != CTA_PROTOINFO_TCP_STATE)
+				continue;
+			if (inner.value.left != 1)
+				return false;
+			*ret_state = state_from_kernel(*inner.value.at);
+		}
+	}
+	return !bad;
+}
+
+static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
+{
+	struct tg_flow_event *flow = &message->flow;
+	enum ct_verdict tuple = CT_MALFORMED;
+	uint32_t number;
+	bool bad = false;
+	struct attr attr;
+	while (attr_next(&in, &attr, &bad)) {
+		switch (attr.type) {
+		case CTA_TUPLE_ORIG:
+			tuple = decode_tuple(attr.value, &flow->key);
+			if (tuple != CT_FLOW)
+				return tuple;
+			break;
+		case CTA_ZONE:
+			if (!take_u16(&attr.value, &flow->key.zone))
+				return CT_MALFORMED;
+			break;
+		case CTA_STATUS:
+			if (!take_u32(&attr.value, &number))
+				return CT_MALFORMED;
+			message->dying = number & IPS_DYING;
+			break;
+		case CTA_TIMEOUT:
+			if (!take_u32(&attr.value, &number))
+				return CT_MALFORMED;
+			flow->timeout_s = MAX(number, 1u);
+			break;
+		case CTA_PROTOINFO:
+			if (!decode_protoinfo(attr.value, &flow->state))
+				return CT_MALFORMED;
+			break;
+		}
+	}
+	return bad ? CT_MALFORMED : tuple;
+}
+
+enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message)
+{
+	struct nlmsghdr header;
+	struct nfgenmsg generic;
+	if (len < NLMSG_HDRLEN + sizeof(generic))
+		return CT_MALFORMED;
+	memcpy(&header, bytes, sizeof(header));
+	memcpy(&generic, (const uint8_t *)bytes + NLMSG_HDRLEN, sizeof(generic));
+	if (header.nlmsg_len < NLMSG_HDRLEN + sizeof(generic) || header.nlmsg_len > len)
+		return CT_MALFORMED;
+	if (NFNL_SUBSYS_ID(header.nlmsg_type) != NFNL_SUBSYS_CTNETLINK)
+		return CT_IGNORED;
+
+	struct ct_message message = {.flow = {.state = TG_TCP_UNKNOWN}};
+	switch (NFNL_MSG_TYPE(header.nlmsg_type)) {
+	case IPCTNL_MSG_CT_NEW:
+		message.kind =
+			header.nlmsg_flags & (NLM_F_CREATE | NLM_F_EXCL) ? CT_NEW : CT_UPDATE;
+		break;
+	case IPCTNL_MSG_CT_DELETE:
+		message.kind = CT_DESTROY;
+		break;
+	default:
+		return CT_IGNORED;
+	}
+	switch (generic.nfgen_family) {
+	case AF_INET:
+		message.flow.key.family = TG_IPV4;
+		break;
+	case AF_INET6:
+		message.flow.key.family = TG_IPV6;
+		break;
+	default:
+		return CT_IGNORED;
+	}
+	const struct span attrs = {
+		(const uint8_t *)bytes + NLMSG_HDRLEN + sizeof(generic),
+		header.nlmsg_len - NLMSG_HDRLEN - sizeof(generic),
+	};
+	const enum ct_verdict verdict = decode_attrs(attrs, &message);
+	if (verdict == CT_FLOW)
+		*ret_message = message;
+	return verdict;
+}

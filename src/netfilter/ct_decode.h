@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NETFILTER_CT_DECODE_H
+#define NETFILTER_CT_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <tcpguard/event.h>
+
+enum ct_kind {
+	CT_NEW,    /* the entry was made */
+	CT_UPDATE, /* it changed; also what dumps and answers carry */
+	CT_DESTROY /* it is gone */
+};
+
+struct ct_message {
+	enum ct_kind kind;
+	bool dying; /* IPS_DYING: out of the table already, its DESTROY is under way */
+	struct tg_flow_event flow;
+};
+
+enum ct_verdict {
+	CT_FLOW,     /* a TCP flow */
+	CT_IGNORED,  /* sound as far as looked at, and not about a TCP flow over IPv4 or IPv6 */
+	CT_MALFORMED /* cannot be from ctnetlink */
+};
+
+/*
+ * One netlink message of len bytes, as ctnetlink writes it. *ret_message is written for CT_FLOW
+ * only; what the message does not say is TG_TCP_UNKNOWN, timeout 0, zone 0. A timeout
+ * under one second is told as 1, because 0 says that none was told.
+ */
+enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Owns the merge: what several files say becomes one set of settings, lists and
+ * policies. The same thing said twice is an error that names both places.
+ */
+#include "loader.h"
+
+#include <string.h>
+
+#include <tcpguard/diag.h>
+
+#include "base/util.h"
+#include "schema.h"
+
+enum top_key { TOP_VERSION, TOP_MODE, TOP_DEFAULTS, TOP_LISTS, TOP_ALLOW, TOP_POLICIES, TOP_COUNT };
+static const char *const top_keys[] = {"version", "mode", "defaults", "lists", "allow", "policies"};
+static const char *const default_keys[] = {"source", "max-sources", "max-flows"};
+
+void loader_memory(struct loader *loader)
+{
+	const char *name = loader->file_count > 0 ? loader->files[0]->source.name : "policy";
+	tg_diag_add(loader->diag, name, 0, 0, 1, NULL, "out of memory");
+}
+
+static void error_twice(const struct yaml_tree_node *node, const char *what, const char *name,
+			const struct yaml_tree_node *first)
+{
+	schema_error(node, "%s '%s' is given twice (first in %s:%u)", what, name,
+		     first->source->name, first->line);
+}
+
+static void merge_setting(const struct yaml_tree_node **setting, const struct yaml_tree_node *node,
+			  const char *name)
+{
+	if (!node)
+		return;
+	if (*setting)
+		error_twice(node, "the setting", name, *setting);
+	else
+		*setting = node;
+}
+
+static void merge_version(const struct policy_file *file, const struct yaml_tree_node *node,
+			  bool is_main)
+{
+	uint32_t version = 0;
+	if (!node && is_main)
+		schema_error(file->root, "the main file wants 'version: 1'");
+	else if (node && schema_number(node, "version", 1, UINT32_MAX, &version) && version != 1)
+		schema_error(node,
+			     "version %u of the language is not known; this tcpguard reads "
+			     "version 1",
+			     version);
+}
+
+static void merge_lists(struct loader *loader, const struct yaml_tree_node *node)
+{
+	if (node->kind != YAML_TREE_MAPPING) {
+		schema_error(node, "'lists' wants a mapping of names to lists");
+		return;
+	}
+	for (uint32_t i = 0; i < node->count; i++) {
+		const struct yaml_tree_node *key = yaml_tree_key(node, i);
+		const struct yaml_tree_node *first = NULL;
+		if (!schema_name(key, "a list"))
+			continue;
+		for (size_t k = 0; k < loader->list_count && !first; k++) {
+			if (strcmp(loader->lists[k].named.key->text, key->text) == 0)
+				first = loader->lists[k].named.key;
+		}
+		if (first) {
+			error_twice(key, "the list", key->text, first);
+		} else if (loader->list_count == LOADER_LISTS_MAX) {
+			schema_error(key, "more than %d lists", LOADER_LISTS_MAX);
+			return;
+		} else {
+			loader->lists[loader->list_count++] = (struct list){
+				.named = {.key = key, .value = yaml_tree_value(node, i)},
+			};
+		}
+	}
+}
+
+static const struct yaml_tree_node *merge_nodes(struct loader *loader,
+						const struct yaml_tree_node *earlier,
+						const struct yaml_tree_node *later);
+
+static bool merge_pairs(struct loader *loader, struct yaml_tree_node *node,
+			const struct yaml_tree_node *earlier, const struct yaml_tree_node *later)
+{
+	for (uint32_t i = 0; i < earlier->count; i++) {
+		const struct yaml_tree_node *key = yaml_tree_key(earlier, i);
+		const struct yaml_tree_node *value = yaml_tree_value(earlier, i);
+		const struct yaml_tree_node *over = yaml_tree_get(later, key->text);
+		if (over)
+			value = merge_nodes(loader, value, over);
+		if (!value)
+			return false;
+		node->items[2 * node->count] = key;
+		node->items[2 * node->count++ + 1] = value;
+	}
+	for (uint32_t i = 0; i < later->count; i++) {
+		const struct yaml_tree_node *key = yaml_tree_key(later, i);
+		if (yaml_tree_get(earlier, key->text))
+			continue;
+		node->items[2 * node->count] = key;
+		node->items[2 * node->count++ + 1] = yaml_tree_value(later, i);
+	}
+	return true;
+}
+
+/* later over earlier: mappings key by key, anything else is replaced. NULL: reported. */
+static const struct yaml_tree_node *merge_nodes(struct loader *loader,
+						const struct yaml_tree_node *earlier,
+						const struct yaml_tree_node *later)
+{
+	if (earlier->kind != YAML_TREE_MAPPING || later->kind != YAML_TREE_MAPPING)
+		return later;
+	const size_t most = (size_t)earlier->count + later->count;
+	loader->merged_count += most;
+	if (most > 2 * TG_LIMITS_MAX || loader->merged_count > LOADER_MERGED_MAX) {
+		schema_error(later, "too much to override");
+		return NULL;
+	}
+	struct yaml_tree_node *node = tg_arena_alloc(&loader->scratch, 1, sizeof(*node));
+	const struct yaml_tree_node **items =
+		tg_arena_alloc(&loader->scratch, 2 * most, sizeof(*items));
+	if (!node || !items) {
+		loader_memory(loader);
+		return NULL;
+	}
+	*node = *later;
+	node->items = items;
+	node->count = 0;
+	return merge_pairs(loader, node, earlier, later) ? node : NULL;
+}
+
+static void merge_policy(struct loader *loader, const struct yaml_tree_node *key,
+			 const struct yaml_tree_node *value)
+{
+	struct named *first = NULL;
+	bool override = false;
+	const struct yaml_tree_node *word = yaml_tree_get(value, "override");
+	if (!schema_name(key, "a policy") || (word && !schema_bool(word, "override", &override)))
+		return;
+	for (size_t i = 0; i < loader->policy_count && !first; i++) {
+		if (strcmp(loader->policies[i].key->text, key->text) == 0)
+			first = &loader->policies[i];
+	}
+	if (first && !override) {
+		error_twice(key, "the policy", key->text, first->key);
+	} else if (first) {
+		const struct yaml_tree_node *merged = merge_nodes(loader, first->value, value);
+		if (merged)
+			first->value = merged;
+	} else if (loader->policy_count == TG_POLICIES_MAX) {
+		if (!loader->too_many_policies)
+			schema_error(key, "more than %d policies", TG_POLICIES_MAX);
+		loader->too_many_policies = true;
+	} else if (override && !loader->incomplete) {
+		schema_error(word, "there is no earlier policy '%s' to override", key->text);
+	} else {
+		loader->policies[loader->policy_count++] =
+			(struct named){.key = key, .value = value};
+	}
+}
+
+static void merge_policies(struct loader *loader, const struct yaml_tree_node *node)
+{
+	if (node->kind != YAML_TREE_MAPPING) {
+		schema_error(node, "'policies' wants a mapping of names to policies");
+		return;
+	}
+	for (uint32_t i = 0; i < node->count && !loader->too_many_policies; i++)
+		merge_policy(loader, yaml_tree_key(node, i), yaml_tree_value(node, i));
+}
+
+static void merge_defaults(struct loader *loader, const struct yaml_tree_node *node)
+{
+	const struct yaml_tree_node *found[DEFAULT_COUNT];
+	(void)schema_keys(node, "defaults", default_keys, DEFAULT_COUNT, found); /* reported */
+	for (size_t i = 0; i < DEFAULT_COUNT; i++)
+		merge_setting(&loader->defaults[i], found[i], default_keys[i]);
+}
+
+void loader_merge(struct loader *loader, const struct policy_file *file, bool is_main)
+{
+	const struct yaml_tree_node *found[TOP_COUNT];
+	if (!file->root || yaml_tree_is_null(file->root)) {
+		if (is_main)
+			tg_diag_add(loader->diag, file->source.name, 0, 0, 1, NULL,
+				    "the file is empty; it wants at least 'version: 1'");
+		return;
+	}
+	if (file->root->kind != YAML_TREE_MAPPING) {
+		schema_error(file->root, "a policy file is a mapping of keys and values");
+		return;
+	}
+	(void)schema_keys(file->root, "the file", top_keys, TOP_COUNT, found); /* reported */
+	merge_version(file, found[TOP_VERSION], is_main);
+	merge_setting(&loader->mode, found[TOP_MODE], "mode");
+	if (found[TOP_DEFAULTS])
+		merge_defaults(loader, found[TOP_DEFAULTS]);
+	if (found[TOP_LISTS])
+		merge_lists(loader, found[TOP_LISTS]);
+	if (found[TOP_ALLOW] &&
+	    schema_sequence(found[TOP_ALLOW], "allow", "[office, 192.0.2.0/24]"))
+		loader->allow[loader->allow_count++] = found[TOP_ALLOW];
+	if (found[TOP_POLICIES])
+		merge_policies(loader, found[TOP_POLICIES]);
+}
