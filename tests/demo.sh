@@ -210,7 +210,7 @@ show_nothing_left() {
 	trap - EXIT
 	lab_cleanup
 	! ip netns list | grep -q "$tag" && [[ ! -e $dir && ! -e /etc/netns/$CLIENT ]] &&
-		! kill -0 "$daemon" 2>/dev/null && [[ $(host_state) == "$before" ]]
+		is_gone "$daemon" && [[ $(host_state) == "$before" ]]
 	claim $? 'no namespace, process, file, rule or interface of the demo remains'
 }
 

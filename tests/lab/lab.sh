@@ -184,15 +184,16 @@ guard_start() {
 	return "$status"
 }
 
-guard_is_gone() {
-	! kill -0 "$GUARD_PID" 2>/dev/null
+# Ended, whether or not process 1 of this machine has taken note (in containers some do not).
+is_gone() {
+	! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 
 # guard_stop [SIGNAL]: and waits until it has ended.
 guard_stop() {
 	[[ -n ${GUARD_PID:-} ]] || return 0
 	kill "-${1:-TERM}" "$GUARD_PID" 2>/dev/null
-	wait_until "$LAB_PATIENCE" guard_is_gone
+	wait_until "$LAB_PATIENCE" is_gone "$GUARD_PID"
 }
 
 # The command line, on GUARD.
@@ -242,6 +243,7 @@ clients_start() {
 	on "$CLIENT" "$LAB_TOOLS/lab-clients" --to "$2" --from "$3" --sources "$4" --stride "$5" \
 		--pause "${LAB_PAUSE:-100}" >"$LAB_DIR/clients.$1" 2>&1 &
 	LAB_CLIENTS+=("$1:$!")
+	wait_until "$LAB_PATIENCE" grep -q READY "$LAB_DIR/clients.$1"
 }
 
 clients_said() {

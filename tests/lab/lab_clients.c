@@ -47,9 +47,9 @@ struct clients {
 
 static const char usage_text[] =
 	"usage: lab-clients --to ADDRESS:PORT --from ADDRESS [options]\n"
-	"Clients that connect, exchange a line and close, over and over. At SIGUSR1 prints\n"
-	"what happened since the last report, at SIGTERM the rest; exit status 1 when any\n"
-	"exchange of the whole run failed.\n"
+	"Clients that connect, exchange a line and close, over and over. Prints READY when\n"
+	"signals are heard, at SIGUSR1 what happened since the last report, at SIGTERM the\n"
+	"rest. Exit status 1 when any exchange of the whole run failed.\n"
 	"  --to ADDRESS:PORT   where to; IPv6 as [ADDRESS]:PORT\n"
 	"  --from ADDRESS      the first client's address\n"
 	"  --sources N         clients (1)\n"
@@ -264,6 +264,8 @@ int main(int argc, char **argv)
 		perror("lab-clients");
 		return 1;
 	}
+	puts("READY");
+	fflush(stdout);
 	uint64_t now = lab_now();
 	for (uint64_t i = 0; i < all.count; i++) {
 		all.clients[i].source = lab_address_nth(&all.from, (unsigned int)all.stride, i);
