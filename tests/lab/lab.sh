@@ -74,7 +74,7 @@ lab_now_ns() {
 	python3 -c 'import time; print(time.monotonic_ns())'
 }
 
-# on NAMESPACE COMMAND…
+# on NAMESPACE COMMAND…  In the background, use ip netns exec itself: $! is then the command.
 on() {
 	ip netns exec "$@"
 }
@@ -161,7 +161,7 @@ lab_serve() {
 		options+=(--listen "$endpoint")
 	done
 	: >"$LAB_DIR/server.$ns"
-	on "$ns" "$LAB_TOOLS/lab-server" "${options[@]}" >"$LAB_DIR/server.$ns" 2>&1 &
+	ip netns exec "$ns" "$LAB_TOOLS/lab-server" "${options[@]}" >"$LAB_DIR/server.$ns" 2>&1 &
 	LAB_SERVER_PID=$!
 	wait_until "$LAB_PATIENCE" grep -q READY "$LAB_DIR/server.$ns"
 }
@@ -240,7 +240,7 @@ kernel_holds() {
 LAB_CLIENTS=()
 clients_start() {
 	: >"$LAB_DIR/clients.$1"
-	on "$CLIENT" "$LAB_TOOLS/lab-clients" --to "$2" --from "$3" --sources "$4" --stride "$5" \
+	ip netns exec "$CLIENT" "$LAB_TOOLS/lab-clients" --to "$2" --from "$3" --sources "$4" --stride "$5" \
 		--pause "${LAB_PAUSE:-100}" >"$LAB_DIR/clients.$1" 2>&1 &
 	LAB_CLIENTS+=("$1:$!")
 	wait_until "$LAB_PATIENCE" grep -q READY "$LAB_DIR/clients.$1"
@@ -275,7 +275,7 @@ conns_start() {
 
 	shift
 	: >"$LAB_DIR/conns.$name"
-	on "$CLIENT" "$LAB_TOOLS/lab-conns" "$@" >"$LAB_DIR/conns.$name" 2>&1 &
+	ip netns exec "$CLIENT" "$LAB_TOOLS/lab-conns" "$@" >"$LAB_DIR/conns.$name" 2>&1 &
 	CONNS_PID=$!
 }
 

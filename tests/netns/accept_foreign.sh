@@ -83,7 +83,7 @@ check 'and an automatic one' eval 'conns_start g --from 10.78.200.3 --to 10.77.0
 check 'foreign tables are as they were, bans made' untouched
 
 # A foreign flush: nobody who is banned may get in through it, not for a moment.
-on "$CLIENT" "$LAB_TOOLS/lab-clients" --to 10.77.0.2:80 --from 10.78.7.7 --pause 0 --timeout 50 \
+ip netns exec "$CLIENT" "$LAB_TOOLS/lab-clients" --to 10.77.0.2:80 --from 10.78.7.7 --pause 0 --timeout 50 \
 	>"$LAB_DIR/banned" 2>&1 &
 knocking=$!
 on "$GUARD" nft flush ruleset

@@ -76,7 +76,7 @@ check 'daemon dead: all are in the kernel' equal "$(missing_now | wc -l)" 0
 ) &
 watching=$!
 # And from outside: one that is banned tries all the while.
-on "$CLIENT" "$LAB_TOOLS/lab-clients" --to 10.77.0.2:80 --from 10.78.100.7 --pause 0 --timeout 100 \
+ip netns exec "$CLIENT" "$LAB_TOOLS/lab-clients" --to 10.77.0.2:80 --from 10.78.100.7 --pause 0 --timeout 100 \
 	>"$LAB_DIR/banned" 2>&1 &
 knocking=$!
 
