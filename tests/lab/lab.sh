@@ -163,6 +163,7 @@ lab_serve() {
 	: >"$LAB_DIR/server.$ns"
 	ip netns exec "$ns" "$LAB_TOOLS/lab-server" "${options[@]}" >"$LAB_DIR/server.$ns" 2>&1 &
 	LAB_SERVER_PID=$!
+	disown
 	wait_until "$LAB_PATIENCE" grep -q READY "$LAB_DIR/server.$ns"
 }
 
@@ -243,6 +244,7 @@ clients_start() {
 	ip netns exec "$CLIENT" "$LAB_TOOLS/lab-clients" --to "$2" --from "$3" --sources "$4" --stride "$5" \
 		--pause "${LAB_PAUSE:-100}" >"$LAB_DIR/clients.$1" 2>&1 &
 	LAB_CLIENTS+=("$1:$!")
+	disown # its end is no news
 	wait_until "$LAB_PATIENCE" grep -q READY "$LAB_DIR/clients.$1"
 }
 
@@ -277,6 +279,7 @@ conns_start() {
 	: >"$LAB_DIR/conns.$name"
 	ip netns exec "$CLIENT" "$LAB_TOOLS/lab-conns" "$@" >"$LAB_DIR/conns.$name" 2>&1 &
 	CONNS_PID=$!
+	disown
 }
 
 conns_done() {
