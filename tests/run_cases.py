@@ -91,6 +91,9 @@ def run(test, suite, build, top):
     outcome = Outcome(f"{suite} {build} {test['name']}")
     start = time.monotonic()
     folder = test["workdir"] or os.path.join(top, f"build-{build}")
+    if not os.path.exists(test["cmd"][0]):
+        outcome.failed.append("was not built")
+        return outcome
     environment = dict(os.environ, **test["env"])
     environment.setdefault("ASAN_OPTIONS", "abort_on_error=1:detect_stack_use_after_return=1")
     environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
