@@ -5,9 +5,10 @@ import os
 
 import tap
 
-TOP = {"meson.build", "meson.options", "README.md", "LICENSE", "src", "include", "policies",
+# meson before 1.1 (Debian 12 has 1.0) knows its options by the old name only.
+TOP = {"meson.build", "meson.options", "meson_options.txt", "README.md", "LICENSE", "src", "include", "policies",
        "tests", "systemd", "docs"}
-NEEDED = TOP - {"meson.options"}
+NEEDED = TOP - {"meson.options", "meson_options.txt"}
 LINES_MAX = 600
 
 
