@@ -31,11 +31,21 @@ static void put_number(struct json *json, const struct tg_record *record, const 
 	json_number(json, key, value);
 }
 
+/* As in list: no answer, no list. */
+static void begin_list(struct json *json)
+{
+	if (json->out)
+		return;
+	json_begin(json, stdout);
+	json_array(json, "sources");
+}
+
 static void json_source(void *data, const struct tg_record *record)
 {
 	struct json *json = &((struct ranking *)data)->json;
 	if (strcmp(record->name, "source") != 0)
 		return;
+	begin_list(json);
 	json_object(json, NULL);
 	json_string(json, "source", tg_record_get(record, "source"));
 	json_string(json, "policy", tg_record_get(record, "policy"));
@@ -81,12 +91,12 @@ static int print_table(const struct cli *cli, const struct tg_strbuf *request)
 
 static int print_json(const struct cli *cli, const struct tg_strbuf *request)
 {
-	struct ranking ranking;
-	json_begin(&ranking.json, stdout);
-	json_array(&ranking.json, "sources");
+	struct ranking ranking = {.json = {0}};
 	int status = client_ask(cli, request, json_source, &ranking);
-	if (status == CLI_OK) /* without an answer it stays broken, on purpose */
+	if (status == CLI_OK) {
+		begin_list(&ranking.json);
 		json_finish(&ranking.json);
+	}
 	return status;
 }
 

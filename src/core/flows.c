@@ -321,8 +321,11 @@ void flows_new(struct tg_engine *engine, const struct tg_flow_event *event)
 	const struct flow *flow = flow_table_at(engine->flows, index);
 	const bool alive = !flow->ended &&
 			   in_states(HALF_OPEN_STATES | STATE_BIT(TG_TCP_ESTABLISHED), flow->state);
-	/* The same tuple again: a message that came twice, or before it the one that said more. */
-	if (alive)
+	/*
+	 * The same tuple again: a message that came twice, or after one that said more. Not
+	 * after a gap: then the end of the flow before it is what was lost.
+	 */
+	if (alive && !engine->stats.stale)
 		flow_move(engine, index, flow->state, !flow->began, event->timeout_s);
 	else
 		flow_move(engine, index, state, true, event->timeout_s);
