@@ -22,6 +22,8 @@ struct nft_sink;
 struct nft_sink_params {
 	bool plain; /* do not own the table, although the kernel could: an operator who edits it
 		       with nft */
+	bool no_destroy;   /* do without DESTROYSETELEM, as on a kernel before 6.3; for tests */
+	uint32_t set_size; /* room of a set of bans; 0: the default. For tests */
 };
 
 struct nft_sink_stats {
@@ -43,15 +45,21 @@ int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_
 /* The table and its bans stay in force. */
 void nft_sink_destroy(struct nft_sink *sink);
 
-/* Every ban that the kernel holds, in no order. 0 or -errno; a table that is not there yet is 0
- * bans. */
-int nft_sink_adopt(struct nft_sink *sink, void (*found)(void *data, const struct tg_adopt *adopt),
-		   void *data);
+/*
+ * Every ban that the kernel holds, in no order. wall_s: now, in seconds since the epoch. 0 or
+ * -errno; a table that is not there yet is 0 bans. An element of unknown making is a ban by hand;
+ * one in a policy's set keeps that policy's name. Call before install.
+ */
+int nft_sink_adopt(struct nft_sink *sink, uint64_t wall_s,
+		   void (*found)(void *data, const struct tg_adopt *adopt), void *data);
 
 /*
  * Makes the table what config asks for, in one transaction: chains, rules, sets and
  * allow lists. Elements in sets that stay are not touched. config and the two sets
- * are borrowed until the next call. 0 or -errno: then nothing changed.
+ * are borrowed until the next call. 1: done, but bans that the kernel held are gone, because their
+ * set or the table was lost or beyond repair: SINK_LOST to the engine. 0: done. Or -errno, and
+ * nothing changed: -EBUSY when another process owns the table, or when changes are queued (commit
+ * them first: their policy is an index into the config of the last install).
  */
 int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow);
@@ -59,14 +67,20 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 /* The protected addresses changed: replaces their sets in one transaction. Borrowed as above. */
 int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protected);
 
-/* Queues a BAN (with its end as the time left from now on) or a LIFT; others are not for the sink.
+/*
+ * Queues a BAN (with its end as the time left from now on) or a LIFT; others are -EINVAL. wall_s:
+ * now, in seconds since the epoch. A BAN that no set of the layout fits is queued, too, and acked
+ * with EINVAL; such a LIFT with 0. 0, -ENOMEM, or -ENOENT before the first install.
  */
-int nft_sink_add(struct nft_sink *sink, const struct tg_decision *decision, tg_time now);
+int nft_sink_add(struct nft_sink *sink, const struct tg_decision *decision, tg_time now,
+		 uint64_t wall_s);
 
 /*
  * Sends what was queued as one transaction and reads what the kernel says. When it refuses
- * the batch, finds the elements that are to blame, so that one bad element costs no other.
- * ack is called for every queued decision, with 0 or an errno. Returns 0, or -ENOENT when
+ * the batch, finds the elements that are to blame, so that one bad element costs no other; a
+ * set without room is ENOSPC for what did not fit. Of several decisions about one element in one
+ * turn the last counts, and all get its result. ack is called for every queued decision, in any
+ * order, with 0 or an errno; it must not call the sink. Returns 0, or -ENOENT when
  * the table (or a set) is not there: then install, and SINK_LOST to the engine.
  */
 int nft_sink_commit(struct nft_sink *sink,
@@ -85,8 +99,8 @@ int nft_sink_watch_fd(const struct nft_sink *sink);
 /* Reads the watch; true when the table is no longer as installed: then install and SINK_LOST. */
 bool nft_sink_watch_dispatch(struct nft_sink *sink);
 
-/* Takes the table out, with everything in it: for panic, also when no daemon runs. 0 or -errno;
- * gone already is 0. */
+/* Takes the table out, with everything in it: for panic when no daemon runs. 0 or -errno; gone
+ * already is 0; -EBUSY when a running daemon owns it. */
 int nft_sink_remove_table(void);
 
 void nft_sink_stats(const struct nft_sink *sink, struct nft_sink_stats *ret_stats);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Owns the way back from set elements to bans, once, at start. A set is read to its
+ * end before the first of its bans is told, because a list that was disturbed is
+ * read again. Elements that others put into our sets become bans by hand.
+ */
+#include "netfilter/nft_adopt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include "base/strbuf.h"
+#include "netfilter/nft_elem.h"
+#include "netfilter/nft_layout.h"
+#include "netfilter/nft_socket.h"
+#include "netfilter/nft_state.h"
+
+/* Another program reloads its rules over and over: then what the last reading found will do. */
+#define TRIES 5
+
+struct adopter {
+	char policy[TG_NAME_MAX + 1];
+	struct nft_ban_set set;
+	uint64_t wall_s;
+	void (*found)(void *data, const struct tg_adopt *adopt);
+	void *data;
+};
+
+static void keep_message(void *data, const struct nlmsghdr *message)
+{
+	tg_strbuf_append(data, message, MNL_ALIGN(message->nlmsg_len));
+}
+
+static void adopt_elem(void *data, const struct nft_elem_found *elem)
+{
+	const struct adopter *adopter = data;
+	struct tg_adopt adopt = {
+		.source = tg_addr_mask(&elem->key, adopter->set.prefix_len),
+		.action = elem->limited ? TG_ACTION_RATE_LIMIT : TG_ACTION_DROP,
+		.scope = adopter->set.scope,
+		.origin = elem->origin,
+		.measured = elem->measured,
+		.threshold = elem->threshold,
+		.offence = elem->offence,
+		.left_ms = elem->left_ms,
+	};
+	if (elem->limited)
+		adopt.to = elem->to;
+	if (elem->since_s > 0 && adopter->wall_s > elem->since_s)
+		adopt.age_ms = (adopter->wall_s - elem->since_s) * 1000;
+	memcpy(adopt.policy, adopter->policy, sizeof(adopt.policy));
+	memcpy(adopt.limit, elem->limit, sizeof(adopt.limit));
+	memcpy(adopt.reason, elem->reason, sizeof(adopt.reason));
+	adopter->found(adopter->data, &adopt);
+}
+
+static int read_set(struct nft_socket *socket, const char *table, const char *set,
+		    struct tg_strbuf *messages)
+{
+	int err = -EINTR;
+	for (int i = 0; i < TRIES && err == -EINTR; i++) {
+		char buffer[512] __attribute__((aligned(NLMSG_ALIGNTO)));
+		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+		request->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM;
+		struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(request, sizeof(*nfg));
+		nfg->nfgen_family = NFPROTO_INET;
+		nfg->version = NFNETLINK_V0;
+		mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, table);
+		mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set);
+		tg_strbuf_clear(messages);
+		err = nft_socket_dump(socket, request, keep_message, messages);
+	}
+	if (messages->failed)
+		return -ENOMEM;
+	return err == -EINTR ? 0 : err;
+}
+
+int nft_adopt(struct nft_socket *socket, const char *table, uint64_t wall_s,
+	      void (*found)(void *data, const struct tg_adopt *adopt), void *data)
+{
+	struct adopter adopter = {.wall_s = wall_s, .found = found, .data = data};
+	struct nft_state state;
+	struct tg_strbuf messages;
+	tg_strbuf_init(&messages);
+	int err = nft_state_read(&state, socket, table);
+	for (size_t i = 0; i < state.set_count && err == 0; i++) {
+		const struct nft_state_item *item = &state.sets[i];
+		if (!nft_layout_parse_name(item->name, adopter.policy, &adopter.set) ||
+		    item->key_len != tg_family_bits(adopter.set.family) / 8u ||
+		    item->flags & (NFT_SET_INTERVAL | NFT_SET_MAP))
+			continue;
+		err = read_set(socket, table, item->name, &messages);
+		if (err < 0)
+			break;
+		int left = (int)messages.len;
+		const struct nlmsghdr *message = (const struct nlmsghdr *)(void *)messages.text;
+		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+			nft_elem_decode_message(message, adopter.set.family, adopt_elem, &adopter);
+	}
+	tg_strbuf_finish(&messages);
+	nft_state_finish(&state);
+	return err;
+}

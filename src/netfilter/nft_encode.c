@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Owns how tables, chains, sets and rules are written as nf_tables messages. What
+ * a rule is made of follows what nft itself would load for the same line, so that
+ * `nft list` can print it back.
+ */
+#include "netfilter/nft_encode.h"
+
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include "netfilter/nft_batch.h"
+
+#define REG NFT_REG_1
+#define STATE_NEW 8 /* NF_CT_STATE_BIT(IP_CT_NEW) */
+
+void nft_encode_table(struct nft_batch *batch, const char *table, uint32_t flags)
+{
+	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	if (!message)
+		return;
+	mnl_attr_put_strz(message, NFTA_TABLE_NAME, table);
+	mnl_attr_put_u32(message, NFTA_TABLE_FLAGS, htonl(flags));
+	nft_batch_close(batch, message);
+}
+
+/* A message that names a table and perhaps one thing in it: all that a deletion says. */
+static void put_names(struct nft_batch *batch, uint8_t type, const char *table, uint16_t attr,
+		      const char *name)
+{
+	struct nlmsghdr *message = nft_batch_open(batch, type, 0);
+	if (!message)
+		return;
+	/* The table's name is attribute 1 in all of these. */
+	mnl_attr_put_strz(message, NFTA_TABLE_NAME, table);
+	if (name)
+		mnl_attr_put_strz(message, attr, name);
+	nft_batch_close(batch, message);
+}
+
+void nft_encode_delete_table(struct nft_batch *batch, const char *table)
+{
+	put_names(batch, NFT_MSG_DELTABLE, table, 0, NULL);
+}
+
+void nft_encode_delete_chain(struct nft_batch *batch, const char *table, const char *chain)
+{
+	put_names(batch, NFT_MSG_DELCHAIN, table, NFTA_CHAIN_NAME, chain);
+}
+
+void nft_encode_flush_rules(struct nft_batch *batch, const char *table)
+{
+	put_names(batch, NFT_MSG_DELRULE, table, 0, NULL);
+}
+
+void nft_encode_delete_set(struct nft_batch *batch, const char *table, const char *set)
+{
+	put_names(batch, NFT_MSG_DELSET, table, NFTA_SET_NAME, set);
+}
+
+void nft_encode_flush_set(struct nft_batch *batch, const char *table, const char *set)
+{
+	put_names(batch, NFT_MSG_DELSETELEM, table, NFTA_SET_ELEM_LIST_SET, set);
+}
+
+void nft_encode_chain(struct nft_batch *batch, const char *table, const char *chain, bool base,
+		      int32_t priority)
+{
+	struct nftnl_chain *object = nftnl_chain_alloc();
+	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	if (!object || !message) {
+		batch->failed = true;
+		if (object)
+			nftnl_chain_free(object);
+		return;
+	}
+	bool ok = nftnl_chain_set_str(object, NFTNL_CHAIN_TABLE, table) == 0 &&
+		  nftnl_chain_set_str(object, NFTNL_CHAIN_NAME, chain) == 0;
+	if (base) {
+		ok = ok && nftnl_chain_set_str(object, NFTNL_CHAIN_TYPE, "filter") == 0;
+		nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
+		nftnl_chain_set_s32(object, NFTNL_CHAIN_PRIO, priority);
+		nftnl_chain_set_u32(object, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	}
+	nftnl_chain_nlmsg_build_payload(message, object);
+	nftnl_chain_free(object);
+	if (!ok)
+		batch->failed = true;
+	nft_batch_close(batch, message);
+}
+
+void nft_encode_set(struct nft_batch *batch, const char *table, const struct nft_set_spec *spec)
+{
+	struct nftnl_set *object = nftnl_set_alloc();
+	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWSET, NLM_F_CREATE);
+	if (!object || !message) {
+		batch->failed = true;
+		if (object)
+			nftnl_set_free(object);
+		return;
+	}
+	if (nftnl_set_set_str(object, NFTNL_SET_TABLE, table) < 0 ||
+	    nftnl_set_set_str(object, NFTNL_SET_NAME, spec->name) < 0)
+		batch->failed = true;
+	nftnl_set_set_u32(object, NFTNL_SET_FLAGS, spec->flags);
+	nftnl_set_set_u32(object, NFTNL_SET_KEY_TYPE, spec->key_type);
+	nftnl_set_set_u32(object, NFTNL_SET_KEY_LEN, spec->key_len);
+	nftnl_set_set_u32(object, NFTNL_SET_ID, spec->id);
+	if (spec->size)
+		nftnl_set_set_u32(object, NFTNL_SET_DESC_SIZE, spec->size);
+	if (spec->timeout_ms)
+		nftnl_set_set_u64(object, NFTNL_SET_TIMEOUT, spec->timeout_ms);
+	nftnl_set_nlmsg_build_payload(message, object);
+	nftnl_set_free(object);
+	nft_batch_close(batch, message);
+}
+
+void nft_rule_begin(struct nft_rule *rule, struct nft_batch *batch, const char *table,
+		    const char *chain)
+{
+	*rule = (struct nft_rule){.batch = batch, .rule = nftnl_rule_alloc()};
+	rule->failed = !rule->rule || nftnl_rule_set_str(rule->rule, NFTNL_RULE_TABLE, table) < 0 ||
+		       nftnl_rule_set_str(rule->rule, NFTNL_RULE_CHAIN, chain) < 0;
+}
+
+void nft_rule_end(struct nft_rule *rule)
+{
+	struct nlmsghdr *message =
+		nft_batch_open(rule->batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+	if (rule->failed || !message) {
+		rule->batch->failed = true;
+	} else {
+		nftnl_rule_nlmsg_build_payload(message, rule->rule);
+		nft_batch_close(rule->batch, message);
+	}
+	if (rule->rule)
+		nftnl_rule_free(rule->rule);
+	rule->rule = NULL;
+}
+
+/* The rule takes it. NULL when memory ran out, which the rule remembers. */
+static struct nftnl_expr *rule_add(struct nft_rule *rule, const char *name)
+{
+	struct nftnl_expr *expr = rule->failed ? NULL : nftnl_expr_alloc(name);
+	if (!expr) {
+		rule->failed = true;
+		return NULL;
+	}
+	nftnl_rule_add_expr(rule->rule, expr);
+	return expr;
+}
+
+static void rule_set(struct nft_rule *rule, struct nftnl_expr *expr, uint16_t attr,
+		     const void *data, uint32_t len)
+{
+	if (nftnl_expr_set(expr, attr, data, len) < 0)
+		rule->failed = true;
+}
+
+static void add_meta(struct nft_rule *rule, uint32_t key)
+{
+	struct nftnl_expr *expr = rule_add(rule, "meta");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, REG);
+}
+
+static void add_compare(struct nft_rule *rule, uint32_t op, const void *data, uint32_t len)
+{
+	struct nftnl_expr *expr = rule_add(rule, "cmp");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_SREG, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_OP, op);
+	rule_set(rule, expr, NFTNL_EXPR_CMP_DATA, data, len);
+}
+
+static void add_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+{
+	struct nftnl_expr *expr = rule_add(rule, "payload");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, len);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, REG);
+}
+
+static void add_mask(struct nft_rule *rule, const void *mask, uint32_t len)
+{
+	static const uint8_t zero[16];
+	struct nftnl_expr *expr = rule_add(rule, "bitwise");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, len);
+	rule_set(rule, expr, NFTNL_EXPR_BITWISE_MASK, mask, len);
+	rule_set(rule, expr, NFTNL_EXPR_BITWISE_XOR, zero, len);
+}
+
+static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id)
+{
+	struct nftnl_expr *expr = rule_add(rule, "lookup");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SREG, REG);
+	if (nftnl_expr_set_str(expr, NFTNL_EXPR_LOOKUP_SET, set) < 0)
+		rule->failed = true;
+	if (set_id)
+		nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+}
+
+void nft_rule_match_loopback(struct nft_rule *rule)
+{
+	const uint16_t type = ARPHRD_LOOPBACK;
+	add_meta(rule, NFT_META_IIFTYPE);
+	add_compare(rule, NFT_CMP_EQ, &type, sizeof(type));
+}
+
+void nft_rule_match_tcp(struct nft_rule *rule)
+{
+	const uint8_t tcp = IPPROTO_TCP;
+	add_meta(rule, NFT_META_L4PROTO);
+	add_compare(rule, NFT_CMP_EQ, &tcp, sizeof(tcp));
+}
+
+void nft_rule_match_syn(struct nft_rule *rule)
+{
+	const uint8_t fin_syn_rst_ack = 0x17, syn = 0x02;
+	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
+	add_mask(rule, &fin_syn_rst_ack, 1);
+	add_compare(rule, NFT_CMP_EQ, &syn, 1);
+}
+
+void nft_rule_match_port(struct nft_rule *rule, uint16_t port)
+{
+	const uint16_t wire = htons(port);
+	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+	add_compare(rule, NFT_CMP_EQ, &wire, sizeof(wire));
+}
+
+void nft_rule_match_port_set(struct nft_rule *rule, const char *set, uint32_t set_id)
+{
+	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+	add_lookup(rule, set, set_id);
+}
+
+static void match_family(struct nft_rule *rule, enum tg_family family)
+{
+	const uint8_t nfproto = family == TG_IPV4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+	add_meta(rule, NFT_META_NFPROTO);
+	add_compare(rule, NFT_CMP_EQ, &nfproto, sizeof(nfproto));
+}
+
+void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			   const char *set)
+{
+	const uint32_t len = tg_family_bits(family) / 8u;
+	match_family(rule, family);
+	add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 12 : 8, len);
+	if (prefix_len < tg_family_bits(family)) {
+		struct tg_addr ones = {.family = (uint8_t)family};
+		memset(ones.bytes, 0xff, len);
+		const struct tg_prefix mask = tg_addr_mask(&ones, prefix_len);
+		add_mask(rule, mask.addr.bytes, len);
+	}
+	add_lookup(rule, set, 0);
+}
+
+void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, const char *set,
+				uint32_t set_id)
+{
+	match_family(rule, family);
+	add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 16 : 24,
+		    tg_family_bits(family) / 8u);
+	add_lookup(rule, set, set_id);
+}
+
+void nft_rule_match_ct_new(struct nft_rule *rule)
+{
+	const uint32_t state = STATE_NEW, none = 0;
+	struct nftnl_expr *expr = rule_add(rule, "ct");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, REG);
+	add_mask(rule, &state, sizeof(state));
+	add_compare(rule, NFT_CMP_NEQ, &none, sizeof(none));
+}
+
+void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask)
+{
+	struct nftnl_expr *value = rule_add(rule, "immediate");
+	struct nftnl_expr *set = rule_add(rule, "ct");
+	if (!value || !set)
+		return;
+	nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DREG, REG);
+	nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DATA, mask);
+	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_KEY, NFT_CT_EVENTMASK);
+	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_SREG, REG);
+}
+
+void nft_rule_verdict(struct nft_rule *rule, int verdict, const char *chain)
+{
+	struct nftnl_expr *expr = rule_add(rule, "immediate");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict);
+	if (chain && nftnl_expr_set_str(expr, NFTNL_EXPR_IMM_CHAIN, chain) < 0)
+		rule->failed = true;
+}

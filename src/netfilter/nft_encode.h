@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NETFILTER_NFT_ENCODE_H
+#define NETFILTER_NFT_ENCODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/addr.h>
+
+struct nft_batch;
+struct nftnl_rule;
+
+/* Tables, chains, sets and rules as messages of a batch. Pure; out of memory marks the batch. */
+
+void nft_encode_table(struct nft_batch *batch, const char *table, uint32_t flags);
+void nft_encode_delete_table(struct nft_batch *batch, const char *table);
+
+/* priority applies to a base chain: type filter, hook prerouting, policy accept. */
+void nft_encode_chain(struct nft_batch *batch, const char *table, const char *chain, bool base,
+		      int32_t priority);
+void nft_encode_delete_chain(struct nft_batch *batch, const char *table, const char *chain);
+/* Every rule of every chain. */
+void nft_encode_flush_rules(struct nft_batch *batch, const char *table);
+
+struct nft_set_spec {
+	const char *name;
+	uint32_t key_type; /* as nft numbers them */
+	uint32_t key_len;
+	uint32_t flags;
+	uint32_t size;       /* 0: no bound */
+	uint64_t timeout_ms; /* 0: none */
+	uint32_t id;         /* of an anonymous set, by which a rule of the same batch finds it */
+};
+#define NFT_ENCODE_TYPE_IPV4 7
+#define NFT_ENCODE_TYPE_IPV6 8
+#define NFT_ENCODE_TYPE_SERVICE 13
+
+void nft_encode_set(struct nft_batch *batch, const char *table, const struct nft_set_spec *spec);
+void nft_encode_delete_set(struct nft_batch *batch, const char *table, const char *set);
+/* All its elements; the set stays. */
+void nft_encode_flush_set(struct nft_batch *batch, const char *table, const char *set);
+
+/* A rule under construction: begin, then matches from left to right, then one verdict ends it. */
+struct nft_rule {
+	struct nft_batch *batch;
+	struct nftnl_rule *rule;
+	bool failed;
+};
+void nft_rule_begin(struct nft_rule *rule, struct nft_batch *batch, const char *table,
+		    const char *chain);
+void nft_rule_end(struct nft_rule *rule);
+
+void nft_rule_match_loopback(struct nft_rule *rule);
+void nft_rule_match_tcp(struct nft_rule *rule);
+void nft_rule_match_syn(struct nft_rule *rule); /* SYN, and neither ACK nor RST nor FIN */
+void nft_rule_match_port(struct nft_rule *rule, uint16_t port);
+void nft_rule_match_port_set(struct nft_rule *rule, const char *set, uint32_t set_id);
+void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			   const char *set);
+void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, const char *set,
+				uint32_t set_id);
+void nft_rule_match_ct_new(struct nft_rule *rule);
+void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask);
+void nft_rule_verdict(struct nft_rule *rule, int verdict, const char *chain); /* NF_*, NFT_JUMP */
+
+#endif
