@@ -32,6 +32,10 @@ static void print_json(const struct tg_config *config, const struct tg_diag *dia
 	json_array(&json, "files");
 	for (size_t i = 0; config && i < config->file_count; i++)
 		json_string(&json, NULL, config->files[i]);
+	/* Without a config: the files that are to blame. Their errors stand together. */
+	for (size_t i = 0; !config && i < diag->count; i++)
+		if (i == 0 || strcmp(diag->entries[i].file, diag->entries[i - 1].file) != 0)
+			json_string(&json, NULL, diag->entries[i].file);
 	json_end(&json);
 	json_array(&json, "errors");
 	for (size_t i = 0; i < diag->count; i++) {

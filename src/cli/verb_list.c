@@ -34,12 +34,22 @@ static bool is_true(const struct tg_record *record, const char *key)
 	return text && strcmp(text, "true") == 0;
 }
 
+/* Not before something has come: without an answer there is no list, and an empty one would lie. */
+static void begin_list(struct json *json)
+{
+	if (json->out)
+		return;
+	json_begin(json, stdout);
+	json_array(json, "bans");
+}
+
 static void json_ban(void *data, const struct tg_record *record)
 {
 	struct json *json = &((struct listing *)data)->json;
 	uint64_t since;
 	if (strcmp(record->name, "ban") != 0)
 		return;
+	begin_list(json);
 	json_object(json, NULL);
 	put_string(json, record, "source");
 	put_string(json, record, "action");
@@ -99,15 +109,14 @@ static int run_list(const struct cli *cli, const struct cli_args *args)
 	static const struct output_column columns[] = {{"SOURCE", false},   {"ACTION", false},
 						       {"ENFORCED", false}, {"EXPIRES IN", true},
 						       {"PACKETS", true},   {"WHY", false}};
-	struct listing listing;
+	struct listing listing = {.json = {0}};
 	if (args->values[0]) {
-		json_begin(&listing.json, stdout);
-		json_array(&listing.json, "bans");
 		int status = client_ask_simple(cli, "list", json_ban, &listing);
-		/* Without an answer there is no list: an empty one would be a lie. Half of one
-		   stays broken on purpose. */
-		if (status == CLI_OK)
+		/* Half of a list stays broken JSON, on purpose. */
+		if (status == CLI_OK) {
+			begin_list(&listing.json);
 			json_finish(&listing.json);
+		}
 		return status;
 	}
 	output_table_init(&listing.table, stdout, cli->color, columns, ARRAY_SIZE(columns));

@@ -31,11 +31,21 @@ static void put_number(struct json *json, const struct tg_record *record, const 
 	json_number(json, key, value);
 }
 
+/* As in list: no answer, no list. */
+static void begin_list(struct json *json)
+{
+	if (json->out)
+		return;
+	json_begin(json, stdout);
+	json_array(json, "sources");
+}
+
 static void json_source(void *data, const struct tg_record *record)
 {
 	struct json *json = &((struct ranking *)data)->json;
 	if (strcmp(record->name, "source") != 0)
 		return;
+	begin_list(json);
 	json_object(json, NULL);
 	json_string(json, "source", tg_record_get(record, "source"));
 	json_string(json, "policy", tg_record_get(record, "policy"));
@@ -81,12 +91,12 @@ static int print_table(const struct cli *cli, const struct tg_strbuf *request)
 
 static int print_json(const struct cli *cli, const struct tg_strbuf *request)
 {
-	struct ranking ranking;
-	json_begin(&ranking.json, stdout);
-	json_array(&ranking.json, "sources");
+	struct ranking ranking = {.json = {0}};
 	int status = client_ask(cli, request, json_source, &ranking);
-	if (status == CLI_OK) /* without an answer it stays broken, on purpose */
+	if (status == CLI_OK) {
+		begin_list(&ranking.json);
 		json_finish(&ranking.json);
+	}
 	return status;
 }
 
@@ -109,8 +119,8 @@ static int run_top(const struct cli *cli, const struct cli_args *args)
 	uint64_t count = 20, every_ms = 0;
 	const char *every = args->values[TOP_EVERY], *text = args->values[TOP_COUNT];
 	const char *wrong = every ? tg_duration_parse(every, &every_ms) : NULL;
-	if (!wrong && text && (!tg_text_u64(text, &count) || count < 1 || count > 500))
-		wrong = "--count is from 1 to 500";
+	if (!wrong && text && (!tg_text_u64(text, &count) || count > 500))
+		wrong = "--count is from 1 to 500, or 0 for all";
 	if (!wrong && every && args->values[TOP_JSON])
 		wrong = "--json prints once";
 	if (wrong) {
@@ -134,7 +144,8 @@ const struct cli_verb verb_top = {
 	.operands = "",
 	.summary = "Show the sources with the most connections, by state",
 	.options = {[TOP_JSON] = {"json", NULL, "as one JSON object"},
-		    [TOP_COUNT] = {"count", "N", "how many (20; at most 500)"},
+		    [TOP_COUNT] = {"count", "N",
+				   "how many (20; at most 500), or 0 for all, in no order"},
 		    [TOP_EVERY] = {"every", "TIME", "again and again, such as 2s, until ^C"}},
 	.run = run_top,
 };

@@ -137,20 +137,24 @@ static enum daemon_exit take_table(struct daemon *daemon)
 		return kernel_failed(daemon->log, "use nf_tables", err);
 	start_engine(daemon);
 	tg_time begin = loop_clock();
-	err = nft_sink_adopt(daemon->sink, adopt_one, daemon);
+	err = nft_sink_adopt(daemon->sink, (uint64_t)loop_wall_clock(), adopt_one, daemon);
 	if (err) {
 		/* They expire by themselves; not starting would leave the host without a guard. */
 		log_write(daemon->log, LOG_WARN, "cannot read the bans that the kernel holds: %s",
 			  strerror(-err));
 	} else if (daemon->adopted > 0) {
 		log_write(daemon->log, LOG_NOTE,
-			  "adopted %" PRIu32 " bans that were in force, in %llu ms",
+			  "adopted bans that were in force: %" PRIu32 ", in %llu ms",
 			  daemon->adopted, (unsigned long long)((loop_clock() - begin) / TG_MSEC));
 	}
 	err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
 			       daemon->policy.allow);
-	return err ? kernel_failed(daemon->log, "install table inet tcpguard", err)
-		   : DAEMON_EXIT_OK;
+	if (err < 0)
+		return kernel_failed(daemon->log, "install table inet tcpguard", err);
+	/* What an earlier daemon left could not be kept: what was adopted is put in again. */
+	if (err > 0)
+		step_start(daemon, (struct tg_event){.type = TG_EVENT_SINK_LOST});
+	return DAEMON_EXIT_OK;
 }
 
 static enum daemon_exit start_feed(struct daemon *daemon)
@@ -266,7 +270,7 @@ static void announce(struct daemon *daemon)
 	nft_sink_stats(daemon->sink, &sink);
 	enum tg_mode mode = daemon->options.observe ? TG_MODE_OBSERVE : config->mode;
 	log_write(daemon->log, LOG_NOTE,
-		  "tcpguardd " TCPGUARD_VERSION " is at work: mode %s, %zu policies, table %s",
+		  "tcpguardd " TCPGUARD_VERSION " is at work: mode %s, policies %zu, table %s",
 		  tg_mode_name(mode), config->policy_count,
 		  sink.owned ? "owned" : "not owned, but watched");
 	notify_send(&daemon->notify, "READY=1\nSTATUS=at work, mode %s", tg_mode_name(mode));

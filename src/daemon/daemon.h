@@ -88,8 +88,6 @@ struct daemon {
 	bool feed_busy;         /* drained by the timer and not by epoll */
 	tg_time repaired_at, repair_delay, refeed_delay;
 	bool table_lost;
-	bool table_installed; /* at least once */
-	bool reload_wanted, adopt_failed;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
 	struct ct_feed_stats feed_before; /* of feeds that were replaced */
 	struct tg_engine_stats seen;      /* at the last upkeep, to notice what grew */
@@ -97,7 +95,7 @@ struct daemon {
 	int64_t started; /* seconds since the epoch */
 	tg_time started_at;
 	uint32_t adopted;
-	uint64_t reloads, reloads_failed, feed_restarts, verify_failed;
+	uint64_t reloads, reloads_failed, feed_restarts;
 	uint64_t sink_adds_failed;
 	enum daemon_exit status;
 };

@@ -67,13 +67,17 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	/* Decisions that wait name limits of the old policy: out with them first. */
 	turn_finish(daemon);
 	int err = nft_sink_install(daemon->sink, policy->config, daemon->protected, policy->allow);
-	if (err) {
+	if (err < 0) {
 		tg_strbuf_printf(text, "the kernel refused the new table: %s\n", strerror(-err));
 		return false;
 	}
 	struct tg_event event = {
 		.type = TG_EVENT_POLICY, .at = loop_now(daemon->loop), .ruleset = policy->ruleset};
 	tg_engine_step(daemon->engine, &event);
+	if (err > 0) { /* bans that were there are gone with a set that could not be kept */
+		event = (struct tg_event){.type = TG_EVENT_SINK_LOST, .at = event.at};
+		tg_engine_step(daemon->engine, &event);
+	}
 	struct daemon_policy old = daemon->policy;
 	daemon->policy = *policy;
 	turn_finish(daemon);
@@ -104,7 +108,7 @@ bool policy_reload(struct daemon *daemon, struct tg_strbuf *text)
 	tg_diag_finish(&diag);
 	if (done) {
 		daemon->reloads++;
-		log_write(daemon->log, LOG_NOTE, "policy reloaded: %zu policies from %zu files",
+		log_write(daemon->log, LOG_NOTE, "policy reloaded: policies %zu, files %zu",
 			  daemon->policy.config->policy_count, daemon->policy.config->file_count);
 	} else {
 		daemon->reloads_failed++;

@@ -153,6 +153,8 @@ void report_decision(struct log *log, const struct tg_config *config,
 		put_end(&text, config, decision);
 		break;
 	case TG_DECISION_REFUSE:
+		if (decision->cause == TG_CAUSE_NOT_FOUND)
+			level = LOG_DEBUGGING;
 		tg_strbuf_puts(&text, "no ban: ");
 		report_refusal(&text, decision);
 		if (decision->ban.origin == TG_ORIGIN_AUTO) {

@@ -80,7 +80,8 @@ static void acknowledge(void *data, uint32_t ban, uint32_t version, int error)
 static void queue(struct turn *turn, const struct tg_decision *decision)
 {
 	struct daemon *daemon = turn->daemon;
-	int err = nft_sink_add(daemon->sink, decision, loop_now(daemon->loop));
+	int err = nft_sink_add(daemon->sink, decision, loop_now(daemon->loop),
+			       (uint64_t)loop_wall_clock());
 	turn->queued = true;
 	if (!err)
 		return;
@@ -93,9 +94,10 @@ static void flush_questions(struct turn *turn)
 	struct daemon *daemon = turn->daemon;
 	if (turn->key_count == 0)
 		return;
-	/* Not asked is not answered: the engine asks again, or lets its own deadline decide. */
-	if (daemon->feed && ct_feed_verify(daemon->feed, turn->keys, turn->key_count) < 0)
-		daemon->verify_failed += turn->key_count;
+	/* What the feed cannot ask it counts; the engine asks again, or its own deadline decides.
+	 */
+	if (daemon->feed)
+		(void)ct_feed_verify(daemon->feed, turn->keys, turn->key_count);
 	turn->key_count = 0;
 }
 
@@ -246,6 +248,8 @@ static bool receive(struct daemon *daemon, bool *ret_any)
 		}
 		step_all(daemon, events, count);
 		total += count;
+		if (count == 0)
+			break; /* it holds back until its dump goes on */
 	}
 	*ret_any = total > 0;
 	return more;
@@ -300,6 +304,8 @@ static void query_feed(void *data)
 		}
 		step_all(daemon, events, count);
 		total += count;
+		if (count == 0)
+			break;
 	}
 }
 

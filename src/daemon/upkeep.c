@@ -47,7 +47,7 @@ static void repair_table(void *data)
 	tg_time now = loop_now(daemon->loop);
 	int err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
 				   daemon->policy.allow);
-	if (err) {
+	if (err < 0) {
 		health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock(),
 			   "table inet tcpguard cannot be installed: %s; tried again",
 			   strerror(-err));
@@ -58,6 +58,8 @@ static void repair_table(void *data)
 	daemon->repair_delay = 0;
 	daemon->repaired_at = now;
 	daemon->table_lost = false;
+	/* Also when no set is missing: single elements may be, and only asking for each would tell.
+	 */
 	struct tg_event event = {.type = TG_EVENT_SINK_LOST, .at = now};
 	tg_engine_step(daemon->engine, &event);
 	health_clear(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock());
@@ -102,6 +104,8 @@ void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_st
 	now.dumps += before->dumps;
 	now.dumps_failed += before->dumps_failed;
 	now.questions += before->questions;
+	now.questions_failed += before->questions_failed;
+	now.stale += before->stale;
 	*ret_stats = now;
 }
 

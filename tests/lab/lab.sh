@@ -207,7 +207,7 @@ tg_value() {
 	local filter=$1
 
 	shift
-	tg "$@" --json | jq -r "$filter"
+	tg "$@" --json 2>>"$LAB_DIR/tg.log" | jq -r "$filter"
 }
 
 # tg_true FILTER VERB…: true if the filter says so.
@@ -226,11 +226,20 @@ is_not_banned() {
 	tg list --json 2>/dev/null | jq -e "all(.bans[]; .source != \"$1\")" >/dev/null 2>&1
 }
 
-# What the kernel itself holds: "ADDRESS EXPIRES" for each element of our sets with a timeout.
+# What the kernel itself holds: "ADDRESS EXPIRES" for each element of our sets with a timeout, or
+# "ADDRESS never". Reads the text: the JSON of nft 1.0.6 breaks off at a table whose owner died.
 kernel_bans() {
-	on "$GUARD" nft -j list table inet tcpguard 2>/dev/null | jq -r '
-		.nftables[].set | select(. and ((.flags // []) | if type == "array" then index("timeout") else . == "timeout" end))
-		| .elem[]? | (.elem? // {val: .}) | "\(.val | if type == "object" then .prefix.addr else . end) \(.expires // "never")"'
+	# shellcheck disable=SC2016 # perl's variables
+	on "$GUARD" nft list table inet tcpguard 2>/dev/null | perl -0777 -ne '
+		while (/^\tset (\S+) \{(.*?)^\t\}/msg) {
+			my $set = $2;
+			next unless $set =~ /^\t\ttimeout /m && $set =~ /elements = \{ (.*) \}\s*$/s;
+			my $elements = $1;
+			while ($elements =~ /\G\s*([0-9a-f.:]+)((?:[^,"]|"[^"]*")*),?/g) {
+				my ($key, $rest) = ($1, $2);
+				print "$key ", $rest =~ /expires (\S+)/ ? $1 : "never", "\n";
+			}
+		}'
 }
 
 kernel_holds() {
@@ -331,6 +340,10 @@ check() {
 	status=$?
 	tap_result "$status" "$description"
 	return "$status"
+}
+
+quietly() {
+	"$@" >>"$LAB_DIR/tg.log" 2>&1
 }
 
 # equal GOT WANT, and says what it got when they differ.

@@ -41,7 +41,7 @@ kernel_table() {
 }
 
 guard_table() {
-	tg_value '.sources[] | .source as $s | .states | to_entries[] | select(.value != 0) | "\($s) \(.key) \(.value)"' top -n 0 | sort
+	tg_value '.sources[] | .source as $s | .states | to_entries[] | select(.value != 0) | "\($s) \(.key) \(.value)"' top --count 0 | sort
 }
 
 agree() {
@@ -57,7 +57,7 @@ agrees() {
 }
 
 check 'connections older than the daemon are counted' agrees 5
-check 'all 40 of them' tg_true 'any(.sources[]; .source == "10.78.50.1/32" and .states.established == 40)' top -n 0
+check 'all 40 of them' tg_true 'any(.sources[]; .source == "10.78.50.1/32" and .states.established == 40)' top --count 0
 
 conns_start new --from 10.78.50.2 --to 10.77.0.2:80 --count 60 --quiet
 conns_done new
@@ -83,6 +83,6 @@ check 'deleted entries are not counted' agrees 5
 kill "$old" "$six"
 on "$GUARD" conntrack -F >/dev/null 2>&1
 check 'nothing is left when all is gone' wait_until 10 tg_true '.flows == 0' status
-check 'no count fell below zero' tg_true '[.sources[].states[]] | all(. >= 0 and . < 100000)' top -n 0
+check 'no count fell below zero' tg_true '[.sources[].states[]] | all(. >= 0 and . < 100000)' top --count 0
 check 'and nobody was found over a limit' equal "$(tg_value '.bans | length' list)" 0
 tap_done

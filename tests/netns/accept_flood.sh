@@ -46,7 +46,7 @@ conntrack_counts() {
 }
 
 guard_counts() {
-	tg_value '.sources[] | "\(.source) \(.total)"' top -n 0 | grep -E '^(10\.79|fd79)' | sort
+	tg_value '.sources[] | "\(.source) \(.total)"' top --count 0 | grep -E '^(10\.79|fd79)' | sort
 }
 
 counts_agree() {

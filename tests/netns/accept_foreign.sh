@@ -78,7 +78,7 @@ check 'foreign tables are as they were' untouched
 on "$GUARD" conntrack -F >/dev/null 2>&1
 
 guard_start || tap_bail 'no daemon'
-check 'a ban by hand' tg ban 10.78.7.7 --for 10m
+check 'a ban by hand' quietly tg ban 10.78.7.7 --for 10m
 check 'and an automatic one' eval 'conns_start g --from 10.78.200.3 --to 10.77.0.2:80 --count 200 --rate 2000 --timeout 500 --quiet; conns_done g; is_banned 10.78.200.3/32'
 check 'foreign tables are as they were, bans made' untouched
 
@@ -88,7 +88,7 @@ ip netns exec "$CLIENT" "$LAB_TOOLS/lab-clients" --to 10.77.0.2:80 --from 10.78.
 knocking=$!
 on "$GUARD" nft flush ruleset
 check 'after a foreign flush: the bans are there' wait_until 2 eval 'kernel_holds 10.78.7.7 && kernel_holds 10.78.200.3'
-check 'after a foreign flush: new bans are made' tg ban 10.78.7.8 --for 10m
+check 'after a foreign flush: new bans are made' quietly tg ban 10.78.7.8 --for 10m
 check 'after a foreign flush: and held' wait_until 2 kernel_holds 10.78.7.8
 kill "$knocking"
 wait "$knocking"
@@ -105,16 +105,19 @@ check 'SIGTERM leaves the bans in force' kernel_holds 10.78.7.7
 check 'and the source out' eval '! connects 10.78.7.7 10.77.0.2:80 300'
 guard_start || tap_bail 'no daemon'
 check 'they are adopted' is_banned 10.78.7.7/32
-check 'panic lifts everything' tg panic
+check 'panic lifts everything' quietly tg panic
 check 'panic: nothing is held' wait_until 2 eval '(($(kernel_bans | wc -l) == 0))'
 check 'panic: the source is let in' connects 10.78.7.7 10.77.0.2:80
 guard_stop KILL
-check 'panic works with the daemon dead' tg panic
+check 'panic works with the daemon dead' quietly tg panic --state-dir "$LAB_DIR/state"
+check 'panic: the kernel holds nothing' equal "$(kernel_bans | wc -l)" 0
 check 'panic: the table is gone' eval '! on "$GUARD" nft list table inet tcpguard >/dev/null 2>&1'
+
+check 'panic ends when it is told to' quietly tg panic --off --state-dir "$LAB_DIR/state"
 
 # Not owned: a flush takes the table away, and the daemon puts it back.
 guard_start --plain-table || tap_bail 'no daemon'
-check 'plain table: a ban' tg ban 10.78.7.9 --for 10m
+check 'plain table: a ban' quietly tg ban 10.78.7.9 --for 10m
 check 'plain table: held' wait_until 2 kernel_holds 10.78.7.9
 from=$(lab_now_ns)
 on "$GUARD" nft flush ruleset

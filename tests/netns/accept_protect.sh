@@ -37,11 +37,11 @@ refused() {
 while read -r source word; do
 	check "ban $source is refused: $word" refused "$source" "$word"
 done <<'EOF'
-10.77.0.2 own
-fd77::2 own
+10.77.0.2 host
+fd77::2 host
 127.0.0.1 loopback
 127.5.6.7 loopback
-::1 loopback
+::1 host
 fe80::1 link-local
 169.254.7.7 link-local
 224.0.0.1 multicast
@@ -56,7 +56,7 @@ fd78:0:0:66::5 allow
 0.0.0.0/0 covers
 ::/0 covers
 fd77::/64 covers
-::ffff:10.77.0.2 own
+::ffff:10.77.0.2 host
 EOF
 check 'nothing is banned' equal "$(tg_value '.bans | length' list)" 0
 check 'nothing is in the kernel' equal "$(kernel_bans | wc -l)" 0
@@ -79,14 +79,14 @@ check 'and the host to itself' equal "$(field connected <"$LAB_DIR/self")" 100
 check 'still nothing is banned' equal "$(tg_value '.bans | length' list)" 0
 
 # Followed when they change.
-check 'a stranger can be banned' tg ban 10.78.33.1 --for 1h
+check 'a stranger can be banned' quietly tg ban 10.78.33.1 --for 1h
 check 'and is' kernel_holds 10.78.33.1
 on "$GUARD" ip addr add 10.78.33.1/32 dev lo
 check 'when the address becomes our own, its ban is lifted' wait_until 3 is_not_banned 10.78.33.1/32
 check 'in the kernel too' wait_until 3 eval '! kernel_holds 10.78.33.1'
-check 'and it cannot be banned again' refused 10.78.33.1 own
+check 'and it cannot be banned again' refused 10.78.33.1 host
 on "$GUARD" ip addr del 10.78.33.1/32 dev lo
-check 'until it is not ours any more' wait_until 3 tg ban 10.78.33.1 --for 1h
+check 'until it is not ours any more' wait_until 3 quietly tg ban 10.78.33.1 --for 1h
 on "$GUARD" ip route replace default via 10.77.0.9
 check 'a new gateway is protected' wait_until 3 refused 10.77.0.9 gateway
 
