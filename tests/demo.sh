@@ -209,7 +209,7 @@ show_nothing_left() {
 	guard_stop TERM
 	trap - EXIT
 	lab_cleanup
-	! ip netns list | grep -q "$tag" && [[ ! -e $dir && ! -e /etc/netns/$CLIENT ]] &&
+	! ip netns list | grep "$tag" >/dev/null && [[ ! -e $dir && ! -e /etc/netns/$CLIENT ]] &&
 		is_gone "$daemon" && [[ $(host_state) == "$before" ]]
 	claim $? 'no namespace, process, file, rule or interface of the demo remains'
 }

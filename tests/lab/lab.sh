@@ -5,6 +5,7 @@
 # await what they need. Sourced by tests/demo.sh and tests/netns/accept_*.sh after
 # LAB_BUILD names the build directory. Everything made here is undone by a trap,
 # whatever ends the script. Nothing reaches beyond the namespaces.
+# In pipes no grep -q: it leaves early, and under pipefail the writer's SIGPIPE is then a failure.
 #
 # Two hosts (lab_pair):
 #
@@ -29,6 +30,11 @@ LAB_PATIENCE=${LAB_PATIENCE:-20}
 
 lab_init() {
 	LAB_DIR=$(mktemp -d /tmp/tcpguard-lab.XXXXXX) || return 1
+	# Beside each other, as they are when installed: panic looks for the daemon there.
+	mkdir "$LAB_DIR/bin"
+	cp "$LAB_DAEMON" "$LAB_CLI" "$LAB_DIR/bin" || return 1
+	LAB_DAEMON=$LAB_DIR/bin/tcpguardd
+	LAB_CLI=$LAB_DIR/bin/tcpguard
 	trap lab_cleanup EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -243,7 +249,7 @@ kernel_bans() {
 }
 
 kernel_holds() {
-	kernel_bans | grep -q "^$1 [0-9]"
+	kernel_bans | grep "^$1 [0-9]" >/dev/null
 }
 
 # Clients that go about their business until clients_report: NAME ENDPOINT FIRST SOURCES STRIDE.
@@ -307,7 +313,7 @@ conns_delay() {
 # One connection, from this source; true if it was established.
 connects() {
 	on "$CLIENT" "$LAB_TOOLS/lab-conns" --from "$1" --to "$2" --timeout "${3:-1000}" --hold 0 --rst \
-		2>/dev/null | grep -q 'DONE connected=1 '
+		2>/dev/null | grep 'DONE connected=1 ' >/dev/null
 }
 
 # One value of the form NAME=VALUE out of a line.

@@ -77,8 +77,9 @@ done
 clients_report
 check 'traffic goes on while conntrack is flushed' test "$CLIENTS_OK" -gt 0
 kill "${LAB_CLIENTS[0]##*:}"
-check 'after flushes in the middle of traffic the counts agree' agrees 10
-on "$GUARD" conntrack -D -s 10.78.50.1 >/dev/null 2>&1
+# The kernel tells nothing about entries that are older than the daemon: those take a dump.
+check 'after flushes in the middle of traffic the counts agree' agrees 70
+on "$GUARD" conntrack -D -s fd78:0:0:50::1 >/dev/null 2>&1
 check 'deleted entries are not counted' agrees 5
 kill "$old" "$six"
 on "$GUARD" conntrack -F >/dev/null 2>&1
