@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* What every verb gets, and the table they stand in. */
+
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_NO = 1,    /* not found, findings, refused */
+	CLI_USAGE = 2, /* or unreadable input */
+	CLI_NO_DAEMON = 3
+};
+
+struct cli {
+	const char *socket;
+	const char *config;
+	bool color; /* of stdout */
+};
+
+struct cli_option {
+	const char *name;
+	const char *argument; /* NULL: takes none */
+	const char *help;
+};
+
+#define CLI_OPTIONS_MAX 8
+
+/* Options and operands of a verb, read by its own table. */
+struct cli_args {
+	const char *values[CLI_OPTIONS_MAX]; /* by the option's index; "" if it takes no argument */
+	char **operands;
+	int operand_count;
+};
+
+struct cli_verb {
+	const char *name;
+	const char *operands; /* as usage shows them */
+	const char *summary;
+	struct cli_option options[CLI_OPTIONS_MAX];
+	int operands_min, operands_max;
+	int (*run)(const struct cli *cli, const struct cli_args *args);
+};
+
+extern const struct cli_verb verb_ban, verb_check, verb_list, verb_panic, verb_reload, verb_status,
+	verb_top, verb_unban;
+
+/* "tcpguard: " and the message to stderr, escaped. */
+void cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* tcpguard check: reads policy files as the daemon would. Needs no daemon and no privilege. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tcpguard/config.h>
+#include <tcpguard/diag.h>
+
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "cli.h"
+#include "json.h"
+#include "output.h"
+
+static bool is_readable(const char *path)
+{
+	char byte;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0 && read(fd, &byte, 1) >= 0)
+		return true;
+	cli_complain("cannot read %s: %s", path, strerror(errno));
+	return false;
+}
+
+static void print_json(const struct tg_config *config, const struct tg_diag *diag)
+{
+	struct json json;
+	json_begin(&json, stdout);
+	json_array(&json, "files");
+	for (size_t i = 0; config && i < config->file_count; i++)
+		json_string(&json, NULL, config->files[i]);
+	/* Without a config: the files that are to blame. Their errors stand together. */
+	for (size_t i = 0; !config && i < diag->count; i++)
+		if (i == 0 || strcmp(diag->entries[i].file, diag->entries[i - 1].file) != 0)
+			json_string(&json, NULL, diag->entries[i].file);
+	json_end(&json);
+	json_array(&json, "errors");
+	for (size_t i = 0; i < diag->count; i++) {
+		const struct tg_diag_entry *entry = &diag->entries[i];
+		json_object(&json, NULL);
+		json_string(&json, "file", entry->file);
+		json_number(&json, "line", entry->line);
+		json_number(&json, "col", entry->col);
+		json_string(&json, "message", entry->message);
+		json_end(&json);
+	}
+	json_end(&json);
+	json_finish(&json);
+}
+
+static void print_limit(const struct tg_limit *limit)
+{
+	char text[TG_DURATION_STRLEN], rate[TG_RATE_STRLEN];
+	(void)printf("  ");
+	output_text(stdout, limit->name);
+	(void)printf(": more than %" PRIu32 " %s", limit->threshold,
+		     tg_measure_name(limit->measure));
+	if (limit->window_ms > 0)
+		(void)printf(" in %s (burst %" PRIu32 ")",
+			     tg_duration_format(limit->window_ms, text), limit->burst);
+	(void)printf(" per /%u or /%u: %s", limit->prefix_len[TG_IPV4], limit->prefix_len[TG_IPV6],
+		     tg_action_name(limit->action));
+	if (limit->action == TG_ACTION_RATE_LIMIT)
+		(void)printf(" to %s", tg_rate_format(&limit->to, rate));
+	(void)printf(" for %s, %s\n", tg_duration_format(limit->expire_ms, text),
+		     tg_mode_name(limit->mode));
+}
+
+static void print_policy(const struct tg_policy *policy)
+{
+	output_text(stdout, policy->name);
+	(void)printf(": ");
+	if (policy->port_count == 0)
+		(void)printf("every port");
+	for (size_t i = 0; i < policy->port_count; i++) {
+		const struct tg_port_range *range = &policy->ports[i];
+		(void)printf("%s%u", i == 0 ? "ports " : ", ", range->first);
+		if (range->last != range->first)
+			(void)printf("-%u", range->last);
+	}
+	if (policy->address_count > 0)
+		(void)printf(", on %zu addresses or networks", policy->address_count);
+	(void)fputc('\n', stdout);
+	for (size_t i = 0; i < policy->limit_count; i++)
+		print_limit(&policy->limits[i]);
+}
+
+static void print_config(const struct tg_config *config)
+{
+	size_t limits = 0;
+	for (size_t i = 0; i < config->policy_count; i++) {
+		print_policy(&config->policies[i]);
+		limits += config->policies[i].limit_count;
+	}
+	(void)printf("ok: %zu policies with %zu limits from %zu files, %zu prefixes allowed, "
+		     "mode %s\n",
+		     config->policy_count, limits, config->file_count, config->allow_count,
+		     tg_mode_name(config->mode));
+}
+
+/* The reader has escaped nothing; a file may hold anything. Lines stay lines. */
+static void print_errors(const struct tg_diag *diag)
+{
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	tg_diag_print(diag, &text);
+	for (char *line = text.text; *line;) {
+		size_t len = strcspn(line, "\n");
+		bool more = line[len] == '\n';
+		line[len] = '\0';
+		for (char *tab = strchr(line, '\t'); tab; tab = strchr(tab, '\t'))
+			*tab = ' '; /* the caret stands under the same column */
+		output_text(stderr, line);
+		(void)fputc('\n', stderr);
+		line += len + more;
+	}
+	(void)fprintf(stderr, "%zu error%s\n", diag->count, diag->count == 1 ? "" : "s");
+	tg_strbuf_finish(&text);
+}
+
+static int run_check(const struct cli *cli, const struct cli_args *args)
+{
+	const char *instead = args->operand_count > 0 ? args->operands[0] : NULL;
+	struct tg_diag diag;
+	if (!is_readable(instead ? instead : cli->config))
+		return CLI_USAGE;
+	tg_diag_init(&diag);
+	struct tg_config *config = tg_config_load(cli->config, instead, &diag);
+	if (args->values[0])
+		print_json(config, &diag);
+	else if (config)
+		print_config(config);
+	else
+		print_errors(&diag);
+	int status = config ? CLI_OK : CLI_NO;
+	tg_config_destroy(config);
+	tg_diag_finish(&diag);
+	return status;
+}
+
+const struct cli_verb verb_check = {
+	.name = "check",
+	.operands = "[FILE]",
+	.summary = "Check the policy, with FILE in the place of the file it will become",
+	.options = {{"json", NULL, "as one JSON object"}},
+	.operands_max = 1,
+	.run = run_check,
+};

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tcpguard panic: the way out that must work when nothing else does. With a daemon
+ * that answers it is one request; a daemon that hangs is killed, after it was made sure that
+ * it is one; and without a daemon tcpguardd takes the table out itself.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "cli.h"
+#include "client.h"
+#include "output.h"
+
+extern char **environ;
+
+/* A daemon that is well answers within milliseconds. */
+#define ANSWER_MS 1000
+#define DEATH_MS 2000
+
+enum { PANIC_OFF, PANIC_STATE_DIR };
+
+static bool is_daemon(pid_t pid)
+{
+	char path[40], name[32];
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
+	if (len <= 0)
+		return false;
+	name[len] = '\0';
+	return strcmp(name, "tcpguardd\n") == 0;
+}
+
+/* The pidfd is taken before the name is looked at: another process cannot slip in between. */
+static bool kill_daemon(int socket_fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 1) {
+		cli_complain("the daemon does not answer, and its process cannot be found");
+		return false;
+	}
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	if (fd < 0)
+		return errno == ESRCH; /* dead already */
+	if (!is_daemon(peer.pid)) {
+		cli_complain("process %d listens on the socket and is no tcpguardd: left alone",
+			     (int)peer.pid);
+		return false;
+	}
+	if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0) {
+		cli_complain("cannot kill process %d: %s", (int)peer.pid, strerror(errno));
+		return false;
+	}
+	cli_complain("the daemon did not answer: killed process %d", (int)peer.pid);
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	(void)poll(&pfd, 1, DEATH_MS); /* if it stays, removing the table says so */
+	return true;
+}
+
+/* Beside this program first: both may be tried out of a build or an unpacked archive. */
+static const char *find_daemon(char *path, size_t size)
+{
+	ssize_t len = readlink("/proc/self/exe", path, size - sizeof("tcpguardd"));
+	if (len > 0) {
+		path[len] = '\0';
+		char *slash = strrchr(path, '/');
+		if (slash) {
+			memcpy(slash + 1, "tcpguardd", sizeof("tcpguardd"));
+			if (access(path, X_OK) == 0)
+				return path;
+		}
+	}
+	return TCPGUARD_SBINDIR "/tcpguardd";
+}
+
+static int run_offline(const char *state_dir)
+{
+	char buf[4096], option[] = "--panic", dir_option[] = "--state-dir", name[] = "tcpguardd";
+	const char *path = find_daemon(buf, sizeof(buf));
+	_cleanup_free_ char *dir = strdup(state_dir);
+	char *argv[] = {name, option, dir_option, dir, NULL};
+	pid_t pid;
+	int status = 0;
+	int err = dir ? posix_spawn(&pid, path, NULL, NULL, argv, environ) : ENOMEM;
+	if (err) {
+		cli_complain("cannot start %s: %s", path, strerror(err));
+		return CLI_NO;
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return CLI_NO;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		cli_complain("%s --panic failed", path);
+		return CLI_NO;
+	}
+	(void)puts("everything is lifted; no daemon runs, and one that starts only observes until "
+		   "'tcpguard panic --off'");
+	return CLI_OK;
+}
+
+static int off_offline(const char *state_dir)
+{
+	struct tg_strbuf path;
+	tg_strbuf_init(&path);
+	tg_strbuf_printf(&path, "%s/panic", state_dir);
+	int status = CLI_OK;
+	if (path.failed || (unlink(path.text) < 0 && errno != ENOENT)) {
+		cli_complain("cannot remove %s: %s", path.text, strerror(errno));
+		status = CLI_NO;
+	} else {
+		(void)puts("no daemon runs; one that starts does what the policy says");
+	}
+	tg_strbuf_finish(&path);
+	return status;
+}
+
+/* True when the daemon said anything at all; then *ret_status is the verb's. */
+static bool ask(struct client *client, bool off, int *ret_status)
+{
+	struct tg_strbuf request;
+	struct tg_record record;
+	tg_strbuf_init(&request);
+	tg_record_begin(&request, "panic");
+	if (off)
+		tg_record_put(&request, "off", "true");
+	tg_record_end(&request);
+	bool sent = client_send(client, &request);
+	tg_strbuf_finish(&request);
+	enum client_result result = sent ? client_next(client, ANSWER_MS, &record) : CLIENT_BROKEN;
+	if (result == CLIENT_TIMEOUT || result == CLIENT_BROKEN)
+		return false;
+	while (result == CLIENT_RECORD) {
+		const char *text = tg_record_get(&record, "text");
+		if (text)
+			cli_complain("%s", text);
+		result = client_next(client, CLIENT_TIMEOUT_MS, &record);
+	}
+	*ret_status = client_explain(result, &record);
+	if (*ret_status == CLI_OK)
+		(void)puts(off ? "the policy is in force again"
+			       : "everything is lifted; the daemon only observes until 'tcpguard "
+				 "panic --off'");
+	return true;
+}
+
+static int run_panic(const struct cli *cli, const struct cli_args *args)
+{
+	bool off = args->values[PANIC_OFF] != NULL;
+	const char *state_dir =
+		args->values[PANIC_STATE_DIR] ? args->values[PANIC_STATE_DIR] : TCPGUARD_STATE_DIR;
+	struct client client;
+	int status = CLI_NO;
+	int err = client_open(&client, cli->socket);
+	if (err == -EACCES || err == -EPERM || err == -ENAMETOOLONG)
+		return client_explain_open(cli->socket, err);
+	if (err)
+		return off ? off_offline(state_dir) : run_offline(state_dir);
+	bool answered = ask(&client, off, &status);
+	if (!answered && off) {
+		cli_complain("the daemon does not answer");
+		status = CLI_NO_DAEMON;
+	} else if (!answered) {
+		status = kill_daemon(client.fd) ? run_offline(state_dir) : CLI_NO;
+	}
+	client_close(&client);
+	return status;
+}
+
+const struct cli_verb verb_panic = {
+	.name = "panic",
+	.operands = "",
+	.summary = "Lift everything and stop enforcing, whether the daemon is well or not",
+	.options = {[PANIC_OFF] = {"off", NULL, "enforce again as the policy says"},
+		    [PANIC_STATE_DIR] = {"state-dir", "DIR",
+					 "of the daemon (" TCPGUARD_STATE_DIR ")"}},
+	.run = run_panic,
+};

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The requests that change something or list something: each checks its fields and
+   hands over. What they print of the daemon's state is in control_status.c. */
+#include "control_requests.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "base/util.h"
+#include "control_status.h"
+#include "daemon.h"
+#include "panic.h"
+
+/* Bans of one piece of a list: each costs a question to the kernel, 5 to 13 us. */
+#define LIST_PIECE 64
+/* Counts looked at in one piece of `top`. */
+#define TOP_PIECE 4096
+#define TOP_MAX 500
+/* And in one piece of all, which are written out at once: some 64 KiB. */
+#define TOP_ALL_PIECE 256
+#define TOP_DEFAULT 20
+
+struct list_state {
+	struct daemon *daemon;
+	uint32_t cursor;
+};
+
+static void put_ban(struct daemon *daemon, const struct tg_ban *ban,
+		    const struct nft_counters *counters, struct tg_strbuf *out)
+{
+	const struct tg_config *config = daemon->policy.config;
+	const struct tg_policy *policy =
+		ban->policy < config->policy_count ? &config->policies[ban->policy] : NULL;
+	const struct tg_limit *limit =
+		policy && ban->limit < policy->limit_count ? &policy->limits[ban->limit] : NULL;
+	char source[TG_PREFIX_STRLEN], rate[TG_RATE_STRLEN];
+	tg_time now = loop_now(daemon->loop);
+	tg_record_begin(out, "ban");
+	tg_record_put(out, "source", tg_prefix_format(&ban->source, source));
+	tg_record_put(out, "action", tg_action_name(ban->action));
+	tg_record_put(out, "scope", tg_scope_name(ban->scope));
+	if (ban->action == TG_ACTION_RATE_LIMIT)
+		tg_record_put(out, "to", tg_rate_format(&ban->to, rate));
+	if (policy)
+		tg_record_put(out, "policy", policy->name);
+	if (limit) {
+		tg_record_put(out, "limit", limit->name);
+		tg_record_put(out, "measure", tg_measure_name(limit->measure));
+	}
+	tg_record_put_u64(out, "measured", ban->measured);
+	tg_record_put_u64(out, "threshold", ban->threshold);
+	tg_record_put(out, "origin", tg_origin_name(ban->origin));
+	tg_record_put_u64(out, "offence", ban->offence);
+	tg_record_put_u64(out, "since", (uint64_t)daemon_wall(daemon, ban->since));
+	tg_record_put_u64(out, "expires_in",
+			  ban->until > now ? (ban->until - now + TG_SEC - 1) / TG_SEC : 0);
+	tg_record_put(out, "enforced", ban->enforced ? "true" : "false");
+	if (counters->found || !ban->enforced) {
+		tg_record_put_u64(out, "packets", counters->packets);
+		tg_record_put_u64(out, "bytes", counters->bytes);
+	}
+	tg_record_put(out, "reason", ban->reason);
+	tg_record_end(out);
+}
+
+static bool list_more(void *data, void *state, struct tg_strbuf *out)
+{
+	struct daemon *daemon = data;
+	struct list_state *list = state;
+	struct tg_ban bans[LIST_PIECE];
+	struct nft_counters counters[LIST_PIECE] = {0};
+	size_t count = 0;
+	while (count < LIST_PIECE &&
+	       tg_engine_next_ban(daemon->engine, &list->cursor, &bans[count]))
+		count++;
+	/* Unknown counters are left out of the answer; the list is worth more than they are. */
+	if (count > 0 && nft_sink_counters(daemon->sink, bans, count, counters) < 0)
+		memset(counters, 0, sizeof(counters));
+	for (size_t i = 0; i < count; i++)
+		put_ban(daemon, &bans[i], &counters[i], out);
+	return count == LIST_PIECE;
+}
+
+static void begin_list(void *data, struct control_client *client, const struct tg_record *request)
+{
+	(void)request;
+	struct list_state *list = calloc(1, sizeof(*list));
+	if (!list) {
+		control_error(client, 1, "out of memory");
+		return;
+	}
+	list->daemon = data;
+	control_stream(client, list_more, list, free);
+}
+
+/* The fullest counts, gathered in pieces: a scan of every source at once takes too long. */
+struct top_state {
+	uint32_t cursor;
+	size_t count, wanted;
+	struct top_entry {
+		uint64_t total;
+		struct tg_source_count source;
+	} entries[TOP_MAX];
+};
+
+static uint64_t total_of(const struct tg_source_count *source)
+{
+	uint64_t total = 0;
+	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
+		total += source->states[i];
+	return total;
+}
+
+/* Sorted by insertion: nearly all of many sources are below the last of the list. */
+static void top_offer(struct top_state *top, const struct tg_source_count *source)
+{
+	uint64_t total = total_of(source);
+	if (total == 0 && source->new_level == 0)
+		return;
+	if (top->count == top->wanted && total <= top->entries[top->count - 1].total)
+		return;
+	size_t at = top->count < top->wanted ? top->count++ : top->count - 1;
+	for (; at > 0 && top->entries[at - 1].total < total; at--)
+		top->entries[at] = top->entries[at - 1];
+	top->entries[at] = (struct top_entry){.total = total, .source = *source};
+}
+
+/* All of them, in no order: for programs that sort by themselves. */
+static bool top_all(void *data, void *state, struct tg_strbuf *out)
+{
+	struct daemon *daemon = data;
+	struct top_state *top = state;
+	struct tg_source_count source;
+	for (int i = 0; i < TOP_ALL_PIECE; i++) {
+		if (!tg_engine_next_source(daemon->engine, &top->cursor, &source))
+			return false;
+		uint64_t total = total_of(&source);
+		if (total > 0 || source.new_level > 0)
+			control_status_source(daemon, &source, total, out);
+	}
+	return true;
+}
+
+static bool top_more(void *data, void *state, struct tg_strbuf *out)
+{
+	struct daemon *daemon = data;
+	struct top_state *top = state;
+	struct tg_source_count source;
+	for (int i = 0; i < TOP_PIECE; i++) {
+		if (!tg_engine_next_source(daemon->engine, &top->cursor, &source)) {
+			for (size_t j = 0; j < top->count; j++)
+				control_status_source(daemon, &top->entries[j].source,
+						      top->entries[j].total, out);
+			return false;
+		}
+		top_offer(top, &source);
+	}
+	return true;
+}
+
+static void begin_top(void *data, struct control_client *client, const struct tg_record *request)
+{
+	(void)data;
+	uint64_t wanted = TOP_DEFAULT;
+	if (tg_record_get(request, "count") &&
+	    (!tg_record_get_u64(request, "count", &wanted) || wanted > TOP_MAX)) {
+		control_error(client, 2, "count is from 1 to %d, or 0 for all", TOP_MAX);
+		return;
+	}
+	struct top_state *top = malloc(sizeof(*top));
+	if (!top) {
+		control_error(client, 1, "out of memory");
+		return;
+	}
+	top->cursor = 0;
+	top->count = 0;
+	top->wanted = wanted;
+	control_stream(client, wanted ? top_more : top_all, top, free);
+}
+
+static void begin_status(void *data, struct control_client *client, const struct tg_record *request)
+{
+	(void)request;
+	control_status(data, control_out(client));
+	control_done(client);
+}
+
+/* NULL, or what is wrong with the request. */
+static const char *read_action(const struct tg_record *request, struct tg_ban_request *ban)
+{
+	const char *action = tg_record_get(request, "action");
+	const char *to = tg_record_get(request, "to");
+	ban->action = TG_ACTION_DROP;
+	if (action && strcmp(action, tg_action_name(TG_ACTION_RATE_LIMIT)) == 0)
+		ban->action = TG_ACTION_RATE_LIMIT;
+	else if (action && strcmp(action, tg_action_name(TG_ACTION_DROP)) != 0)
+		return "action is drop or rate-limit";
+	if (ban->action == TG_ACTION_RATE_LIMIT)
+		return to ? tg_rate_parse(to, &ban->to) : "a rate-limit needs to=COUNT/TIME";
+	return to ? "only a rate-limit has a rate" : NULL;
+}
+
+static const char *read_ban(const struct tg_record *request, struct tg_ban_request *ban)
+{
+	const char *source = tg_record_get(request, "source");
+	const char *reason = tg_record_get(request, "reason");
+	const char *wrong = source ? tg_prefix_parse(source, &ban->source) : "source is missing";
+	if (!wrong)
+		wrong = read_action(request, ban);
+	if (wrong)
+		return wrong;
+	if (!tg_record_get_u64(request, "for", &ban->expire_ms) || ban->expire_ms == 0)
+		return "for is missing: milliseconds until the ban ends";
+	if (ban->expire_ms > TG_DURATION_MAX_MS)
+		return "longer than 365 days";
+	if (reason && strlen(reason) >= sizeof(ban->reason))
+		return "the reason is longer than 95 bytes";
+	if (reason)
+		memcpy(ban->reason, reason, strlen(reason) + 1);
+	return NULL;
+}
+
+static void begin_ban(void *data, struct control_client *client, const struct tg_record *request)
+{
+	struct tg_event event = {.type = TG_EVENT_OPERATOR_BAN};
+	const char *wrong = read_ban(request, &event.request);
+	if (wrong)
+		control_error(client, 2, "%s", wrong);
+	else
+		turn_request(data, client, &event);
+}
+
+static void begin_unban(void *data, struct control_client *client, const struct tg_record *request)
+{
+	struct tg_event event = {.type = TG_EVENT_OPERATOR_UNBAN};
+	const char *all = tg_record_get(request, "all"), *source = tg_record_get(request, "source");
+	const char *wrong = NULL;
+	if (all && !source)
+		event.request.all = true;
+	else
+		wrong = source && !all ? tg_prefix_parse(source, &event.request.source)
+				       : "either source or all";
+	if (wrong)
+		control_error(client, 2, "%s", wrong);
+	else
+		turn_request(data, client, &event);
+}
+
+/* A text of several lines as records, so that none is longer than a line may be. */
+static void put_lines(struct tg_strbuf *out, const char *name, char *text)
+{
+	char *rest = text;
+	while (*rest) {
+		char *line = rest;
+		rest += strcspn(rest, "\n");
+		if (*rest)
+			*rest++ = '\0';
+		/* Encoded, a byte is three at most. */
+		if (strlen(line) > TG_PROTO_LINE_MAX / 4)
+			line[TG_PROTO_LINE_MAX / 4] = '\0';
+		tg_record_begin(out, name);
+		tg_record_put(out, "text", line);
+		tg_record_end(out);
+	}
+}
+
+static void begin_reload(void *data, struct control_client *client, const struct tg_record *request)
+{
+	(void)request;
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	bool done = policy_reload(data, &text);
+	put_lines(control_out(client), done ? "note" : "fault", text.text);
+	if (done)
+		control_done(client);
+	else
+		control_error(client, 1, "the policy was not loaded; the running one stays");
+	tg_strbuf_finish(&text);
+}
+
+static void panic_on(struct daemon *daemon, struct control_client *client)
+{
+	struct tg_engine_stats stats;
+	int64_t wall = loop_wall_clock();
+	/* Before lifting: a daemon that dies in between must not enforce again. */
+	int marked = panic_mark(daemon->options.state_dir);
+	turn_panic(daemon, true);
+	tg_engine_stats(daemon->engine, &stats);
+	health_set(&daemon->health, daemon->log, HEALTH_PANIC, wall,
+		   "everything was lifted by hand; only observing until 'tcpguard panic --off'");
+	if (marked) {
+		health_set(&daemon->health, daemon->log, HEALTH_STATE, wall,
+			   "cannot write %s/panic: %s; a restart enforces again",
+			   daemon->options.state_dir, strerror(-marked));
+		tg_record_begin(control_out(client), "note");
+		tg_record_put(control_out(client), "text",
+			      daemon->health.reasons[HEALTH_STATE].text);
+		tg_record_end(control_out(client));
+	}
+	if (stats.bans_active > 0)
+		control_error(client, 1,
+			      "%" PRIu32 " bans could not be lifted; stop the daemon and "
+			      "run 'tcpguard panic' again",
+			      stats.bans_active);
+	else
+		control_done(client);
+}
+
+static void panic_off(struct daemon *daemon, struct control_client *client)
+{
+	int err = panic_unmark(daemon->options.state_dir);
+	if (err) {
+		control_error(client, 1, "cannot remove %s/panic: %s", daemon->options.state_dir,
+			      strerror(-err));
+		return;
+	}
+	turn_panic(daemon, false);
+	health_clear(&daemon->health, daemon->log, HEALTH_PANIC, loop_wall_clock());
+	health_clear(&daemon->health, daemon->log, HEALTH_STATE, loop_wall_clock());
+	control_done(client);
+}
+
+static void begin_panic(void *data, struct control_client *client, const struct tg_record *request)
+{
+	if (tg_record_get(request, "off"))
+		panic_off(data, client);
+	else
+		panic_on(data, client);
+}
+
+const struct control_verb *control_requests(size_t *ret_count)
+{
+	static const struct control_verb verbs[] = {
+		{"status", begin_status}, {"list", begin_list},   {"top", begin_top},
+		{"ban", begin_ban},       {"unban", begin_unban}, {"reload", begin_reload},
+		{"panic", begin_panic},
+	};
+	*ret_count = ARRAY_SIZE(verbs);
+	return verbs;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Writes the daemon's state as records. Only reads. */
+#include "control_status.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "base/util.h"
+#include "daemon.h"
+
+struct number {
+	const char *name;
+	uint64_t value;
+};
+
+static void put_numbers(struct tg_strbuf *out, const char *name, const struct number *numbers,
+			size_t count)
+{
+	tg_record_begin(out, name);
+	for (size_t i = 0; i < count; i++)
+		tg_record_put_u64(out, numbers[i].name, numbers[i].value);
+	tg_record_end(out);
+}
+
+/* The kernel's own figure, or false: a kernel without conntrack loaded has none. */
+static bool read_sysctl(const char *path, uint64_t *ret_value)
+{
+	char text[32];
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (len <= 0)
+		return false;
+	text[len] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return tg_text_u64(text, ret_value);
+}
+
+static void put_conntrack(struct tg_strbuf *out)
+{
+	uint64_t count, max;
+	tg_record_begin(out, "conntrack");
+	if (read_sysctl("/proc/sys/net/netfilter/nf_conntrack_count", &count))
+		tg_record_put_u64(out, "count", count);
+	if (read_sysctl("/proc/sys/net/netfilter/nf_conntrack_max", &max))
+		tg_record_put_u64(out, "max", max);
+	tg_record_end(out);
+}
+
+static void put_health(const struct daemon *daemon, struct tg_strbuf *out)
+{
+	for (int i = 0; i < HEALTH_COUNT; i++) {
+		if (!daemon->health.reasons[i].on)
+			continue;
+		tg_record_begin(out, "degraded");
+		tg_record_put(out, "reason", health_reason_name((enum health_reason)i));
+		tg_record_put_u64(out, "since", (uint64_t)daemon->health.reasons[i].since);
+		tg_record_put(out, "text", daemon->health.reasons[i].text);
+		tg_record_end(out);
+	}
+}
+
+static void put_head(const struct daemon *daemon, const struct tg_engine_stats *stats,
+		     struct tg_strbuf *out)
+{
+	const struct tg_config *config = daemon->policy.config;
+	enum tg_mode mode =
+		daemon->options.observe || stats->panic ? TG_MODE_OBSERVE : config->mode;
+	tg_record_begin(out, "status");
+	tg_record_put(out, "version", TCPGUARD_VERSION);
+	tg_record_put_u64(out, "pid", (uint64_t)getpid());
+	tg_record_put(out, "mode", tg_mode_name(mode));
+	tg_record_put(out, "mode_from",
+		      stats->panic              ? "panic"
+		      : daemon->options.observe ? "option"
+						: "policy");
+	tg_record_put(out, "health", health_is_ok(&daemon->health) ? "ok" : "degraded");
+	tg_record_put_u64(out, "started", (uint64_t)daemon->started);
+	tg_record_put_u64(out, "uptime", (loop_now(daemon->loop) - daemon->started_at) / TG_SEC);
+	tg_record_put_u64(out, "loaded", (uint64_t)daemon->policy.loaded);
+	tg_record_put_u64(out, "flows", stats->flows);
+	tg_record_put_u64(out, "max_flows", stats->max_flows);
+	tg_record_put_u64(out, "sources",
+			  (uint64_t)stats->sources[TG_IPV4] + stats->sources[TG_IPV6]);
+	tg_record_put_u64(out, "max_sources", stats->max_sources);
+	tg_record_put_u64(out, "memory", stats->memory);
+	tg_record_end(out);
+	for (size_t i = 0; i < config->file_count; i++) {
+		tg_record_begin(out, "file");
+		tg_record_put(out, "path", config->files[i]);
+		tg_record_end(out);
+	}
+}
+
+static void put_events(const struct daemon *daemon, const struct tg_engine_stats *stats,
+		       struct tg_strbuf *out)
+{
+	struct ct_feed_stats feed;
+	upkeep_feed_stats(daemon, &feed);
+	const struct number events[] = {
+		{"received", feed.received},
+		{"lost", feed.lost},
+		{"gaps", stats->gaps},
+		{"resyncs", stats->resyncs},
+		{"resyncs_failed", stats->resyncs_failed},
+		{"ignored", feed.ignored},
+		{"malformed", feed.malformed},
+		{"foreign", feed.foreign},
+		{"dumped", feed.dumped},
+		{"dumps", feed.dumps},
+		{"dumps_failed", feed.dumps_failed},
+		{"questions", feed.questions},
+		{"questions_failed", feed.questions_failed},
+		{"overtaken", feed.stale},
+		{"feed_restarts", daemon->feed_restarts},
+		{"receive_buffer", feed.receive_buffer},
+		{"stale", stats->stale},
+	};
+	put_numbers(out, "events", events, ARRAY_SIZE(events));
+}
+
+static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *stats,
+		     struct tg_strbuf *out)
+{
+	const struct number bans[] = {
+		{"active", stats->bans_active},
+		{"observed", stats->bans_observed},
+		{"pending", stats->bans_pending},
+		{"max", stats->max_bans},
+		{"adopted", stats->adopted},
+		{"offences", stats->offences},
+		{"begun", stats->bans},
+		{"extended", stats->extensions},
+		{"lifted", stats->lifts},
+		{"expired", stats->expiries},
+		{"refused_protected", stats->refused_protected},
+		{"refused_full", stats->refused_full},
+	};
+	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
+	const struct number engine[] = {
+		{"events", stats->events},
+		{"sources_evicted", stats->sources_evicted},
+		{"flows_refused", stats->flows_refused},
+		{"verified", stats->verified},
+		{"decisions_lost", stats->decisions_lost},
+		{"reloads", daemon->reloads},
+		{"reloads_failed", daemon->reloads_failed},
+	};
+	put_numbers(out, "engine", engine, ARRAY_SIZE(engine));
+}
+
+static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats *stats,
+		       struct tg_strbuf *out)
+{
+	struct nft_sink_stats sink;
+	nft_sink_stats(daemon->sink, &sink);
+	const struct number table[] = {
+		{"owned", sink.owned},
+		{"transactions", sink.transactions},
+		{"failed", sink.failed},
+		{"elements_added", sink.elements_added},
+		{"elements_removed", sink.elements_removed},
+		{"elements_failed", sink.elements_failed + daemon->sink_adds_failed},
+		{"retried", stats->sink_errors},
+		{"repairs", sink.repairs},
+	};
+	put_numbers(out, "table", table, ARRAY_SIZE(table));
+}
+
+static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
+{
+	struct control_stats control;
+	control_stats(daemon->control, &control);
+	const struct number numbers[] = {
+		{"accepted", control.accepted},   {"denied", control.denied},
+		{"busy", control.busy},           {"malformed", control.malformed},
+		{"timed_out", control.timed_out},
+	};
+	put_numbers(out, "control", numbers, ARRAY_SIZE(numbers));
+	const struct number log[] = {
+		{"lines", daemon->log->lines},
+		{"suppressed", daemon->log->suppressed},
+		{"dropped", daemon->log->dropped},
+	};
+	put_numbers(out, "log", log, ARRAY_SIZE(log));
+}
+
+void control_status(const struct daemon *daemon, struct tg_strbuf *out)
+{
+	struct tg_engine_stats stats;
+	tg_engine_stats(daemon->engine, &stats);
+	put_head(daemon, &stats, out);
+	put_health(daemon, out);
+	put_events(daemon, &stats, out);
+	tg_record_begin(out, "states");
+	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
+		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats.states[i]);
+	tg_record_end(out);
+	put_bans(daemon, &stats, out);
+	put_conntrack(out);
+	put_kernel(daemon, &stats, out);
+	put_own(daemon, out);
+}
+
+void control_status_source(const struct daemon *daemon, const struct tg_source_count *source,
+			   uint64_t total, struct tg_strbuf *out)
+{
+	const struct tg_config *config = daemon->policy.config;
+	char prefix[TG_PREFIX_STRLEN];
+	tg_record_begin(out, "source");
+	tg_record_put(out, "source", tg_prefix_format(&source->source, prefix));
+	/* A reload between two pieces of a list may have taken the policy away. */
+	if (source->policy < config->policy_count)
+		tg_record_put(out, "policy", config->policies[source->policy].name);
+	tg_record_put_u64(out, "total", total);
+	tg_record_put_u64(out, "new_rate", source->new_level);
+	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
+		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), source->states[i]);
+	tg_record_end(out);
+}

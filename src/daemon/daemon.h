@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <tcpguard/engine.h>
+
+#include "control.h"
+#include "health.h"
+#include "log.h"
+#include "loop.h"
+#include "netfilter/ct_feed.h"
+#include "netfilter/nft_sink.h"
+#include "notify.h"
+#include "resolvers.h"
+
+struct rt_watch;
+struct tg_diag;
+struct tg_strbuf;
+
+/* Exit statuses of tcpguardd; docs/tcpguardd.8. */
+enum daemon_exit {
+	DAEMON_EXIT_OK = 0,
+	DAEMON_EXIT_FAILED = 1,
+	DAEMON_EXIT_USAGE = 2,       /* options or policy */
+	DAEMON_EXIT_UNSUPPORTED = 3, /* privilege or kernel feature */
+	DAEMON_EXIT_RUNNING = 4      /* another daemon is at work */
+};
+
+struct daemon_options {
+	const char *config;
+	const char *state_dir;
+	const char *socket;
+	bool observe;     /* only observe, whatever the policy says */
+	bool plain_table; /* do not own the table */
+	uint8_t seed[16];
+};
+
+/* As many as the kernel sets hold without a second thought; the engine reserves 100 bytes for each.
+ */
+#define DAEMON_BANS_MAX 131072
+
+/* A request by hand that waits for the kernel. */
+struct daemon_request {
+	uint32_t id; /* of the client; 0: free */
+	bool unban;
+	bool decided; /* a decision came */
+	bool refused;
+	bool waiting;                /* for the ACK of ban, version */
+	int error;                   /* what the kernel said */
+	unsigned lifted;             /* by unban */
+	struct tg_decision decision; /* the last */
+};
+
+/* A policy in force: what the engine, the sink and the log borrow, freed together. */
+struct daemon_policy {
+	struct tg_config *config;
+	struct tg_ruleset *ruleset;
+	struct tg_prefix_set *allow;
+	int64_t loaded; /* seconds since the epoch */
+};
+
+/*
+ * The owner of everything that runs. Its files: daemon.c builds and ends it, policy.c
+ * loads and replaces policies, turn.c moves events and decisions, upkeep.c follows the
+ * host and heals what broke, control_requests.c answers operators.
+ */
+struct daemon {
+	struct daemon_options options;
+	struct log *log;
+	struct notify notify;
+	struct loop *loop;
+	struct control *control;
+	struct tg_engine *engine;
+	struct tg_engine_params params;
+	struct daemon_policy policy;
+	struct tg_prefix_set *protected;
+	struct nft_sink *sink;
+	struct ct_feed *feed;
+	struct rt_watch *watch;
+	struct resolvers resolvers;
+	struct health health;
+	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
+	struct loop_timer *tick, *drain, *query, *repair, *refeed, *reprotect, *upkeep, *watchdog;
+	unsigned drained_empty; /* drains in a row that found nothing */
+	bool feed_busy;         /* drained by the timer and not by epoll */
+	tg_time repaired_at, repair_delay, refeed_delay;
+	bool table_lost;
+	struct daemon_request requests[CONTROL_CLIENTS_MAX];
+	struct ct_feed_stats feed_before; /* of feeds that were replaced */
+	struct tg_engine_stats seen;      /* at the last upkeep, to notice what grew */
+	tg_time room_until;
+	int64_t started; /* seconds since the epoch */
+	tg_time started_at;
+	uint32_t adopted;
+	uint64_t reloads, reloads_failed, feed_restarts;
+	uint64_t sink_adds_failed;
+	enum daemon_exit status;
+};
+
+/* Builds all, in the order that leaves no moment unguarded. On failure logs why; *ret_daemon is
+   untouched and the status says what to exit with. */
+enum daemon_exit daemon_create(const struct daemon_options *options, struct log *log,
+			       struct daemon **ret_daemon);
+/* Until a signal ends it. */
+enum daemon_exit daemon_run(struct daemon *daemon);
+/* The bans stay in force. */
+void daemon_destroy(struct daemon *daemon);
+
+/* policy.c */
+/* Reads and prepares a policy; 0, or -errno with the reason in diag or, without entries there, by
+   the errno alone. */
+int policy_load(const struct daemon_options *options, const struct tg_engine_params *params,
+		struct daemon_policy *ret_policy, struct tg_diag *diag);
+void policy_finish(struct daemon_policy *policy);
+/*
+ * Replaces the running policy, or leaves it as it is. True when done; text becomes the
+ * errors, or what there is to say beside success.
+ */
+bool policy_reload(struct daemon *daemon, struct tg_strbuf *text);
+
+/* turn.c */
+int turn_init(struct daemon *daemon);
+/* Engine and kernel agree again when this returns: decisions out, acknowledgements in. */
+void turn_finish(struct daemon *daemon);
+/* Hands a request by hand to the engine; the client is answered when the kernel has. */
+void turn_request(struct daemon *daemon, struct control_client *client, struct tg_event *event);
+void turn_panic(struct daemon *daemon, bool on);
+/* Registers a fresh feed with the loop. */
+int turn_attach_feed(struct daemon *daemon);
+void turn_detach_feed(struct daemon *daemon);
+
+/* upkeep.c */
+int upkeep_init(struct daemon *daemon);
+/* The kernel does not hold the table as installed: puts it back, at once or soon. */
+void upkeep_table_lost(struct daemon *daemon);
+/* The feed failed with error: starts another one, soon. */
+void upkeep_feed_failed(struct daemon *daemon, int error);
+/* The feed's counts since start. */
+void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats);
+int64_t daemon_wall(const struct daemon *daemon, tg_time at);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the list of reasons for being degraded, and that each is logged as it comes and goes. */
+#include "health.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "log.h"
+
+const char *health_reason_name(enum health_reason reason)
+{
+	switch (reason) {
+	case HEALTH_PANIC:
+		return "panic";
+	case HEALTH_TABLE:
+		return "table";
+	case HEALTH_BANS:
+		return "bans";
+	case HEALTH_FEED:
+		return "feed";
+	case HEALTH_GAP:
+		return "gap";
+	case HEALTH_PROTECTED:
+		return "protected";
+	case HEALTH_ROOM:
+		return "room";
+	case HEALTH_STATE:
+		return "state";
+	case HEALTH_COUNT:
+		break;
+	}
+	return "?";
+}
+
+void health_set(struct health *health, struct log *log, enum health_reason reason, int64_t now,
+		const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(health->reasons[reason].text, sizeof(health->reasons[reason].text), format,
+			args); /* a text that is too long is cut */
+	va_end(args);
+	if (health->reasons[reason].on)
+		return;
+	health->reasons[reason].on = true;
+	health->reasons[reason].since = now;
+	log_write(log, LOG_WARN, "degraded (%s): %s", health_reason_name(reason),
+		  health->reasons[reason].text);
+}
+
+void health_clear(struct health *health, struct log *log, enum health_reason reason, int64_t now)
+{
+	if (!health->reasons[reason].on)
+		return;
+	health->reasons[reason].on = false;
+	log_write(log, LOG_NOTE, "no longer degraded (%s), after %lld s: %s",
+		  health_reason_name(reason), (long long)(now - health->reasons[reason].since),
+		  health->reasons[reason].text);
+}
+
+bool health_is_ok(const struct health *health)
+{
+	for (int i = 0; i < HEALTH_COUNT; i++)
+		if (health->reasons[i].on)
+			return false;
+	return true;
+}

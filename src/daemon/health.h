@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_HEALTH_H
+#define DAEMON_HEALTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct log;
+
+/* What is promised and does not hold now. */
+enum health_reason {
+	HEALTH_PANIC,     /* the operator switched enforcing off */
+	HEALTH_TABLE,     /* the kernel does not hold our table */
+	HEALTH_BANS,      /* bans that the kernel has not taken */
+	HEALTH_FEED,      /* no events come in */
+	HEALTH_GAP,       /* events were lost and no dump has healed it yet */
+	HEALTH_PROTECTED, /* own addresses, gateways or resolvers may be out of date */
+	HEALTH_ROOM,      /* a table was full: sources, flows or bans went uncounted */
+	HEALTH_STATE,     /* the state directory cannot be used */
+	HEALTH_COUNT
+};
+
+struct health {
+	struct {
+		bool on;
+		int64_t since; /* seconds since the epoch */
+		char text[192];
+	} reasons[HEALTH_COUNT];
+};
+
+/* Logged when it begins; a new text for a running reason is only kept. */
+void health_set(struct health *health, struct log *log, enum health_reason reason, int64_t now,
+		const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Logged when it ends. */
+void health_clear(struct health *health, struct log *log, enum health_reason reason, int64_t now);
+bool health_is_ok(const struct health *health);
+const char *health_reason_name(enum health_reason reason);
+
+#endif

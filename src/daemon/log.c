@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns every line that the daemon writes: its form, its rate, and what became of it. */
+#include "log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "base/util.h"
+
+/* A pipe that poll says is writable takes PIPE_BUF bytes without blocking; lines stay below it. */
+#define LOG_LINE_MAX 4000
+
+void log_init(struct log *log, int fd, enum log_level level, const char *journal_stream)
+{
+	*log = (struct log){.fd = fd, .level = level};
+	for (unsigned i = 0; i < ARRAY_SIZE(log->buckets); i++)
+		log->buckets[i].tokens = LOG_BURST;
+	unsigned long long dev = 0, ino = 0;
+	struct stat st;
+	if (journal_stream && sscanf(journal_stream, "%llu:%llu", &dev, &ino) == 2 &&
+	    fstat(fd, &st) == 0)
+		log->journal = st.st_dev == dev && st.st_ino == ino;
+}
+
+bool log_level_parse(const char *name, enum log_level *ret_level)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} levels[] = {{"error", LOG_ERROR},
+		      {"warning", LOG_WARN},
+		      {"notice", LOG_NOTE},
+		      {"info", LOG_INFORM},
+		      {"debug", LOG_DEBUGGING}};
+	for (unsigned i = 0; i < ARRAY_SIZE(levels); i++) {
+		if (strcmp(name, levels[i].name) == 0) {
+			*ret_level = levels[i].level;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void send_line(struct log *log, enum log_level level, const char *text)
+{
+	char line[LOG_LINE_MAX + 16];
+	int len = log->journal ? snprintf(line, sizeof(line), "<%d>%.*s\n", (int)level,
+					  LOG_LINE_MAX, text)
+			       : snprintf(line, sizeof(line), "tcpguardd: %.*s\n",
+					  LOG_LINE_MAX - 16, text);
+	if (len <= 0)
+		return;
+	size_t size = MIN((size_t)len, sizeof(line) - 1);
+	/* stderr may be shared: its O_NONBLOCK is not ours to set, so each write asks first. */
+	ssize_t sent = send(log->fd, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0 && errno == ENOTSOCK) {
+		struct pollfd pfd = {.fd = log->fd, .events = POLLOUT};
+		if (poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT))
+			sent = write(log->fd, line, size);
+	}
+	if (sent != (ssize_t)size)
+		log->dropped++;
+	else
+		log->lines++;
+}
+
+static void refill(struct log_bucket *bucket, tg_time now)
+{
+	if (now > bucket->at) {
+		double earned = (double)(now - bucket->at) / (double)TG_SEC * LOG_RATE;
+		bucket->tokens = MIN(bucket->tokens + earned, (double)LOG_BURST);
+		bucket->at = now;
+	}
+}
+
+static void report_suppressed(struct log *log, struct log_bucket *bucket)
+{
+	if (bucket->suppressed == 0 || bucket->tokens < 1)
+		return;
+	char text[96];
+	(void)snprintf(text, sizeof(text), "%llu lines were left out here, over %d a second",
+		       (unsigned long long)bucket->suppressed, LOG_RATE);
+	bucket->suppressed = 0;
+	bucket->tokens -= 1;
+	send_line(log, LOG_WARN, text);
+}
+
+void log_set_time(struct log *log, tg_time now)
+{
+	log->now = now;
+	for (unsigned i = 0; i < ARRAY_SIZE(log->buckets); i++) {
+		struct log_bucket *bucket = &log->buckets[i];
+		refill(bucket, now);
+		/* Half full again: the flood is over, and its end is worth a line by itself. */
+		if (bucket->tokens >= LOG_BURST / 2)
+			report_suppressed(log, bucket);
+	}
+}
+
+void log_write(struct log *log, enum log_level level, const char *format, ...)
+{
+	if (level > log->level)
+		return;
+	int saved = errno;
+	struct log_bucket *bucket = &log->buckets[level <= LOG_WARN];
+	refill(bucket, log->now);
+	if (bucket->tokens < 1) {
+		bucket->suppressed++;
+		log->suppressed++;
+		errno = saved;
+		return;
+	}
+	bucket->tokens -= 1;
+	struct tg_strbuf raw, safe;
+	tg_strbuf_init(&raw);
+	tg_strbuf_init(&safe);
+	va_list args;
+	va_start(args, format);
+	tg_strbuf_vprintf(&raw, format, args);
+	va_end(args);
+	tg_text_escape(&safe, raw.text);
+	if (raw.failed || safe.failed)
+		log->dropped++;
+	else
+		send_line(log, level, safe.text);
+	tg_strbuf_finish(&raw);
+	tg_strbuf_finish(&safe);
+	errno = saved;
+}

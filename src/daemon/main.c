@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Options, the random seed, and exit statuses of tcpguardd. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "daemon.h"
+#include "panic.h"
+
+enum option_id {
+	OPTION_CONFIG = 1000,
+	OPTION_STATE_DIR,
+	OPTION_SOCKET,
+	OPTION_LOG_LEVEL,
+	OPTION_OBSERVE,
+	OPTION_PLAIN_TABLE,
+	OPTION_PANIC,
+	OPTION_HELP,
+	OPTION_VERSION
+};
+
+/* The table is the parser's and the help's. */
+static const struct option_row {
+	const char *name;
+	const char *argument; /* NULL: takes none */
+	enum option_id id;
+	const char *help;
+} option_rows[] = {
+	{"config", "FILE", OPTION_CONFIG, "policy file (" TCPGUARD_CONFIG ")"},
+	{"state-dir", "DIR", OPTION_STATE_DIR,
+	 "what must outlive a restart (" TCPGUARD_STATE_DIR ")"},
+	{"socket", "PATH", OPTION_SOCKET, "control socket (" TCPGUARD_SOCKET ")"},
+	{"log-level", "LEVEL", OPTION_LOG_LEVEL, "error, warning, notice, info (default) or debug"},
+	{"observe", NULL, OPTION_OBSERVE, "decide and report only, whatever the policy says"},
+	{"plain-table", NULL, OPTION_PLAIN_TABLE, "let others change table inet tcpguard"},
+	{"panic", NULL, OPTION_PANIC, "lift everything without a daemon, and exit"},
+	{"help", NULL, OPTION_HELP, "show this"},
+	{"version", NULL, OPTION_VERSION, "show the version"},
+};
+
+struct arguments {
+	struct daemon_options daemon;
+	enum log_level level;
+	bool panic;
+	int exit_status; /* >= 0: exit now */
+};
+
+static void print_help(FILE *out)
+{
+	(void)fprintf(out, "Usage: tcpguardd [OPTION]...\n"
+			   "Guards this host against floods of TCP connections.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(option_rows); i++) {
+		const struct option_row *row = &option_rows[i];
+		char name[40];
+		(void)snprintf(name, sizeof(name), "--%s%s%s", row->name, row->argument ? " " : "",
+			       row->argument ? row->argument : "");
+		(void)fprintf(out, "  %-20s %s\n", name, row->help);
+	}
+}
+
+static void apply(struct arguments *arguments, int id, const char *value)
+{
+	switch (id) {
+	case OPTION_CONFIG:
+		arguments->daemon.config = value;
+		return;
+	case OPTION_STATE_DIR:
+		arguments->daemon.state_dir = value;
+		return;
+	case OPTION_SOCKET:
+		arguments->daemon.socket = value;
+		return;
+	case OPTION_LOG_LEVEL:
+		if (!log_level_parse(value, &arguments->level)) {
+			(void)fprintf(stderr,
+				      "tcpguardd: a log level is error, warning, notice, info or "
+				      "debug\n");
+			arguments->exit_status = DAEMON_EXIT_USAGE;
+		}
+		return;
+	case OPTION_OBSERVE:
+		arguments->daemon.observe = true;
+		return;
+	case OPTION_PLAIN_TABLE:
+		arguments->daemon.plain_table = true;
+		return;
+	case OPTION_PANIC:
+		arguments->panic = true;
+		return;
+	case OPTION_HELP:
+		print_help(stdout);
+		arguments->exit_status = DAEMON_EXIT_OK;
+		return;
+	case OPTION_VERSION:
+		(void)puts("tcpguardd " TCPGUARD_VERSION);
+		arguments->exit_status = DAEMON_EXIT_OK;
+		return;
+	default:
+		(void)fprintf(stderr, "Try 'tcpguardd --help'.\n");
+		arguments->exit_status = DAEMON_EXIT_USAGE;
+	}
+}
+
+static void parse(struct arguments *arguments, int argc, char **argv)
+{
+	struct option options[ARRAY_SIZE(option_rows) + 1] = {0};
+	for (size_t i = 0; i < ARRAY_SIZE(option_rows); i++)
+		options[i] = (struct option){.name = option_rows[i].name,
+					     .has_arg = option_rows[i].argument ? required_argument
+										: no_argument,
+					     .val = (int)option_rows[i].id};
+	int id;
+	while (arguments->exit_status < 0 &&
+	       (id = getopt_long(argc, argv, "", options, NULL)) != -1)
+		apply(arguments, id, optarg);
+	if (arguments->exit_status < 0 && optind < argc) {
+		(void)fprintf(stderr, "tcpguardd takes options only. Try 'tcpguardd --help'.\n");
+		arguments->exit_status = DAEMON_EXIT_USAGE;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = {.daemon = {.config = TCPGUARD_CONFIG,
+						 .state_dir = TCPGUARD_STATE_DIR,
+						 .socket = TCPGUARD_SOCKET},
+				      .level = LOG_INFORM,
+				      .exit_status = -1};
+	parse(&arguments, argc, argv);
+	if (arguments.exit_status >= 0)
+		return arguments.exit_status;
+	if (arguments.panic)
+		return panic_offline(arguments.daemon.state_dir);
+	struct log log;
+	log_init(&log, STDERR_FILENO, arguments.level, getenv("JOURNAL_STREAM"));
+	/* A reader that went away is an error of its write, not the end. */
+	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
+	if (getrandom(arguments.daemon.seed, sizeof(arguments.daemon.seed), 0) !=
+	    (ssize_t)sizeof(arguments.daemon.seed)) {
+		log_write(&log, LOG_ERROR, "no randomness for the hash seed: %s", strerror(errno));
+		return DAEMON_EXIT_FAILED;
+	}
+	struct daemon *daemon;
+	enum daemon_exit status = daemon_create(&arguments.daemon, &log, &daemon);
+	if (status)
+		return (int)status;
+	status = daemon_run(daemon);
+	daemon_destroy(daemon);
+	return (int)status;
+}

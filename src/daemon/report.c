@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Words for decisions. Holds nothing and decides nothing. */
+#include "report.h"
+
+#include <tcpguard/decision.h>
+
+#include "base/strbuf.h"
+#include "log.h"
+
+static const struct tg_policy *find_policy(const struct tg_config *config, const struct tg_ban *ban)
+{
+	return ban->policy < config->policy_count ? &config->policies[ban->policy] : NULL;
+}
+
+static const struct tg_limit *find_limit(const struct tg_config *config, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = find_policy(config, ban);
+	return policy && ban->limit < policy->limit_count ? &policy->limits[ban->limit] : NULL;
+}
+
+static void put_action(struct tg_strbuf *out, const struct tg_ban *ban)
+{
+	char rate[TG_RATE_STRLEN];
+	tg_strbuf_puts(out, tg_action_name(ban->action));
+	if (ban->action == TG_ACTION_RATE_LIMIT)
+		tg_strbuf_printf(out, " to %s", tg_rate_format(&ban->to, rate));
+	tg_strbuf_printf(out, " (scope %s)", tg_scope_name(ban->scope));
+}
+
+static void put_why(struct tg_strbuf *out, const struct tg_config *config, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = find_policy(config, ban);
+	const struct tg_limit *limit = find_limit(config, ban);
+	if (ban->origin == TG_ORIGIN_OPERATOR) {
+		tg_strbuf_puts(out, "by hand");
+		if (ban->reason[0])
+			tg_strbuf_printf(out, " (%s)", ban->reason);
+		return;
+	}
+	if (!policy || !limit) {
+		tg_strbuf_printf(out, "%u > %u of a limit that is no longer in the policy",
+				 ban->measured, ban->threshold);
+		return;
+	}
+	tg_strbuf_printf(out, "%s %s: %s %u > %u", policy->name, limit->name,
+			 tg_measure_name(limit->measure), ban->measured, ban->threshold);
+	if (limit->window_ms > 0) {
+		char window[TG_DURATION_STRLEN];
+		tg_strbuf_printf(out, " in %s", tg_duration_format(limit->window_ms, window));
+	}
+}
+
+static void put_where(struct tg_strbuf *out, const struct tg_config *config,
+		      const struct tg_ban *ban)
+{
+	const struct tg_limit *limit = find_limit(config, ban);
+	if (limit && limit->file && ban->origin == TG_ORIGIN_AUTO)
+		tg_strbuf_printf(out, " [%s:%u]", limit->file, limit->line);
+}
+
+/* To whole seconds: nobody reads the rest. */
+static const char *left(const struct tg_decision *decision, char buf[static TG_DURATION_STRLEN])
+{
+	uint64_t ms = decision->ban.until > decision->at
+			      ? (decision->ban.until - decision->at) / TG_MSEC
+			      : 0;
+	return tg_duration_format(ms < 1000 ? 1000 : (ms + 500) / 1000 * 1000, buf);
+}
+
+static void put_ban(struct tg_strbuf *out, const struct tg_config *config,
+		    const struct tg_decision *decision)
+{
+	const struct tg_ban *ban = &decision->ban;
+	char source[TG_PREFIX_STRLEN], duration[TG_DURATION_STRLEN];
+	const char *verb = decision->cause == TG_CAUSE_EXTENDED
+				   ? (ban->enforced ? "extend" : "would extend")
+				   : (ban->enforced ? "ban" : "would ban");
+	tg_strbuf_printf(out, "%s %s: ", verb, tg_prefix_format(&ban->source, source));
+	put_why(out, config, ban);
+	tg_strbuf_puts(out, "; ");
+	put_action(out, ban);
+	tg_strbuf_printf(out, " for %s, ", left(decision, duration));
+	if (ban->origin == TG_ORIGIN_AUTO)
+		tg_strbuf_printf(out, "offence %u, ", ban->offence);
+	tg_strbuf_puts(out, ban->enforced ? "enforced" : "only observed");
+	put_where(out, config, ban);
+}
+
+static void put_end(struct tg_strbuf *out, const struct tg_config *config,
+		    const struct tg_decision *decision)
+{
+	const struct tg_ban *ban = &decision->ban;
+	char source[TG_PREFIX_STRLEN];
+	tg_strbuf_printf(
+		out, "%s %s%s: ", decision->type == TG_DECISION_EXPIRE ? "expired" : "lift",
+		tg_prefix_format(&ban->source, source), ban->enforced ? "" : " (only observed)");
+	if (decision->type == TG_DECISION_LIFT)
+		tg_strbuf_printf(out, "%s; it was: ", tg_cause_name(decision->cause));
+	put_why(out, config, ban);
+	tg_strbuf_puts(out, ", ");
+	put_action(out, ban);
+}
+
+void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
+{
+	char source[TG_PREFIX_STRLEN], covers[TG_PREFIX_STRLEN];
+	tg_prefix_format(&decision->ban.source, source);
+	switch (decision->cause) {
+	case TG_CAUSE_PROTECTED:
+		tg_strbuf_printf(out, "%s covers %s, %s, which is never banned", source,
+				 tg_prefix_format(&decision->covers, covers),
+				 tg_protect_kind_name(decision->covers_kind));
+		return;
+	case TG_CAUSE_TABLE_FULL:
+		tg_strbuf_printf(out, "no room for a ban of %s: the table of bans is full", source);
+		return;
+	case TG_CAUSE_NOT_FOUND:
+		tg_strbuf_puts(out, "nothing is banned there");
+		return;
+	case TG_CAUSE_PANIC_MODE:
+		tg_strbuf_puts(out,
+			       "panic is on: nothing is enforced until 'tcpguard panic --off'");
+		return;
+	case TG_CAUSE_NONE:
+	case TG_CAUSE_OFFENCE:
+	case TG_CAUSE_OPERATOR:
+	case TG_CAUSE_EXTENDED:
+	case TG_CAUSE_AGAIN:
+	case TG_CAUSE_UNBAN:
+	case TG_CAUSE_RELOAD:
+	case TG_CAUSE_PANIC:
+		break;
+	}
+	tg_strbuf_printf(out, "%s: refused (%s)", source, tg_cause_name(decision->cause));
+}
+
+void report_decision(struct log *log, const struct tg_config *config,
+		     const struct tg_decision *decision)
+{
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	enum log_level level = LOG_INFORM;
+	switch (decision->type) {
+	case TG_DECISION_BAN:
+		if (decision->cause == TG_CAUSE_AGAIN)
+			level = LOG_DEBUGGING;
+		else if (decision->cause != TG_CAUSE_EXTENDED)
+			level = LOG_NOTE;
+		put_ban(&text, config, decision);
+		break;
+	case TG_DECISION_LIFT:
+	case TG_DECISION_EXPIRE:
+		put_end(&text, config, decision);
+		break;
+	case TG_DECISION_REFUSE:
+		if (decision->cause == TG_CAUSE_NOT_FOUND)
+			level = LOG_DEBUGGING;
+		tg_strbuf_puts(&text, "no ban: ");
+		report_refusal(&text, decision);
+		if (decision->ban.origin == TG_ORIGIN_AUTO) {
+			tg_strbuf_puts(&text, "; ");
+			put_why(&text, config, &decision->ban);
+			put_where(&text, config, &decision->ban);
+		}
+		break;
+	case TG_DECISION_VERIFY:
+		return;
+	}
+	log_write(log, level, "%s", text.text);
+	tg_strbuf_finish(&text);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What keeps the daemon true while the host changes and the kernel fails: the table
+ * put back, the feed replaced, protected addresses followed, the reasons for being
+ * degraded kept. Nothing here ends the daemon.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include <tcpguard/protect.h>
+
+#include "base/util.h"
+#include "daemon.h"
+#include "netfilter/rt_watch.h"
+#include "protected.h"
+
+#define UPKEEP_INTERVAL (2 * TG_SEC)
+/* Interface changes come in bursts of a few messages. */
+#define REPROTECT_DELAY (20 * TG_MSEC)
+#define RETRY_FIRST (100 * TG_MSEC)
+#define RETRY_LAST (5 * TG_SEC)
+/* Somebody who removes the table in a loop is answered so often. */
+#define REPAIR_PAUSE (100 * TG_MSEC)
+/* How long a full table is shown after it last refused something. */
+#define ROOM_SHOWN (60 * TG_SEC)
+
+int64_t daemon_wall(const struct daemon *daemon, tg_time at)
+{
+	tg_time now = loop_now(daemon->loop);
+	int64_t wall = loop_wall_clock();
+	return at >= now ? wall + (int64_t)((at - now + TG_SEC - 1) / TG_SEC)
+			 : wall - (int64_t)((now - at) / TG_SEC);
+}
+
+static tg_time longer(tg_time delay)
+{
+	return delay == 0 ? RETRY_FIRST : MIN(delay * 2, RETRY_LAST);
+}
+
+/* The table */
+
+static void repair_table(void *data)
+{
+	struct daemon *daemon = data;
+	tg_time now = loop_now(daemon->loop);
+	int err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
+				   daemon->policy.allow);
+	if (err < 0) {
+		health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock(),
+			   "table inet tcpguard cannot be installed: %s; tried again",
+			   strerror(-err));
+		daemon->repair_delay = longer(daemon->repair_delay);
+		loop_timer_set(daemon->repair, now + daemon->repair_delay);
+		return;
+	}
+	daemon->repair_delay = 0;
+	daemon->repaired_at = now;
+	daemon->table_lost = false;
+	/* Also when no set is missing: single elements may be, and only asking for each would tell.
+	 */
+	struct tg_event event = {.type = TG_EVENT_SINK_LOST, .at = now};
+	tg_engine_step(daemon->engine, &event);
+	health_clear(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock());
+}
+
+void upkeep_table_lost(struct daemon *daemon)
+{
+	tg_time now = loop_now(daemon->loop);
+	if (daemon->table_lost)
+		return; /* the timer runs */
+	daemon->table_lost = true;
+	health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock(),
+		   "somebody changed or removed table inet tcpguard; it is put back");
+	if (daemon->repaired_at != 0 && now < daemon->repaired_at + REPAIR_PAUSE)
+		loop_timer_set(daemon->repair, daemon->repaired_at + REPAIR_PAUSE);
+	else
+		repair_table(daemon);
+}
+
+static void sink_readable(void *data, uint32_t events)
+{
+	struct daemon *daemon = data;
+	(void)events;
+	if (nft_sink_watch_dispatch(daemon->sink))
+		upkeep_table_lost(daemon);
+}
+
+/* The feed */
+
+void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats)
+{
+	struct ct_feed_stats now = {0};
+	const struct ct_feed_stats *before = &daemon->feed_before;
+	if (daemon->feed)
+		ct_feed_stats(daemon->feed, &now);
+	now.received += before->received;
+	now.lost += before->lost;
+	now.ignored += before->ignored;
+	now.malformed += before->malformed;
+	now.foreign += before->foreign;
+	now.dumped += before->dumped;
+	now.dumps += before->dumps;
+	now.dumps_failed += before->dumps_failed;
+	now.questions += before->questions;
+	now.questions_failed += before->questions_failed;
+	now.stale += before->stale;
+	*ret_stats = now;
+}
+
+static void end_feed(struct daemon *daemon)
+{
+	struct ct_feed_stats stats;
+	upkeep_feed_stats(daemon, &stats);
+	daemon->feed_before = stats;
+	turn_detach_feed(daemon);
+	ct_feed_destroy(daemon->feed);
+	daemon->feed = NULL;
+}
+
+static void restart_feed(void *data)
+{
+	struct daemon *daemon = data;
+	if (daemon->feed)
+		end_feed(daemon);
+	int err = ct_feed_create(&(struct ct_feed_params){0}, &daemon->feed);
+	if (!err)
+		err = turn_attach_feed(daemon);
+	if (err) {
+		upkeep_feed_failed(daemon, -err);
+		return;
+	}
+	/* What happened in between is unknown; the new feed's first dump heals it. */
+	struct tg_event event = {.type = TG_EVENT_GAP, .at = loop_now(daemon->loop), .lost = 0};
+	tg_engine_step(daemon->engine, &event);
+	daemon->feed_restarts++;
+	daemon->refeed_delay = 0;
+	health_clear(&daemon->health, daemon->log, HEALTH_FEED, loop_wall_clock());
+}
+
+void upkeep_feed_failed(struct daemon *daemon, int error)
+{
+	health_set(&daemon->health, daemon->log, HEALTH_FEED, loop_wall_clock(),
+		   "no conntrack events: %s; the feed is started again", strerror(error));
+	if (daemon->feed)
+		end_feed(daemon);
+	daemon->refeed_delay = longer(daemon->refeed_delay);
+	loop_timer_set(daemon->refeed, loop_now(daemon->loop) + daemon->refeed_delay);
+}
+
+/* Protected addresses */
+
+static int follow_protected(struct daemon *daemon)
+{
+	struct tg_prefix_set *set, *old = daemon->protected;
+	int err = protected_read(daemon->watch, &daemon->resolvers, &set);
+	if (err)
+		return err;
+	if (tg_prefix_set_equal(set, old)) {
+		tg_prefix_set_destroy(set);
+		return 0;
+	}
+	/* The engine first: what it lifts must be out of its mind before the old set is freed. */
+	struct tg_event event = {
+		.type = TG_EVENT_PROTECTED, .at = loop_now(daemon->loop), .protected = set};
+	tg_engine_step(daemon->engine, &event);
+	daemon->protected = set;
+	err = nft_sink_protect(daemon->sink, set);
+	tg_prefix_set_destroy(old);
+	log_write(daemon->log, LOG_INFORM, "protected addresses changed");
+	/* Not taken: the table is not as it should be, and installing it puts this right, too. */
+	if (err)
+		upkeep_table_lost(daemon);
+	return 0;
+}
+
+static void reprotect(void *data)
+{
+	struct daemon *daemon = data;
+	int err = follow_protected(daemon);
+	if (!err) {
+		health_clear(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_wall_clock());
+		return;
+	}
+	health_set(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_wall_clock(),
+		   "own addresses cannot be read: %s; the last known stay protected",
+		   strerror(-err));
+	loop_timer_set(daemon->reprotect, loop_now(daemon->loop) + TG_SEC);
+}
+
+static void reprotect_soon(struct daemon *daemon)
+{
+	if (loop_timer_at(daemon->reprotect) == TG_NEVER)
+		loop_timer_set(daemon->reprotect, loop_now(daemon->loop) + REPROTECT_DELAY);
+}
+
+static void watch_readable(void *data, uint32_t events)
+{
+	struct daemon *daemon = data;
+	(void)events;
+	if (rt_watch_dispatch(daemon->watch))
+		reprotect_soon(daemon);
+}
+
+/* Health that nobody reports by itself */
+
+static void check_room(struct daemon *daemon, const struct tg_engine_stats *stats)
+{
+	const struct tg_engine_stats *seen = &daemon->seen;
+	tg_time now = loop_now(daemon->loop);
+	int64_t wall = loop_wall_clock();
+	uint64_t sources = stats->sources_evicted - seen->sources_evicted;
+	uint64_t flows = stats->flows_refused - seen->flows_refused;
+	uint64_t bans = stats->refused_full - seen->refused_full;
+	if (sources + flows + bans > 0) {
+		daemon->room_until = now + ROOM_SHOWN;
+		health_set(&daemon->health, daemon->log, HEALTH_ROOM, wall,
+			   "a table is full: %" PRIu64 " sources evicted, %" PRIu64
+			   " flows not counted, %" PRIu64 " bans refused since start",
+			   stats->sources_evicted, stats->flows_refused, stats->refused_full);
+	} else if (now >= daemon->room_until) {
+		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, wall);
+	}
+}
+
+static void check_engine(struct daemon *daemon)
+{
+	struct tg_engine_stats stats;
+	int64_t wall = loop_wall_clock();
+	tg_engine_stats(daemon->engine, &stats);
+	check_room(daemon, &stats);
+	if (stats.stale && daemon->seen.stale)
+		health_set(&daemon->health, daemon->log, HEALTH_GAP, wall,
+			   "events were lost and counts are not rebuilt yet: %" PRIu64
+			   " lost in %" PRIu64 " gaps",
+			   stats.lost, stats.gaps);
+	else if (!stats.stale)
+		health_clear(&daemon->health, daemon->log, HEALTH_GAP, wall);
+	/* Twice in a row: a ban on its way is no fault. */
+	if (stats.bans_pending > 0 && daemon->seen.bans_pending > 0 &&
+	    stats.sink_errors > daemon->seen.sink_errors)
+		health_set(&daemon->health, daemon->log, HEALTH_BANS, wall,
+			   "the kernel has not taken %" PRIu32 " bans; tried again",
+			   stats.bans_pending);
+	else if (stats.bans_pending == 0)
+		health_clear(&daemon->health, daemon->log, HEALTH_BANS, wall);
+	daemon->seen = stats;
+}
+
+static void upkeep_due(void *data)
+{
+	struct daemon *daemon = data;
+	if (resolvers_refresh(&daemon->resolvers))
+		reprotect_soon(daemon);
+	check_engine(daemon);
+	notify_send(&daemon->notify,
+		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
+		    daemon->seen.panic ? "panic" : "at work",
+		    health_is_ok(&daemon->health) ? "ok" : "degraded", daemon->seen.bans_active,
+		    daemon->seen.bans_observed);
+	loop_timer_set(daemon->upkeep, loop_now(daemon->loop) + UPKEEP_INTERVAL);
+}
+
+/* From the loop itself, so that a loop that hangs is noticed. */
+static void watchdog_due(void *data)
+{
+	struct daemon *daemon = data;
+	notify_send(&daemon->notify, "WATCHDOG=1");
+	loop_timer_set(daemon->watchdog, loop_now(daemon->loop) + daemon->notify.watchdog);
+}
+
+int upkeep_init(struct daemon *daemon)
+{
+	struct loop *loop = daemon->loop;
+	int err = 0;
+	daemon->repair = loop_add_timer(loop, repair_table, daemon);
+	daemon->refeed = loop_add_timer(loop, restart_feed, daemon);
+	daemon->reprotect = loop_add_timer(loop, reprotect, daemon);
+	daemon->upkeep = loop_add_timer(loop, upkeep_due, daemon);
+	daemon->watchdog = loop_add_timer(loop, watchdog_due, daemon);
+	if (!daemon->repair || !daemon->refeed || !daemon->reprotect || !daemon->upkeep ||
+	    !daemon->watchdog)
+		return -ENOMEM;
+	loop_timer_set(daemon->upkeep, loop_now(loop) + UPKEEP_INTERVAL);
+	if (daemon->notify.watchdog > 0)
+		loop_timer_set(daemon->watchdog, loop_now(loop));
+	err = loop_add_fd(loop, rt_watch_fd(daemon->watch), EPOLLIN, watch_readable, daemon,
+			  &daemon->watch_source);
+	if (!err && nft_sink_watch_fd(daemon->sink) >= 0)
+		err = loop_add_fd(loop, nft_sink_watch_fd(daemon->sink), EPOLLIN, sink_readable,
+				  daemon, &daemon->sink_watch);
+	return err;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The log: levels, priorities, escapes, the rate, and a reader that stopped. */
+#include "daemon/log.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static int pipe_fds[2];
+
+static void open_log(struct log *log, enum log_level level)
+{
+	CHECK(pipe2(pipe_fds, O_CLOEXEC) == 0);
+	CHECK(fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) == 0);
+	log_init(log, pipe_fds[1], level, NULL);
+	log_set_time(log, 1000 * TG_SEC);
+}
+
+static const char *read_log(void)
+{
+	static char text[65536];
+	ssize_t len = read(pipe_fds[0], text, sizeof(text) - 1);
+	text[len > 0 ? len : 0] = '\0';
+	return text;
+}
+
+static void close_log(void)
+{
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+TEST(levels_and_escapes)
+{
+	struct log log;
+	open_log(&log, LOG_NOTE);
+	log_write(&log, LOG_INFORM, "not shown");
+	log_write(&log, LOG_NOTE, "name %s", "x\033[2J\ninjected");
+	CHECK_STR(read_log(), "tcpguardd: name x\\x1b[2J\\x0ainjected\n");
+	CHECK_U64(log.lines, 1);
+	close_log();
+}
+
+TEST(journal_priority)
+{
+	int fds[2];
+	char stream[64], text[64];
+	struct stat st;
+	struct log log;
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	CHECK(fstat(fds[1], &st) == 0);
+	(void)snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+		       (unsigned long long)st.st_ino);
+	log_init(&log, fds[1], LOG_INFORM, stream);
+	log_write(&log, LOG_WARN, "hello");
+	ssize_t len = read(fds[0], text, sizeof(text) - 1);
+	text[len > 0 ? len : 0] = '\0';
+	CHECK_STR(text, "<4>hello\n");
+	log_init(&log, fds[1], LOG_INFORM, "1:2");
+	CHECK(!log.journal);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static unsigned count_lines(const char *text)
+{
+	unsigned lines = 0;
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+TEST(a_flood_is_cut_and_counted)
+{
+	struct log log;
+	open_log(&log, LOG_INFORM);
+	for (int i = 0; i < 10000; i++)
+		log_write(&log, LOG_INFORM, "ban");
+	CHECK_U64(count_lines(read_log()), LOG_BURST);
+	CHECK_U64(log.suppressed, 10000 - LOG_BURST);
+	/* A warning has room of its own. */
+	log_write(&log, LOG_WARN, "degraded");
+	CHECK_STR(read_log(), "tcpguardd: degraded\n");
+	/* Later the gap is told, once. */
+	log_set_time(&log, 1010 * TG_SEC);
+	CHECK_STR(read_log(), "tcpguardd: 9800 lines were left out here, over 50 a second\n");
+	log_set_time(&log, 1020 * TG_SEC);
+	CHECK_STR(read_log(), "");
+	close_log();
+}
+
+TEST(a_stopped_reader_blocks_nothing)
+{
+	struct log log;
+	open_log(&log, LOG_INFORM);
+	for (int i = 0; i < 2000; i++) {
+		log_set_time(&log, (1000 + (tg_time)i) * TG_SEC);
+		log_write(&log, LOG_INFORM, "%0200d", i);
+	}
+	CHECK(log.dropped > 0);
+	CHECK_U64(log.dropped + log.lines, 2000);
+	close_log();
+}
+
+TEST(level_names)
+{
+	enum log_level level = LOG_INFORM;
+	CHECK(log_level_parse("debug", &level) && level == LOG_DEBUGGING);
+	CHECK(!log_level_parse("loud", &level) && level == LOG_DEBUGGING);
+}
+
+int main(void)
+{
+	RUN(levels_and_escapes);
+	RUN(journal_priority);
+	RUN(a_flood_is_cut_and_counted);
+	RUN(a_stopped_reader_blocks_nothing);
+	RUN(level_names);
+	return DONE();
+}
