@@ -156,10 +156,10 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 		bans_lost(engine);
 		break;
 	case TG_EVENT_OPERATOR_BAN:
-		bans_operator_ban(engine, &event->request);
+		operator_ban(engine, &event->request);
 		break;
 	case TG_EVENT_OPERATOR_UNBAN:
-		bans_operator_unban(engine, &event->request);
+		operator_unban(engine, &event->request);
 		break;
 	case TG_EVENT_PANIC:
 		bans_panic(engine, event->panic);

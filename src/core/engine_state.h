@@ -11,7 +11,8 @@
 
 /*
  * What the parts of the engine share. engine.c owns time, dispatch and what is
- * asked from outside; flows.c owns the counts; bans.c owns what follows from them.
+ * asked from outside; flows.c owns the counts; offences.c and operator.c decide, bans.c carries it
+ * out.
  */
 
 /* What is to be told and is no change of a ban. Taken at the end of every loop turn. */
@@ -77,11 +78,15 @@ struct tg_prefix flows_source_prefix(const struct tg_engine *engine, enum tg_fam
 uint32_t flows_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
 
 /* bans.c */
-void bans_offence(struct tg_engine *engine, const struct ruleset_view *view,
-		  const struct ruleset_limit *limit, const struct tg_prefix *source,
-		  uint32_t measured, uint32_t threshold);
-void bans_operator_ban(struct tg_engine *engine, const struct tg_ban_request *request);
-void bans_operator_unban(struct tg_engine *engine, const struct tg_ban_request *request);
+/* What it must not be banned for: a protected or allowed address that the prefix touches; or NULL.
+ */
+const struct tg_protected_prefix *bans_cover(const struct tg_engine *engine,
+					     const struct tg_prefix *source);
+/* Around every change of a ban that is in the table; a new one needs no begin. */
+void bans_begin(struct tg_engine *engine, const struct ban *ban);
+void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause);
+void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint32_t request);
+uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t request);
 void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt);
 void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error);
 void bans_lost(struct tg_engine *engine);
@@ -92,5 +97,14 @@ void bans_expire(struct tg_engine *engine);
 void bans_retry(struct tg_engine *engine);
 size_t bans_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *ret_ban);
+
+/* offences.c */
+void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
+		  const struct ruleset_limit *limit, const struct tg_prefix *source,
+		  uint32_t measured, uint32_t threshold);
+
+/* operator.c */
+void operator_ban(struct tg_engine *engine, const struct tg_ban_request *request);
+void operator_unban(struct tg_engine *engine, const struct tg_ban_request *request);
 
 #endif

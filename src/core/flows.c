@@ -203,7 +203,7 @@ static void judge(struct tg_engine *engine, enum tg_family family, uint32_t slot
 			continue;
 		}
 		struct tg_prefix prefix = flows_source_prefix(engine, family, slot);
-		bans_offence(engine, view, limit, &prefix, measured, threshold);
+		offences_ban(engine, view, limit, &prefix, measured, threshold);
 	}
 }
 
