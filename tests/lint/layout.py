@@ -16,9 +16,10 @@ def main():
     names = {n for n in os.listdir(tap.ROOT) if not n.startswith((".", "build"))}
     tap.check("nothing stands at the top that does not belong there", sorted(names - TOP))
     tap.check("everything that belongs there stands there", sorted(NEEDED - names))
-    tap.check(f"no C file is longer than {LINES_MAX} lines", (
+    # Tests are tables and may be long.
+    tap.check(f"no C file of the programs is longer than {LINES_MAX} lines", (
         f"{path}: {count}" for path in tap.files(".c", ".h")
-        if (count := tap.read(path).count("\n")) > LINES_MAX))
+        if path.startswith(("src/", "include/")) and (count := tap.read(path).count("\n")) > LINES_MAX))
     tap.done()
 
 

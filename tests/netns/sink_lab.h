@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef TESTS_SINK_LAB_H
-#define TESTS_SINK_LAB_H
+#ifndef TESTS_NETNS_SINK_LAB_H
+#define TESTS_NETNS_SINK_LAB_H
 
 /*
  * Two nameless network namespaces and a wire: this process lives in the guarded one
@@ -147,38 +147,36 @@ static inline bool lab_send(struct lab *lab, const char *source, uint16_t port, 
 			     .th_win = htons(1024)};
 	struct in_pktinfo four = {.ipi_ifindex = 0};
 	struct in6_pktinfo six = {.ipi6_ifindex = 0};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-	} control = {.bytes = {0}};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
+	struct cmsghdr *header = (struct cmsghdr *)(void *)control;
 	union {
 		struct sockaddr_in four;
 		struct sockaddr_in6 six;
 	} server = {0};
 	struct iovec iov = {.iov_base = &tcp, .iov_len = sizeof(tcp)};
 	struct msghdr msg = {
-		.msg_name = &server, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
+		.msg_name = &server, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
 	if (from.family == TG_IPV4) {
 		uint32_t pseudo = lab_sum(from.bytes, 4, lab_sum(to.bytes, 4, 6 + sizeof(tcp)));
 		tcp.th_sum = htons((uint16_t)~lab_sum(&tcp, sizeof(tcp), pseudo));
 		server.four.sin_family = AF_INET;
 		memcpy(&server.four.sin_addr, to.bytes, 4);
 		msg.msg_namelen = sizeof(server.four);
-		control.header.cmsg_level = SOL_IP;
-		control.header.cmsg_type = IP_PKTINFO;
-		control.header.cmsg_len = CMSG_LEN(sizeof(four));
+		header->cmsg_level = SOL_IP;
+		header->cmsg_type = IP_PKTINFO;
+		header->cmsg_len = CMSG_LEN(sizeof(four));
 		memcpy(&four.ipi_spec_dst, from.bytes, 4);
-		memcpy(CMSG_DATA(&control.header), &four, sizeof(four));
+		memcpy(CMSG_DATA(header), &four, sizeof(four));
 		msg.msg_controllen = CMSG_SPACE(sizeof(four));
 	} else {
 		server.six.sin6_family = AF_INET6;
 		memcpy(&server.six.sin6_addr, to.bytes, 16);
 		msg.msg_namelen = sizeof(server.six);
-		control.header.cmsg_level = SOL_IPV6;
-		control.header.cmsg_type = IPV6_PKTINFO;
-		control.header.cmsg_len = CMSG_LEN(sizeof(six));
+		header->cmsg_level = SOL_IPV6;
+		header->cmsg_type = IPV6_PKTINFO;
+		header->cmsg_len = CMSG_LEN(sizeof(six));
 		memcpy(&six.ipi6_addr, from.bytes, 16);
-		memcpy(CMSG_DATA(&control.header), &six, sizeof(six));
+		memcpy(CMSG_DATA(header), &six, sizeof(six));
 		msg.msg_controllen = CMSG_SPACE(sizeof(six));
 	}
 	return sendmsg(lab->raw[from.family], &msg, 0) == (ssize_t)sizeof(tcp);
