@@ -238,7 +238,8 @@ int ct_feed_receive(struct ct_feed *feed, tg_time now, struct tg_event *out, siz
 		}
 		drained = (unsigned)got < want;
 	}
-	*ret_more = !drained || !nl_reader_is_empty(&feed->reader);
+	/* Without room to note, another call gets no further until ct_feed_query was called. */
+	*ret_more = note_room(feed) > 0 && (!drained || !nl_reader_is_empty(&feed->reader));
 	return (int)n;
 }
 

@@ -43,9 +43,10 @@ int ct_feed_query_fd(const struct ct_feed *feed);
 
 /*
  * Fills out with at most cap events from the subscription (a GAP first, if messages were lost since
- * the last call). The number of events, or -errno. *ret_more is false when the socket was
- * drained. Looks at no more than cap messages. While a dump or questions are under way it
- * holds back after some thousand events until ct_feed_query was called.
+ * the last call), and looks at no more than cap messages. The number of events, or -errno.
+ * *ret_more is false when the socket was drained, and also when a dump or questions are under
+ * way and some thousand events were told since the last ct_feed_query: then the rest waits
+ * for that.
  */
 int ct_feed_receive(struct ct_feed *feed, tg_time now, struct tg_event *out, size_t cap,
 		    bool *ret_more);

@@ -24,6 +24,8 @@
 #define MESSAGE_MAX 32768
 /* One dump of addresses or routes; it holds up the daemon's loop. */
 #define DUMP_SECONDS 1
+/* Reads of up to eight messages in one dispatch; the rest is still readable then. */
+#define DISPATCH_FILLS 128
 /* Of a dump that the kernel says was disturbed by a change. */
 #define TRIES 5
 /* Own addresses and gateways; a host with more is beyond what an allow set should hold. */
@@ -112,8 +114,11 @@ bool rt_watch_dispatch(struct rt_watch *watch)
 {
 	const uint64_t malformed = watch->reader.malformed;
 	bool changed = false;
-	int got;
-	while ((got = nl_reader_fill(&watch->reader, watch->sock.fd, watch->reader.slots)) != 0) {
+	/* More than the socket holds: a host whose routes change all the time must not keep us. */
+	for (unsigned i = 0; i < DISPATCH_FILLS; i++) {
+		int got = nl_reader_fill(&watch->reader, watch->sock.fd, watch->reader.slots);
+		if (got == 0)
+			break;
 		const struct nlmsghdr *message;
 		/* Some were lost; reading on clears it. Another error is no better known. */
 		if (got < 0) {

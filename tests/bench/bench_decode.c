@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What it costs to understand a stream of conntrack events, against receiving it and
+ * looking at nothing. The stream is a capture's TCP flow told for many clients, sent
+ * through a socket pair, so that both sides pay for the same system calls. Variants
+ * take turns, and the best round of each counts: the rest is the machine's other work.
+ * Usage: bench_decode CAPTURE [ROUNDS]
+ */
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <tcpguard/event.h>
+
+#include "base/cleanup.h"
+#include "base/util.h"
+#include "netfilter/ct_decode.h"
+
+#define FLOWS 16384u
+#define FLOW_MESSAGES_MAX 16u
+#define CAPTURE_MAX (1 << 20)
+#define BATCH 256u /* as the feed has it */
+#define SLOT 2048u
+#define BURST 4096u /* messages between two looks at the clock */
+
+struct message {
+	uint8_t *bytes;
+	size_t len;
+};
+
+struct stream {
+	struct message *messages;
+	size_t count;
+};
+
+/* What is done with each message; NULL: nothing. */
+struct variant {
+	const char *name;
+	void (*each)(void *context, const void *bytes, size_t len);
+	void *context;
+	double best; /* ns of our CPU time for a message */
+};
+
+struct decode_context {
+	struct tg_event event;
+	uint64_t flows;
+};
+
+static void each_decode(void *context, const void *bytes, size_t len)
+{
+	static const enum tg_event_type types[] = {
+		[CT_NEW] = TG_EVENT_FLOW_NEW,
+		[CT_UPDATE] = TG_EVENT_FLOW_STATE,
+		[CT_DESTROY] = TG_EVENT_FLOW_END,
+	};
+	struct decode_context *decode = context;
+	struct ct_message message;
+	if (ct_decode(bytes, len, &message) != CT_FLOW)
+		return;
+	decode->event.type = types[message.kind];
+	decode->event.flow = message.flow;
+	decode->flows++;
+}
+
+/* The messages of the first IPv4 flow in the capture that was told from its beginning. */
+static size_t find_flow(const void *capture, size_t len, struct message *found)
+{
+	struct ct_message first, decoded;
+	size_t count = 0;
+	int left = (int)len;
+	for (const struct nlmsghdr *message = capture; mnl_nlmsg_ok(message, left);
+	     message = mnl_nlmsg_next(message, &left)) {
+		if (ct_decode(message, message->nlmsg_len, &decoded) != CT_FLOW)
+			continue;
+		if (count == 0) {
+			if (decoded.kind != CT_NEW || decoded.flow.state != TG_TCP_SYN_SENT ||
+			    decoded.flow.key.family != TG_IPV4 || decoded.flow.key.zone != 0)
+				continue;
+			first = decoded;
+		} else if (memcmp(&decoded.flow.key, &first.flow.key, sizeof(first.flow.key)) !=
+				   0 ||
+			   message->nlmsg_flags & NLM_F_MULTI) {
+			continue;
+		}
+		if (count < FLOW_MESSAGES_MAX) {
+			found[count].bytes = (uint8_t *)(uintptr_t)message;
+			found[count++].len = message->nlmsg_len;
+		}
+	}
+	return count;
+}
+
+/* The same message from another client. The source of the original tuple comes first. */
+static bool message_copy(struct message *copy, const struct message *from, uint32_t client)
+{
+	static const uint8_t address[] = {8, 0, 1, 0}; /* CTA_IP_V4_SRC with its length */
+	*copy = (struct message){malloc(from->len), from->len};
+	if (!copy->bytes)
+		return false;
+	memcpy(copy->bytes, from->bytes, from->len);
+	uint8_t *at = memmem(copy->bytes, copy->len, address, sizeof(address));
+	if (!at || at + sizeof(address) + sizeof(client) > copy->bytes + copy->len)
+		return false;
+	memcpy(at + sizeof(address), &client, sizeof(client));
+	return true;
+}
+
+/* Clients overlap as they do in life: in windows of 64, all begin, then all go on. */
+static bool stream_make(struct stream *stream, const struct message *flow, size_t flow_count)
+{
+	stream->messages = calloc(FLOWS * flow_count, sizeof(*stream->messages));
+	if (!stream->messages)
+		return false;
+	for (uint32_t window = 0; window < FLOWS; window += 64)
+		for (size_t phase = 0; phase < flow_count; phase++)
+			for (uint32_t i = 0; i < 64; i++)
+				if (!message_copy(&stream->messages[stream->count++], &flow[phase],
+						  (window + i) * 2654435761u))
+					return false;
+	return true;
+}
+
+static void stream_free(struct stream *stream)
+{
+	for (size_t i = 0; i < stream->count; i++)
+		free(stream->messages[i].bytes);
+	free(stream->messages);
+}
+
+static double cpu_ns(void)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts); /* cannot fail with this clock */
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static bool send_burst(int fd, const struct message *messages, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (send(fd, messages[i].bytes, messages[i].len, 0) < 0)
+			return false;
+	return true;
+}
+
+/* Receives count messages in batches; the CPU time it took, or negative. */
+static double receive_burst(int fd, struct mmsghdr *headers, size_t count,
+			    const struct variant *variant)
+{
+	const double before = cpu_ns();
+	while (count > 0) {
+		int got = recvmmsg(fd, headers, BATCH, MSG_DONTWAIT, NULL);
+		if (got <= 0)
+			return -1;
+		for (int i = 0; variant->each && i < got; i++)
+			variant->each(variant->context, headers[i].msg_hdr.msg_iov->iov_base,
+				      headers[i].msg_len);
+		count -= (size_t)got;
+	}
+	return cpu_ns() - before;
+}
+
+static bool round_run(const int fds[2], struct mmsghdr *headers, const struct stream *stream,
+		      struct variant *variant)
+{
+	double total = 0;
+	for (size_t done = 0; done < stream->count;) {
+		const size_t part = MIN(stream->count - done, (size_t)BURST);
+		if (!send_burst(fds[0], stream->messages + done, part))
+			return false;
+		double took = receive_burst(fds[1], headers, part, variant);
+		if (took < 0)
+			return false;
+		total += took;
+		done += part;
+	}
+	total /= (double)stream->count;
+	if (variant->best == 0 || total < variant->best)
+		variant->best = total;
+	return true;
+}
+
+static bool bench(const struct stream *stream, struct variant *variants, size_t count,
+		  unsigned rounds)
+{
+	static struct mmsghdr headers[BATCH];
+	static struct iovec vectors[BATCH];
+	static _Alignas(8) uint8_t slots[BATCH][SLOT];
+	const int buffer = 64 << 20;
+	int fds[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+		return false;
+	if (setsockopt(fds[0], SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer)) < 0)
+		printf("# not root: the socket may be too small for a burst\n");
+	for (size_t i = 0; i < BATCH; i++) {
+		vectors[i] = (struct iovec){.iov_base = slots[i], .iov_len = SLOT};
+		headers[i].msg_hdr = (struct msghdr){.msg_iov = &vectors[i], .msg_iovlen = 1};
+	}
+	bool good = true;
+	for (unsigned r = 0; good && r < rounds; r++)
+		for (size_t v = 0; good && v < count; v++)
+			good = round_run(fds, headers, stream, &variants[v]);
+	(void)close(fds[0]); /* nothing in it is wanted any more */
+	(void)close(fds[1]);
+	return good;
+}
+
+int main(int argc, char **argv)
+{
+	struct decode_context decode = {0};
+	struct variant variants[] = {
+		{.name = "receive"},
+		{.name = "receive and decode", .each = each_decode, .context = &decode},
+	};
+	struct message flow[FLOW_MESSAGES_MAX];
+	struct stream stream = {0};
+	const unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 10;
+	_cleanup_fclose_ FILE *file = argc > 1 ? fopen(argv[1], "re") : NULL;
+	_cleanup_free_ uint8_t *capture = malloc(CAPTURE_MAX);
+	if (!file || !capture) {
+		fprintf(stderr, "usage: bench_decode CAPTURE [ROUNDS]\n");
+		return 2;
+	}
+	const size_t flow_count = find_flow(capture, fread(capture, 1, CAPTURE_MAX, file), flow);
+	bool good = flow_count > 0 && stream_make(&stream, flow, flow_count) &&
+		    bench(&stream, variants, ARRAY_SIZE(variants), rounds);
+	if (good)
+		printf("%zu messages, %zu of each flow; best of %u rounds\n", stream.count,
+		       flow_count, rounds);
+	for (size_t v = 0; good && v < ARRAY_SIZE(variants); v++)
+		printf("%-20s %8.0f events/s %6.1f ns/event  %.2f of receive\n", variants[v].name,
+		       1e9 / variants[v].best, variants[v].best,
+		       variants[0].best / variants[v].best);
+	if (good && decode.flows != (uint64_t)stream.count * rounds)
+		good = false;
+	stream_free(&stream);
+	if (!good)
+		fprintf(stderr, "bench_decode: could not run: %s\n", strerror(errno));
+	return !good;
+}
