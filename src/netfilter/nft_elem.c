@@ -100,11 +100,24 @@ static void limit_from_rate(const struct tg_rate *rate, uint64_t *ret_count, uin
 	}
 }
 
+/* With zeros up to the next attribute: this libmnl leaves there what was in the buffer. */
+static void put_bytes(struct nlmsghdr *message, uint16_t type, const void *data, size_t len)
+{
+	mnl_attr_put(message, type, len, data);
+	memset((char *)mnl_nlmsg_get_payload_tail(message) - (MNL_ALIGN(len) - len), 0,
+	       MNL_ALIGN(len) - len);
+}
+
+static void put_text(struct nlmsghdr *message, uint16_t type, const char *text)
+{
+	put_bytes(message, type, text, strlen(text) + 1);
+}
+
 static struct nlattr *expr_begin(struct nlmsghdr *message, uint16_t type, const char *name,
 				 struct nlattr **ret_data)
 {
 	struct nlattr *expr = mnl_attr_nest_start(message, type);
-	mnl_attr_put_strz(message, NFTA_EXPR_NAME, name);
+	put_text(message, NFTA_EXPR_NAME, name);
 	*ret_data = mnl_attr_nest_start(message, NFTA_EXPR_DATA);
 	return expr;
 }
@@ -150,7 +163,7 @@ static void put_expressions(struct nlmsghdr *message, const struct nft_elem *ele
 static void put_key(struct nlmsghdr *message, const void *key, size_t len)
 {
 	struct nlattr *nest = mnl_attr_nest_start(message, NFTA_SET_ELEM_KEY);
-	mnl_attr_put(message, NFTA_DATA_VALUE, len, key);
+	put_bytes(message, NFTA_DATA_VALUE, key, len);
 	mnl_attr_nest_end(message, nest);
 }
 
@@ -169,7 +182,7 @@ static void put_elem(struct nlmsghdr *message, const struct nft_elem *elem, enum
 	}
 	if (what == PUT_ALL) {
 		uint8_t udata[UDATA_MAX];
-		mnl_attr_put(message, NFTA_SET_ELEM_USERDATA, udata_build(elem, udata), udata);
+		put_bytes(message, NFTA_SET_ELEM_USERDATA, udata, udata_build(elem, udata));
 		put_expressions(message, elem);
 	}
 	mnl_attr_nest_end(message, nest);
@@ -182,8 +195,8 @@ static struct nlmsghdr *list_open(struct nft_batch *batch, uint8_t type, uint16_
 	struct nlmsghdr *message = nft_batch_open(batch, type, flags);
 	if (!message)
 		return NULL;
-	mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table);
-	mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set);
+	put_text(message, NFTA_SET_ELEM_LIST_TABLE, table);
+	put_text(message, NFTA_SET_ELEM_LIST_SET, set);
 	if (set_id)
 		mnl_attr_put_u32(message, NFTA_SET_ELEM_LIST_SET_ID, htobe32(set_id));
 	*ret_list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);

@@ -124,7 +124,8 @@ static bool is_beyond_repair(const struct nft_sink *sink, const struct nft_layou
 	char policy[TG_NAME_MAX + 1];
 	struct nft_ban_set set;
 	const uint32_t owned = sink->stats.owned ? OWNED_FLAGS : 0;
-	if ((state->flags & NFT_TABLE_F_OWNER) != (owned & NFT_TABLE_F_OWNER))
+	if ((state->flags & NFT_TABLE_F_OWNER) != (owned & NFT_TABLE_F_OWNER) ||
+	    state->flags & NFT_TABLE_F_DORMANT)
 		return true;
 	for (size_t i = 0; i < state->set_count; i++) {
 		const struct nft_state_item *item = &state->sets[i];

@@ -56,9 +56,9 @@ int nft_watch_open(uint32_t portid, int *ret_fd)
 static bool is_harmful(const struct nlmsghdr *message, const char *table)
 {
 	/* An element or a set more is the business of who put it there. */
-	static const uint8_t harmful[] = {NFT_MSG_DELTABLE,  NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN,
-					  NFT_MSG_NEWRULE,   NFT_MSG_DELRULE,  NFT_MSG_DELSET,
-					  NFT_MSG_DELSETELEM};
+	static const uint8_t harmful[] = {NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE,  NFT_MSG_NEWCHAIN,
+					  NFT_MSG_DELCHAIN, NFT_MSG_NEWRULE,   NFT_MSG_DELRULE,
+					  NFT_MSG_DELSET,   NFT_MSG_DELSETELEM};
 	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(message);
 	if (message->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||
 	    mnl_nlmsg_get_payload_len(message) < sizeof(*nfg) ||

@@ -77,7 +77,7 @@ static inline int lab_probe_table(void)
 
 static inline bool lab_open(struct lab *lab)
 {
-	const int offset = 16;
+	const int offset = 16, one = 1;
 	if (unshare(CLONE_NEWNET) < 0)
 		return false;
 	lab->outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -87,6 +87,7 @@ static inline bool lab_open(struct lab *lab)
 		lab->raw[f] = socket(f == TG_IPV4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC,
 				     IPPROTO_TCP);
 	setsockopt(lab->raw[TG_IPV6], SOL_IPV6, IPV6_CHECKSUM, &offset, sizeof(offset));
+	setsockopt(lab->raw[TG_IPV6], SOL_IPV6, IPV6_FREEBIND, &one, sizeof(one));
 	if (unshare(CLONE_NEWNET) < 0)
 		return false;
 	lab->inside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -144,20 +145,19 @@ static inline bool lab_send(struct lab *lab, const char *source, uint16_t port, 
 			     .th_off = 5,
 			     .th_flags = flags,
 			     .th_win = htons(1024)};
-	struct {
+	struct in_pktinfo four = {.ipi_ifindex = 0};
+	struct in6_pktinfo six = {.ipi6_ifindex = 0};
+	union {
 		struct cmsghdr header;
-		union {
-			struct in_pktinfo four;
-			struct in6_pktinfo six;
-		};
-	} control = {0};
+		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control = {.bytes = {0}};
 	union {
 		struct sockaddr_in four;
 		struct sockaddr_in6 six;
 	} server = {0};
 	struct iovec iov = {.iov_base = &tcp, .iov_len = sizeof(tcp)};
-	struct msghdr msg = {.msg_name = &server, .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = &control};
+	struct msghdr msg = {
+		.msg_name = &server, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
 	if (from.family == TG_IPV4) {
 		uint32_t pseudo = lab_sum(from.bytes, 4, lab_sum(to.bytes, 4, 6 + sizeof(tcp)));
 		tcp.th_sum = htons((uint16_t)~lab_sum(&tcp, sizeof(tcp), pseudo));
@@ -166,23 +166,26 @@ static inline bool lab_send(struct lab *lab, const char *source, uint16_t port, 
 		msg.msg_namelen = sizeof(server.four);
 		control.header.cmsg_level = SOL_IP;
 		control.header.cmsg_type = IP_PKTINFO;
-		control.header.cmsg_len = CMSG_LEN(sizeof(control.four));
-		memcpy(&control.four.ipi_spec_dst, from.bytes, 4);
-		msg.msg_controllen = CMSG_SPACE(sizeof(control.four));
+		control.header.cmsg_len = CMSG_LEN(sizeof(four));
+		memcpy(&four.ipi_spec_dst, from.bytes, 4);
+		memcpy(CMSG_DATA(&control.header), &four, sizeof(four));
+		msg.msg_controllen = CMSG_SPACE(sizeof(four));
 	} else {
 		server.six.sin6_family = AF_INET6;
 		memcpy(&server.six.sin6_addr, to.bytes, 16);
 		msg.msg_namelen = sizeof(server.six);
 		control.header.cmsg_level = SOL_IPV6;
 		control.header.cmsg_type = IPV6_PKTINFO;
-		control.header.cmsg_len = CMSG_LEN(sizeof(control.six));
-		memcpy(&control.six.ipi6_addr, from.bytes, 16);
-		msg.msg_controllen = CMSG_SPACE(sizeof(control.six));
+		control.header.cmsg_len = CMSG_LEN(sizeof(six));
+		memcpy(&six.ipi6_addr, from.bytes, 16);
+		memcpy(CMSG_DATA(&control.header), &six, sizeof(six));
+		msg.msg_controllen = CMSG_SPACE(sizeof(six));
 	}
 	return sendmsg(lab->raw[from.family], &msg, 0) == (ssize_t)sizeof(tcp);
 }
 
-/* How many of count packets get in. A packet behind them, from elsewhere, tells when all are through. */
+/* How many of count packets get in. A packet behind them, from elsewhere, tells when all are
+ * through. */
 static inline uint64_t lab_passed(struct lab *lab, const char *source, uint16_t port, uint8_t flags,
 				  unsigned count)
 {
