@@ -332,6 +332,7 @@ static bool step_ask(struct ct_feed *feed, tg_time now, struct tg_event *out, si
 	case CT_ASK_GONE:
 		break;
 	}
+	flow.flow.answered = true;
 	/* What an event said meanwhile is newer, and it said all there is to know. */
 	if (ct_recent_find(feed->during_ask, &flow.flow.key))
 		feed->stats.stale++;

@@ -92,6 +92,8 @@ static bool read_line(struct source *source, uint32_t line, const char *text, si
 		end++;
 	const uint32_t col = (uint32_t)start + 1, width = characters(text + start, end - start);
 	if (end < len) {
+		while (text[end] == ' ' || text[end] == '\t')
+			end++; /* a word follows: what is behind the last one was cut above */
 		source_error(source, line, characters(text, end) + 1, 1,
 			     "one address or prefix on a line; a comment begins with '#'");
 		return false;

@@ -133,7 +133,8 @@ static bool on_scalar(struct builder *b, const yaml_event_t *event)
 	const char *value = (const char *)event->data.scalar.value;
 	const size_t len = event->data.scalar.length;
 	if (event->data.scalar.tag)
-		return fail(b, &event->start_mark, "tags ('!…') are not understood; leave it out");
+		return fail(b, &event->start_mark,
+			    "tags ('!name') are not understood; leave it out");
 	if (strlen(value) != len)
 		return fail(b, &event->start_mark, "a NUL character in a value");
 	struct yaml_tree_node *node = builder_node(b, YAML_TREE_SCALAR, event);
@@ -150,7 +151,8 @@ static bool on_start(struct builder *b, const yaml_event_t *event, enum yaml_tre
 		     const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (tag)
-		return fail(b, &event->start_mark, "tags ('!…') are not understood; leave it out");
+		return fail(b, &event->start_mark,
+			    "tags ('!name') are not understood; leave it out");
 	if (b->depth == YAML_TREE_DEPTH_MAX)
 		return fail(b, &event->start_mark, "nested deeper than 32");
 	struct yaml_tree_node *node = builder_node(b, kind, event);

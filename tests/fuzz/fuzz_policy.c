@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The policy reader fed with anything. What must hold: no crash, an error exactly when
+ * nothing was loaded, every error within its file, and bounds kept by what was loaded.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <tcpguard/config.h>
+#include <tcpguard/diag.h>
+
+#include "base/strbuf.h"
+#include "policy/loader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void check_limit(const struct tg_limit *limit)
+{
+	require(limit->name && limit->file && limit->line > 0);
+	require(limit->threshold > 0 && limit->expire_ms >= 1000);
+	require(limit->expire_ms <= TG_DURATION_MAX_MS);
+	require((limit->measure == TG_MEASURE_NEW) == (limit->window_ms > 0));
+	require((limit->action == TG_ACTION_RATE_LIMIT) == (limit->to.count > 0));
+	require(limit->action != TG_ACTION_DROP || limit->measure == TG_MEASURE_CONCURRENT);
+	require(limit->prefix_len[TG_IPV4] <= 32 && limit->prefix_len[TG_IPV6] <= 128);
+}
+
+static void check_config(const struct tg_config *config)
+{
+	require(config->policy_count <= TG_POLICIES_MAX && config->file_count == 1);
+	for (size_t i = 0; i < config->policy_count; i++) {
+		const struct tg_policy *policy = &config->policies[i];
+		require(policy->limit_count > 0 && policy->limit_count <= TG_LIMITS_MAX);
+		for (size_t k = 0; k < policy->limit_count; k++)
+			check_limit(&policy->limits[k]);
+		for (size_t k = 1; k < policy->port_count; k++)
+			require(policy->ports[k].first > policy->ports[k - 1].last + 1);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct tg_diag diag;
+	struct tg_strbuf out;
+	tg_diag_init(&diag);
+	tg_strbuf_init(&out);
+	struct tg_config *config = config_load_text("policy.yaml", data, size, &diag);
+	require((config != NULL) == (diag.count == 0));
+	if (config)
+		check_config(config);
+	tg_diag_sort(&diag);
+	for (size_t i = 0; i < diag.count; i++)
+		require(diag.entries[i].line <= size + 1 && diag.entries[i].col <= size + 1);
+	tg_diag_print(&diag, &out);
+	tg_strbuf_finish(&out);
+	tg_diag_finish(&diag);
+	tg_config_destroy(config);
+	return 0;
+}

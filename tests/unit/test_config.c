@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Policies from files that each case writes into a directory of its own: what a good one
+ * becomes, how files merge, what is checked in the place of what, and what is no file.
+ */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tcpguard/config.h>
+#include <tcpguard/diag.h>
+
+#include "base/strbuf.h"
+#include "base/util.h"
+#include "test.h"
+
+#define LIMITS "limits: {a: {concurrent: 5, action: drop, expire: 1m}}"
+
+static char root[] = "/tmp/tcpguard-config-XXXXXX";
+static char main_path[64];
+static struct tg_diag diag;
+
+/* Files are written beside root; names of earlier cases are gone. */
+static void begin(void)
+{
+	char command[128];
+	(void)snprintf(command, sizeof(command), "rm -rf %s/*", root);
+	CHECK(system(command) == 0);
+	(void)snprintf(main_path, sizeof(main_path), "%s/main.yaml", root);
+	tg_diag_finish(&diag);
+}
+
+static const char *at(const char *name)
+{
+	static char paths[4][128];
+	static unsigned next;
+	char *path = paths[next++ % ARRAY_SIZE(paths)];
+	(void)snprintf(path, sizeof(paths[0]), "%s/%s", root, name);
+	return path;
+}
+
+static void put(const char *name, const char *text)
+{
+	FILE *file = fopen(at(name), "we");
+	CHECK(file != NULL);
+	if (!file)
+		return;
+	CHECK(fputs(text, file) >= 0);
+	CHECK(fclose(file) == 0);
+}
+
+static void put_dir(const char *name)
+{
+	CHECK(mkdir(at(name), 0700) == 0);
+}
+
+static struct tg_config *load(const char *instead)
+{
+	tg_diag_finish(&diag);
+	struct tg_config *config = tg_config_load(main_path, instead, &diag);
+	tg_diag_sort(&diag);
+	CHECK((config == NULL) == (diag.count > 0));
+	return config;
+}
+
+static void check_loads(const char *instead, size_t policies)
+{
+	struct tg_config *config = load(instead);
+	CHECK(config != NULL);
+	for (size_t i = 0; i < diag.count; i++)
+		printf("# %s:%u:%u: %s\n", diag.entries[i].file, diag.entries[i].line,
+		       diag.entries[i].col, diag.entries[i].message);
+	if (config)
+		CHECK_U64(config->policy_count, policies);
+	tg_config_destroy(config);
+}
+
+/* Exactly this one error. */
+static void check_error(const char *instead, const char *name, uint32_t line, uint32_t col,
+			const char *words)
+{
+	struct tg_config *config = load(instead);
+	CHECK(config == NULL);
+	tg_config_destroy(config);
+	CHECK_U64(diag.count, 1);
+	for (size_t i = 1; i < diag.count; i++)
+		printf("# also: %s:%u: %s\n", diag.entries[i].file, diag.entries[i].line,
+		       diag.entries[i].message);
+	if (diag.count == 0)
+		return;
+	CHECK_STR(diag.entries[0].file, at(name));
+	CHECK_U64(diag.entries[0].line, line);
+	CHECK_U64(diag.entries[0].col, col);
+	if (!strstr(diag.entries[0].message, words))
+		CHECK_STR(diag.entries[0].message, words);
+}
+
+TEST(defaults)
+{
+	begin();
+	put("main.yaml", "version: 1\n");
+	struct tg_config *config = load(NULL);
+	CHECK(config != NULL);
+	if (!config)
+		return;
+	CHECK_U64(config->mode, TG_MODE_OBSERVE);
+	CHECK_U64(config->max_sources, TG_MAX_SOURCES_DEFAULT);
+	CHECK_U64(config->max_flows, TG_MAX_FLOWS_DEFAULT);
+	CHECK_U64(config->allow_count, 0);
+	CHECK_U64(config->policy_count, 0);
+	CHECK_U64(config->file_count, 1);
+	CHECK_STR(config->files[0], main_path);
+	tg_config_destroy(config);
+	tg_config_destroy(NULL);
+}
+
+static void check_prefix(const struct tg_prefix *prefix, const char *want)
+{
+	char text[TG_PREFIX_STRLEN];
+	CHECK_STR(tg_prefix_format(prefix, text), want);
+}
+
+static void check_web(const struct tg_policy *web)
+{
+	static const struct tg_port_range ports[] = {{80, 80}, {443, 444}, {8000, 8020}};
+	CHECK_STR(web->name, "web");
+	CHECK_U64(web->port_count, ARRAY_SIZE(ports));
+	for (size_t i = 0; i < ARRAY_SIZE(ports) && web->port_count == ARRAY_SIZE(ports); i++)
+		CHECK(memcmp(&web->ports[i], &ports[i], sizeof(ports[i])) == 0);
+	CHECK_U64(web->address_count, 2);
+	check_prefix(&web->addresses[1], "2001:db8::80/128");
+	CHECK_U64(web->limit_count, 3);
+	const struct tg_limit *open = &web->limits[0], *half = &web->limits[1];
+	CHECK_STR(open->name, "open");
+	CHECK_U64(open->measure, TG_MEASURE_CONCURRENT);
+	CHECK_U64(open->threshold, 200);
+	CHECK_U64(open->window_ms, 0);
+	CHECK_U64(open->action, TG_ACTION_DROP);
+	CHECK_U64(open->scope, TG_SCOPE_PORTS);
+	CHECK_U64(open->expire_ms, 600000);
+	CHECK_U64(open->mode, TG_MODE_ENFORCE);
+	CHECK_U64(open->prefix_len[TG_IPV4], 28);
+	CHECK_U64(open->prefix_len[TG_IPV6], 64);
+	CHECK_STR(open->file, main_path);
+	CHECK_U64(open->line, 10);
+	CHECK_U64(half->measure, TG_MEASURE_HALF_OPEN);
+	CHECK_U64(half->scope, TG_SCOPE_NEW);
+	CHECK_U64(half->to.count, 30);
+	CHECK_U64(half->to.per_ms, 60000);
+	CHECK_U64(half->prefix_len[TG_IPV4], 28);
+	CHECK_U64(half->prefix_len[TG_IPV6], 48);
+	const struct tg_limit *rate = &web->limits[2];
+	CHECK_U64(rate->measure, TG_MEASURE_NEW);
+	CHECK_U64(rate->threshold, 100);
+	CHECK_U64(rate->window_ms, 10000);
+	CHECK_U64(rate->burst, 50);
+	CHECK_U64(rate->mode, TG_MODE_OBSERVE);
+}
+
+TEST(whole)
+{
+	begin();
+	put("main.yaml",
+	    "version: 1\nmode: observe\ndefaults: {source: {ipv4: 28}, max-sources: 4096}\n"
+	    "allow: [office, 203.0.113.9]\nlists: {office: [192.0.2.0/24, \"::1\"]}\n"
+	    "policies:\n  web:\n    mode: enforce\n    limits:\n"
+	    "      open: {concurrent: 200, action: drop, expire: 10m}\n"
+	    "      half: {half-open: 9, action: rate-limit, to: 5/10s, expire: 5m,\n"
+	    "        source: {ipv6: 48}}\n"
+	    "      new: {new: 100/10s, burst: 50, action: rate-limit, to: 1/1s, expire: 1m,\n"
+	    "        mode: observe}\n"
+	    "    match:\n      ports: [443, 8010-8020, 80, 8000-8012, 444, 80]\n"
+	    "      addresses: [192.0.2.80, \"2001:db8::80\"]\n"
+	    "  any: {limits: {a: {concurrent: 1, action: drop, expire: 1s}}}\n");
+	struct tg_config *config = load(NULL);
+	CHECK(config != NULL);
+	if (!config)
+		return;
+	CHECK_U64(config->max_sources, 4096);
+	CHECK_U64(config->allow_count, 3);
+	check_prefix(&config->allow[1], "::1/128");
+	check_prefix(&config->allow[2], "203.0.113.9/32");
+	CHECK_U64(config->policy_count, 2);
+	check_web(&config->policies[0]);
+	CHECK_U64(config->policies[1].port_count, 0);
+	CHECK_U64(config->policies[1].address_count, 0);
+	CHECK_U64(config->policies[1].limits[0].mode, TG_MODE_OBSERVE);
+	tg_config_destroy(config);
+}
+
+TEST(to_is_normalised_to_units_of_nft)
+{
+	static const struct {
+		const char *text;
+		uint32_t count, per_ms;
+	} cases[] = {
+		{"5/1s", 5, 1000},          {"5/10s", 30, 60000},   {"5/500ms", 10, 1000},
+		{"1/90s", 40, 3600000},     {"1/1d", 1, 86400000},  {"60/1m", 1, 1000},
+		{"1/7s", 86400, 604800000}, {"1/1w", 1, 604800000}, {"1000000/1s", 1000000, 1000},
+		{"2/2w", 1, 604800000},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[256];
+		begin();
+		(void)snprintf(text, sizeof(text),
+			       "version: 1\npolicies: {a: {limits: {a: {half-open: 1, action: "
+			       "rate-limit, to: %s, expire: 1m}}}}\n",
+			       cases[i].text);
+		put("main.yaml", text);
+		struct tg_config *config = load(NULL);
+		CHECK(config != NULL);
+		if (!config)
+			continue;
+		CHECK_U64(config->policies[0].limits[0].to.count, cases[i].count);
+		CHECK_U64(config->policies[0].limits[0].to.per_ms, cases[i].per_ms);
+		tg_config_destroy(config);
+	}
+}
+
+TEST(all_errors_of_a_run)
+{
+	begin();
+	put("main.yaml", "version: 1\nmode: both\nallow: [192.0.2.1/24, nobody]\npolicies:\n"
+			 "  web:\n    match: {ports: [80, 99999]}\n    limits:\n"
+			 "      a: {concurent: 5, action: dorp, expire: 10}\n"
+			 "      b: {new: 100/10x, action: drop}\n");
+	put_dir("policies.d");
+	put("policies.d/10.yaml", "polices: {}\n");
+	put("policies.d/20.yaml", "allow: [\n");
+	CHECK(load(NULL) == NULL);
+	static const struct {
+		uint32_t line, col;
+	} want[] = {{2, 7}, {3, 9},  {6, 25}, {8, 11}, {8, 33}, {8, 47},
+		    {9, 7}, {9, 16}, {9, 33}, {1, 1},  {2, 1}};
+	/* `nobody` may be a list of the file that cannot be read, and so is not told. */
+	CHECK_U64(diag.count, ARRAY_SIZE(want));
+	size_t found = 0;
+	for (size_t i = 0; i < diag.count; i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(want); k++)
+			found += diag.entries[i].line == want[k].line &&
+				 diag.entries[i].col == want[k].col;
+	}
+	CHECK(found >= ARRAY_SIZE(want));
+	for (size_t i = 0; i < diag.count; i++)
+		CHECK(diag.entries[i].source || diag.entries[i].line == 2);
+}
+
+TEST(an_error_is_told_once)
+{
+	begin();
+	put("main.yaml", "version: 1\npolicies:\n  a: &p {limits: {a: {concurrent: 0, action: "
+			 "drop, expire: 1m}}}\n  b: *p\n  c: *p\n");
+	check_error(NULL, "main.yaml", 3, 35, "out of range");
+}
+
+TEST(many_errors_are_bounded)
+{
+	struct tg_strbuf text;
+	begin();
+	tg_strbuf_init(&text);
+	tg_strbuf_puts(&text, "version: 1\nallow:\n");
+	for (int i = 0; i < 200000; i++)
+		tg_strbuf_puts(&text, "- 192.0.2.256\n");
+	put("main.yaml", text.text);
+	tg_strbuf_finish(&text);
+	CHECK(load(NULL) == NULL);
+	CHECK_U64(diag.count, TG_DIAG_MAX);
+	CHECK(diag.lost);
+}
+
+TEST(dropins)
+{
+	begin();
+	put("main.yaml", "version: 1\nallow: [192.0.2.1]\npolicies: {main: {" LIMITS "}}\n");
+	put_dir("policies.d");
+	put("policies.d/20.yaml", "policies: {two: {" LIMITS "}}\n");
+	put("policies.d/10.yaml",
+	    "version: 1\nmode: enforce\nallow: [ten]\nlists: {ten: [\"::1\"]}\n"
+	    "policies: {one: {" LIMITS "}}\n");
+	put("policies.d/30.yaml", "# nothing\n");
+	put("policies.d/40.yaml", "---\n");
+	put("policies.d/old.yaml.dpkg-old", "policies: {one: {" LIMITS "}}\n");
+	put("policies.d/.hidden.yaml", "[");
+	put("policies.d/x.yaml~", "[");
+	put("policies.d/README", "[");
+	struct tg_config *config = load(NULL);
+	CHECK(config != NULL);
+	if (!config)
+		return;
+	CHECK_U64(config->mode, TG_MODE_ENFORCE);
+	CHECK_U64(config->allow_count, 2);
+	CHECK_U64(config->file_count, 5);
+	CHECK_STR(config->files[1], at("policies.d/10.yaml"));
+	CHECK_STR(config->policies[0].name, "main");
+	CHECK_STR(config->policies[1].name, "one");
+	CHECK_STR(config->policies[2].name, "two");
+	CHECK_U64(config->policies[2].limits[0].mode, TG_MODE_ENFORCE);
+	CHECK_STR(config->policies[2].limits[0].file, at("policies.d/20.yaml"));
+	tg_config_destroy(config);
+}
+
+TEST(twice_names_both_places)
+{
+	static const char *const cases[][2] = {
+		{"mode: observe\n", "'mode' is given twice"},
+		{"defaults: {max-flows: 5000}\n", "'max-flows' is given twice"},
+		{"lists: {office: []}\n", "the list 'office' is given twice"},
+		{"policies: {web: {" LIMITS "}}\n", "the policy 'web' is given twice"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char place[128];
+		begin();
+		put("main.yaml", "version: 1\nmode: observe\ndefaults: {max-flows: 4000}\n"
+				 "lists: {office: []}\npolicies: {web: {" LIMITS "}}\n");
+		put_dir("policies.d");
+		put("policies.d/a.yaml", cases[i][0]);
+		CHECK(load(NULL) == NULL);
+		CHECK_U64(diag.count, 1);
+		(void)snprintf(place, sizeof(place), "(first in %s:%zu)", main_path, i + 2);
+		CHECK(diag.count > 0 && strstr(diag.entries[0].message, cases[i][1]));
+		CHECK(diag.count > 0 && strstr(diag.entries[0].message, place));
+		CHECK(diag.count > 0 && strcmp(diag.entries[0].file, at("policies.d/a.yaml")) == 0);
+	}
+}
+
+TEST(override)
+{
+	begin();
+	put("main.yaml", "version: 1\npolicies:\n  web:\n    match: {ports: [80]}\n    limits:\n"
+			 "      a: {concurrent: 5, action: drop, expire: 1m}\n"
+			 "      b: {concurrent: 6, action: drop, expire: 1m}\n");
+	put_dir("policies.d");
+	put("policies.d/90.yaml", "policies:\n  web:\n    override: true\n    mode: enforce\n"
+				  "    limits:\n      a: {concurrent: 50}\n"
+				  "      c: {concurrent: 7, action: drop, expire: 1m}\n");
+	struct tg_config *config = load(NULL);
+	CHECK(config != NULL);
+	if (!config)
+		return;
+	CHECK_U64(config->policy_count, 1);
+	CHECK_U64(config->policies[0].port_count, 1);
+	CHECK_U64(config->policies[0].limit_count, 3);
+	CHECK_U64(config->policies[0].limits[0].threshold, 50);
+	CHECK_U64(config->policies[0].limits[0].expire_ms, 60000);
+	CHECK_U64(config->policies[0].limits[1].threshold, 6);
+	CHECK_STR(config->policies[0].limits[2].name, "c");
+	CHECK_U64(config->policies[0].limits[2].mode, TG_MODE_ENFORCE);
+	tg_config_destroy(config);
+	/* What is merged is checked as if it had been written so. */
+	put("policies.d/90.yaml",
+	    "policies: {web: {override: true, limits: {a: {half-open: 5}}}}\n");
+	CHECK(load(NULL) == NULL);
+	CHECK(diag.count > 0 && strstr(diag.entries[0].message, "2 measures"));
+	put("policies.d/90.yaml", "policies: {wbe: {override: true, " LIMITS "}}\n");
+	check_error(NULL, "policies.d/90.yaml", 1, 28, "no earlier policy 'wbe'");
+}
+
+TEST(missing_and_unreadable)
+{
+	begin();
+	check_error(NULL, "main.yaml", 0, 0, "No such file");
+	CHECK(mkdir(main_path, 0700) == 0);
+	check_error(NULL, "main.yaml", 0, 0, "directory");
+	CHECK(rmdir(main_path) == 0);
+	CHECK(mkfifo(main_path, 0600) == 0);
+	check_error(NULL, "main.yaml", 0, 0, "not a regular file");
+	CHECK(unlink(main_path) == 0);
+	CHECK(symlink("/dev/zero", main_path) == 0);
+	check_error(NULL, "main.yaml", 0, 0, "not a regular file");
+	CHECK(unlink(main_path) == 0);
+	CHECK(symlink(main_path, main_path) == 0);
+	check_error(NULL, "main.yaml", 0, 0, "symbolic links");
+	CHECK(unlink(main_path) == 0);
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	(void)snprintf(name.sun_path, sizeof(name.sun_path), "%s", main_path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0);
+	check_error(NULL, "main.yaml", 0, 0, "not a regular file");
+	CHECK(close(fd) == 0 && unlink(main_path) == 0);
+}
+
+TEST(links_are_followed)
+{
+	begin();
+	put("real", "version: 1\npolicies: {web: {" LIMITS "}}\n");
+	CHECK(symlink("real", main_path) == 0);
+	check_loads(NULL, 1);
+}
+
+TEST(sizes)
+{
+	begin();
+	put("main.yaml", "version: 1\n");
+	CHECK(truncate(main_path, 16 * 1024 * 1024 + 1) == 0);
+	check_error(NULL, "main.yaml", 0, 0, "larger than 16 MiB");
+	CHECK(truncate(main_path, 16 * 1024 * 1024) == 0);
+	check_error(NULL, "main.yaml", 2, 1, "NUL");
+}
+
+TEST(bad_dropins)
+{
+	begin();
+	put("main.yaml", "version: 1\n");
+	put("policies.d", "");
+	check_error(NULL, "policies.d", 0, 0, "cannot be read");
+	CHECK(unlink(at("policies.d")) == 0);
+	put_dir("policies.d");
+	put_dir("policies.d/a.yaml");
+	check_error(NULL, "policies.d/a.yaml", 0, 0, "directory");
+	CHECK(rmdir(at("policies.d/a.yaml")) == 0);
+	CHECK(mkfifo(at("policies.d/a.yaml"), 0600) == 0);
+	check_error(NULL, "policies.d/a.yaml", 0, 0, "not a regular file");
+	CHECK(unlink(at("policies.d/a.yaml")) == 0);
+	CHECK(symlink("gone", at("policies.d/a.yaml")) == 0);
+	check_error(NULL, "policies.d/a.yaml", 0, 0, "No such file");
+	CHECK(unlink(at("policies.d/a.yaml")) == 0);
+	put("policies.d/a.yaml", "version: 2\n");
+	check_error(NULL, "policies.d/a.yaml", 1, 10, "version 2");
+}
+
+TEST(list_files)
+{
+	begin();
+	put("main.yaml", "version: 1\nlists:\n  office: {file: office.txt}\nallow: [office]\n");
+	check_error(NULL, "main.yaml", 3, 18, "No such file");
+	put("office.txt", "192.0.2.1\n192.0.2.0/33\n\n  192.0.2.9 192.0.2.10\nhost # no\n");
+	CHECK(load(NULL) == NULL);
+	CHECK_U64(diag.count, 3);
+	for (size_t i = 0; i < diag.count && diag.count == 3; i++)
+		CHECK_STR(diag.entries[i].file, at("office.txt"));
+	if (diag.count == 3) {
+		CHECK_U64(diag.entries[0].line, 2);
+		CHECK_U64(diag.entries[0].width, 12);
+		CHECK_U64(diag.entries[1].line, 4);
+		CHECK_U64(diag.entries[1].col, 13);
+		CHECK_U64(diag.entries[2].line, 5);
+		CHECK_STR(diag.entries[2].source, "host # no");
+	}
+	put("office.txt", "192.0.2.1\n\xff\n");
+	check_error(NULL, "office.txt", 2, 1, "UTF-8");
+	/* An empty one is what a failed download leaves behind. */
+	put("office.txt", "# nobody\n\n");
+	check_error(NULL, "main.yaml", 3, 18, "holds no address");
+	CHECK(unlink(at("office.txt")) == 0);
+	CHECK(mkfifo(at("office.txt"), 0600) == 0);
+	check_error(NULL, "main.yaml", 3, 18, "not a regular file");
+	/* A bad list is an error also when nobody uses it. */
+	put("main.yaml", "version: 1\nlists:\n  office: {file: gone.txt}\n");
+	check_error(NULL, "main.yaml", 3, 18, "No such file");
+}
+
+TEST(large_list)
+{
+	enum { COUNT = 200000 };
+	struct tg_strbuf text;
+	struct timespec from, to;
+	begin();
+	put("main.yaml", "version: 1\nlists: {big: {file: big.txt}}\nallow: [big]\n");
+	tg_strbuf_init(&text);
+	for (unsigned i = 0; i < COUNT; i++)
+		tg_strbuf_printf(&text, "10.%u.%u.%u\n", i >> 16, i >> 8 & 255, i & 255);
+	put("big.txt", text.text);
+	tg_strbuf_finish(&text);
+	(void)clock_gettime(CLOCK_MONOTONIC, &from); /* cannot fail */
+	struct tg_config *config = load(NULL);
+	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	const double s =
+		(double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+	printf("# %d addresses in %.0f ms\n", COUNT, s * 1000);
+	CHECK(config != NULL);
+	CHECK(s < 10); /* quadratic would be minutes; a busy machine is not a failure */
+	if (config) {
+		CHECK_U64(config->allow_count, COUNT);
+		check_prefix(&config->allow[COUNT - 1], "10.3.13.63/32");
+	}
+	tg_config_destroy(config);
+}
+
+TEST(instead_is_of_the_set)
+{
+	begin();
+	put("main.yaml", "version: 1\npolicies: {main: {" LIMITS "}}\n");
+	put_dir("policies.d");
+	put("policies.d/10.yaml", "policies: {one: {" LIMITS "}}\n");
+	check_loads(main_path, 2);
+	check_loads(at("policies.d/10.yaml"), 2);
+	/* by another name, too */
+	CHECK(symlink(main_path, at("link")) == 0);
+	check_loads(at("link"), 2);
+}
+
+TEST(instead_of_the_main_file)
+{
+	begin();
+	put("copy.tmp", "version: 1\npolicies: {new: {" LIMITS "}}\n");
+	put_dir("policies.d");
+	put("policies.d/10.yaml", "policies: {one: {" LIMITS "}}\n");
+	/* before there is one */
+	check_loads(at("copy.tmp"), 2);
+	put("main.yaml", "version: 1\npolicies: {old: {" LIMITS "}, older: {" LIMITS "}}\n");
+	check_loads(at("copy.tmp"), 2);
+	put("copy.tmp", "version: 1\npolicies: {one: {" LIMITS "}}\n");
+	check_error(at("copy.tmp"), "policies.d/10.yaml", 1, 12, "given twice");
+	/* Where there is no directory of the main file, that of FILE counts. */
+	(void)snprintf(main_path, sizeof(main_path), "%s/no/where.yaml", root);
+	check_error(at("copy.tmp"), "policies.d/10.yaml", 1, 12, "given twice");
+	put("copy.tmp", "version: 1\nlists: {l: {file: l.txt}}\npolicies: {x: {" LIMITS "}}\n");
+	put("l.txt", "192.0.2.1\n");
+	check_loads(at("copy.tmp"), 2);
+}
+
+TEST(instead_of_a_dropin)
+{
+	begin();
+	put("main.yaml", "version: 1\npolicies: {main: {" LIMITS "}}\n");
+	put_dir("policies.d");
+	put("policies.d/10.yaml", "policies: {one: {" LIMITS "}, uno: {" LIMITS "}}\n");
+	put("policies.d/20.yaml", "policies: {two: {" LIMITS "}}\n");
+	/* new beside the others */
+	put("copy.tmp", "policies: {three: {" LIMITS "}}\n");
+	check_loads(at("copy.tmp"), 5);
+	/* in the place of the one that defines the same */
+	put("copy.tmp", "policies: {one: {" LIMITS "}}\n");
+	struct tg_config *config = load(at("copy.tmp"));
+	CHECK(config && config->policy_count == 3);
+	if (config)
+		CHECK_STR(config->files[1], at("copy.tmp"));
+	tg_config_destroy(config);
+	/* of several */
+	put("copy.tmp", "policies: {one: {" LIMITS "}, two: {" LIMITS "}}\n");
+	check_loads(at("copy.tmp"), 3);
+	/* never of the main file */
+	put("copy.tmp", "policies: {main: {" LIMITS "}}\n");
+	check_error(at("copy.tmp"), "copy.tmp", 1, 12, "given twice");
+	/* an override stands beside what it overrides, and replaces another override */
+	put("policies.d/90.yaml", "policies: {one: {override: true, mode: enforce}}\n");
+	put("copy.tmp", "policies: {one: {override: true, mode: observe}}\n");
+	config = load(at("copy.tmp"));
+	CHECK(config && config->policy_count == 4);
+	CHECK(config && config->policies[1].limits[0].mode == TG_MODE_OBSERVE);
+	tg_config_destroy(config);
+	put("copy.tmp", "policies: {one: {override: true, mode: both}}\n");
+	check_error(at("copy.tmp"), "copy.tmp", 1, 40, "observe or enforce");
+	put("copy.tmp", "policies: [\n");
+	check_error(at("copy.tmp"), "copy.tmp", 2, 1, "did not find");
+	CHECK(unlink(at("copy.tmp")) == 0);
+	check_error(at("copy.tmp"), "copy.tmp", 0, 0, "No such file");
+	/* a drop-in needs the file that it is dropped into */
+	put("copy.tmp", "policies: {new: {" LIMITS "}}\n");
+	CHECK(unlink(main_path) == 0);
+	check_error(at("copy.tmp"), "main.yaml", 0, 0, "No such file");
+}
+
+int main(void)
+{
+	if (!mkdtemp(root))
+		return 1;
+	tg_diag_init(&diag);
+	RUN(defaults);
+	RUN(whole);
+	RUN(to_is_normalised_to_units_of_nft);
+	RUN(all_errors_of_a_run);
+	RUN(an_error_is_told_once);
+	RUN(many_errors_are_bounded);
+	RUN(dropins);
+	RUN(twice_names_both_places);
+	RUN(override);
+	RUN(missing_and_unreadable);
+	RUN(links_are_followed);
+	RUN(sizes);
+	RUN(bad_dropins);
+	RUN(list_files);
+	RUN(large_list);
+	RUN(instead_is_of_the_set);
+	RUN(instead_of_the_main_file);
+	RUN(instead_of_a_dropin);
+	begin();
+	(void)rmdir(root); /* nothing of it is left */
+	return DONE();
+}
