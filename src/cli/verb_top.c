@@ -119,8 +119,8 @@ static int run_top(const struct cli *cli, const struct cli_args *args)
 	uint64_t count = 20, every_ms = 0;
 	const char *every = args->values[TOP_EVERY], *text = args->values[TOP_COUNT];
 	const char *wrong = every ? tg_duration_parse(every, &every_ms) : NULL;
-	if (!wrong && text && (!tg_text_u64(text, &count) || count < 1 || count > 500))
-		wrong = "--count is from 1 to 500";
+	if (!wrong && text && (!tg_text_u64(text, &count) || count > 500))
+		wrong = "--count is from 1 to 500, or 0 for all";
 	if (!wrong && every && args->values[TOP_JSON])
 		wrong = "--json prints once";
 	if (wrong) {
@@ -144,7 +144,8 @@ const struct cli_verb verb_top = {
 	.operands = "",
 	.summary = "Show the sources with the most connections, by state",
 	.options = {[TOP_JSON] = {"json", NULL, "as one JSON object"},
-		    [TOP_COUNT] = {"count", "N", "how many (20; at most 500)"},
+		    [TOP_COUNT] = {"count", "N",
+				   "how many (20; at most 500), or 0 for all, in no order"},
 		    [TOP_EVERY] = {"every", "TIME", "again and again, such as 2s, until ^C"}},
 	.run = run_top,
 };

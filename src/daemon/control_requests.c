@@ -19,6 +19,8 @@
 /* Counts looked at in one piece of `top`. */
 #define TOP_PIECE 4096
 #define TOP_MAX 500
+/* And in one piece of all, which are written out at once: some 64 KiB. */
+#define TOP_ALL_PIECE 256
 #define TOP_DEFAULT 20
 
 struct list_state {
@@ -126,6 +128,22 @@ static void top_offer(struct top_state *top, const struct tg_source_count *sourc
 	top->entries[at] = (struct top_entry){.total = total, .source = *source};
 }
 
+/* All of them, in no order: for programs that sort by themselves. */
+static bool top_all(void *data, void *state, struct tg_strbuf *out)
+{
+	struct daemon *daemon = data;
+	struct top_state *top = state;
+	struct tg_source_count source;
+	for (int i = 0; i < TOP_ALL_PIECE; i++) {
+		if (!tg_engine_next_source(daemon->engine, &top->cursor, &source))
+			return false;
+		uint64_t total = total_of(&source);
+		if (total > 0 || source.new_level > 0)
+			control_status_source(daemon, &source, total, out);
+	}
+	return true;
+}
+
 static bool top_more(void *data, void *state, struct tg_strbuf *out)
 {
 	struct daemon *daemon = data;
@@ -148,8 +166,8 @@ static void begin_top(void *data, struct control_client *client, const struct tg
 	(void)data;
 	uint64_t wanted = TOP_DEFAULT;
 	if (tg_record_get(request, "count") &&
-	    (!tg_record_get_u64(request, "count", &wanted) || wanted < 1 || wanted > TOP_MAX)) {
-		control_error(client, 2, "count is from 1 to %d", TOP_MAX);
+	    (!tg_record_get_u64(request, "count", &wanted) || wanted > TOP_MAX)) {
+		control_error(client, 2, "count is from 1 to %d, or 0 for all", TOP_MAX);
 		return;
 	}
 	struct top_state *top = malloc(sizeof(*top));
@@ -160,7 +178,7 @@ static void begin_top(void *data, struct control_client *client, const struct tg
 	top->cursor = 0;
 	top->count = 0;
 	top->wanted = wanted;
-	control_stream(client, top_more, top, free);
+	control_stream(client, wanted ? top_more : top_all, top, free);
 }
 
 static void begin_status(void *data, struct control_client *client, const struct tg_record *request)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2034
+# What a bare Debian 12 lacks, in one place, for run.sh and demo.sh. Sourced.
+
+# To build tcpguard and to run the lab.
+packages_build=(gcc libc6-dev meson ninja-build pkg-config libmnl-dev libnftnl-dev
+	libnetfilter-conntrack-dev libyaml-dev)
+packages_lab=(iproute2 nftables conntrack jq procps kmod)
+# What run.sh wants beyond that: a second compiler, and lint.
+packages_tests=(clang clang-format binutils shellcheck python3)
+
+packages_missing() {
+	local package
+
+	for package; do
+		dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null |
+			grep -qx installed || printf '%s\n' "$package"
+	done
+}
+
+# Installs what is missing of the packages named; asks apt for nothing when all is there.
+packages_install() {
+	local missing
+
+	mapfile -t missing < <(packages_missing "$@")
+	((${#missing[@]})) || return 0
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q update && apt-get -q -y --no-install-recommends install "${missing[@]}"
+}
