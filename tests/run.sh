@@ -64,7 +64,7 @@ build() {
 		rm -rf "$dir"
 		CC=$compiler meson setup "$dir" "$top" -Dwerror=true "$@" || return 1
 	fi
-	ninja -C "$dir"
+	ninja -k 0 -C "$dir"
 }
 
 step packages packages_install "${packages_build[@]}" "${packages_lab[@]}" "${packages_tests[@]}" || exit 2

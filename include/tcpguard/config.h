@@ -49,7 +49,8 @@ struct tg_limit {
 	uint8_t prefix_len[TG_FAMILY_COUNT]; /* what is counted as one source */
 	enum tg_action action;
 	enum tg_scope scope; /* NEW or PORTS; follows from the action */
-	struct tg_rate to;   /* of TG_ACTION_RATE_LIMIT: SYNs that still pass */
+	struct tg_rate to;   /* of TG_ACTION_RATE_LIMIT: SYNs that still pass; per second, minute,
+				hour, day or week exactly, whatever the file says: units of nft */
 	uint64_t expire_ms;
 	enum tg_mode mode; /* effective: limit, policy, host, in this order */
 	const char *file;  /* where it stands, for explain */

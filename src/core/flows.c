@@ -26,6 +26,13 @@
 /* CTA_TIMEOUT is cut to seconds, so that up to one more is left. */
 #define TIMEOUT_SLACK_TICKS 5
 
+/*
+ * A flow whose beginning no event told may have no events at all: with nf_conntrack_events=2 the
+ * kernel gives none to entries older than the first listener, not even when they are deleted. So
+ * it is asked for now and then.
+ */
+#define UNSEEN_CHECK_S 20
+
 /* Far beyond every sane setting, and no overflow in ticks. */
 #define TIMEOUT_MAX_S (UINT32_C(365) * 24 * 3600)
 
@@ -258,6 +265,8 @@ static void flow_arm(struct tg_engine *engine, uint32_t index, uint32_t timeout_
 	if (timeout_s == 0)
 		timeout_s = default_timeout_s[flow->state];
 	timeout_s = MIN(timeout_s, TIMEOUT_MAX_S);
+	if (!flow->began && in_states(CONCURRENT_STATES, flow->state))
+		timeout_s = MIN(timeout_s, UNSEEN_CHECK_S);
 	flow_table_set_deadline(engine->flows, index,
 				engine->tick + timeout_s * (uint32_t)(TG_SEC / FLOW_TICK) +
 					TIMEOUT_SLACK_TICKS);

@@ -127,39 +127,30 @@ void nft_layout_finish(struct nft_layout *layout)
 	*layout = (struct nft_layout){0};
 }
 
-int nft_layout_find(struct nft_layout *layout, const struct tg_ban *ban, size_t *ret_index)
+/*
+ * Can there be such bans? By hand all but those of ports, of which the hand knows none. Of a
+ * policy those of its limits, and single addresses out of a wider prefix: a network that holds a
+ * protected address is not held responsible as a whole.
+ */
+static bool layout_admits(const struct nft_layout *layout, uint16_t policy, enum tg_scope scope,
+			  enum tg_family family, uint8_t prefix_len)
 {
-	if (ban->policy == TG_NO_INDEX) {
-		/* By hand there are no ports that a scope could mean. */
-		if (ban->scope == TG_SCOPE_PORTS)
-			return -ENOENT;
-		return layout_add(layout, TG_NO_INDEX, ban->scope, ban->source.addr.family,
-				  ban->source.len, 0, ret_index);
-	}
-	for (size_t i = 0; i < layout->count; i++) {
-		const struct nft_ban_set *set = &layout->sets[i];
-		if (set->policy == ban->policy && set->scope == ban->scope &&
-		    set->family == ban->source.addr.family && set->prefix_len == ban->source.len) {
-			*ret_index = i;
-			return 0;
-		}
-	}
-	return -ENOENT;
+	if (policy == TG_NO_INDEX)
+		return scope != TG_SCOPE_PORTS;
+	const struct tg_policy *p = &layout->config->policies[policy];
+	for (size_t i = 0; i < p->limit_count; i++)
+		if (p->limits[i].scope == scope && (p->limits[i].prefix_len[family] == prefix_len ||
+						    prefix_len == tg_family_bits(family)))
+			return true;
+	return false;
 }
 
-int nft_layout_find_name(struct nft_layout *layout, const char *name, size_t *ret_index)
+int nft_layout_find(struct nft_layout *layout, const struct tg_ban *ban, size_t *ret_index)
 {
-	char policy[TG_NAME_MAX + 1];
-	struct nft_ban_set set;
-	for (size_t i = 0; i < layout->count; i++) {
-		if (strcmp(layout->sets[i].name, name) == 0) {
-			*ret_index = i;
-			return 0;
-		}
-	}
-	if (!nft_layout_parse_name(name, policy, &set) || policy[0] || set.scope == TG_SCOPE_PORTS)
+	const enum tg_family family = (enum tg_family)ban->source.addr.family;
+	if (!layout_admits(layout, ban->policy, ban->scope, family, ban->source.len))
 		return -ENOENT;
-	return layout_add(layout, TG_NO_INDEX, set.scope, set.family, set.prefix_len, 0, ret_index);
+	return layout_add(layout, ban->policy, ban->scope, family, ban->source.len, 0, ret_index);
 }
 
 /* Cuts "-WORD" from the end of name and says where WORD begins; NULL if there is none. */
@@ -203,6 +194,21 @@ bool nft_layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX 
 		       strcmp(rest, NFT_LAYOUT_HAND) == 0 ? "" : rest);
 	*ret_set = set;
 	return true;
+}
+
+int nft_layout_find_name(struct nft_layout *layout, const char *name, size_t *ret_index)
+{
+	char policy[TG_NAME_MAX + 1];
+	struct nft_ban_set set;
+	if (!nft_layout_parse_name(name, policy, &set))
+		return -ENOENT;
+	for (uint16_t i = 0; policy[0] && i < layout->config->policy_count; i++)
+		if (strcmp(layout->config->policies[i].name, policy) == 0)
+			set.policy = i;
+	if ((policy[0] && set.policy == TG_NO_INDEX) ||
+	    !layout_admits(layout, set.policy, set.scope, set.family, set.prefix_len))
+		return -ENOENT;
+	return layout_add(layout, set.policy, set.scope, set.family, set.prefix_len, 0, ret_index);
 }
 
 bool nft_layout_is_base_chain(const char *name)

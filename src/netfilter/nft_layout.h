@@ -55,11 +55,12 @@ int nft_layout_init(struct nft_layout *layout, const struct tg_config *config,
 void nft_layout_finish(struct nft_layout *layout);
 
 /*
- * The set that a ban belongs to: its index. A set of bans by hand that is not there yet is added to
- * the layout, absent from the kernel. -ENOENT when no limit of the policy makes such bans.
+ * The set that a ban belongs to: its index. Sets of bans by hand, and of single addresses of a
+ * policy that counts wider prefixes, are added when they are first asked for, absent from the
+ * kernel. -ENOENT when no limit of the policy makes such bans; -ENOMEM.
  */
 int nft_layout_find(struct nft_layout *layout, const struct tg_ban *ban, size_t *ret_index);
-/* By name; -ENOENT, -ENOMEM. Adds a set of bans by hand as above. */
+/* The same by name. */
 int nft_layout_find_name(struct nft_layout *layout, const char *name, size_t *ret_index);
 
 /* What the name of a set says about the bans in it. ret_policy: empty for bans by hand. */

@@ -241,8 +241,9 @@ static void settle(struct commit *commit, size_t from, size_t to)
 	settle(commit, middle, to);
 }
 
-/* Sorted; only the last about each element and only what has a set. The count. */
-static size_t pick_live(struct nft_queue *queue, struct nft_op **sorted, struct nft_op **live)
+/* Sorted; only the last about each element and only what the kernel must hear of. The count. */
+static size_t pick_live(struct nft_queue *queue, const struct nft_layout *layout,
+			struct nft_op **sorted, struct nft_op **live)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < queue->count; i++)
@@ -253,7 +254,10 @@ static size_t pick_live(struct nft_queue *queue, struct nft_op **sorted, struct 
 			sorted[i]->error = sorted[i]->add ? -EINVAL : 0;
 			continue;
 		}
-		if (i + 1 == queue->count || op_compare_key(sorted[i], sorted[i + 1]) != 0)
+		if (i + 1 < queue->count && op_compare_key(sorted[i], sorted[i + 1]) == 0)
+			continue;
+		/* Nothing is in a set that is not there; no need to make it first. */
+		if (sorted[i]->add || layout->sets[sorted[i]->set].present)
 			live[count++] = sorted[i];
 	}
 	return count;
@@ -269,7 +273,7 @@ int nft_queue_commit(struct nft_queue *queue, const struct nft_queue_context *co
 	commit.full = calloc(context->layout->count + 1, sizeof(*commit.full));
 	if (sorted && commit.full) {
 		commit.live = sorted + queue->count;
-		const size_t count = pick_live(queue, sorted, commit.live);
+		const size_t count = pick_live(queue, context->layout, sorted, commit.live);
 		for (size_t i = 0; i < count; i += TRANSACTION_MAX)
 			settle(&commit, i, MIN(i + TRANSACTION_MAX, count));
 		/* From the back, so that each learns the result of the one after it. */

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tcpguard/diag.h>
+
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "schema.h"
@@ -75,7 +77,7 @@ static uint32_t characters(const char *text, size_t len)
 static bool read_line(struct source *source, uint32_t line, const char *text, size_t len,
 		      struct tg_prefix *ret_prefix, bool *ret_found)
 {
-	char word[SCHEMA_QUOTED], copy[512];
+	char word[SOURCE_QUOTED], copy[512];
 	const char *comment = memchr(text, '#', len);
 	if (comment)
 		len = (size_t)(comment - text);
@@ -102,7 +104,7 @@ static bool read_line(struct source *source, uint32_t line, const char *text, si
 		       text + start); /* cut: then it is no address in any case */
 	const char *fault = tg_prefix_parse(copy, ret_prefix);
 	if (fault)
-		source_error(source, line, col, width, "'%s': %s", schema_quote(copy, word), fault);
+		source_error(source, line, col, width, "'%s': %s", source_quote(copy, word), fault);
 	return !fault;
 }
 
@@ -129,7 +131,7 @@ static bool read_lines(struct loader *loader, struct list *list, struct source *
 
 static bool read_file(struct loader *loader, struct list *list, const struct yaml_tree_node *file)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	_cleanup_free_ char *path = NULL;
 	if (file->kind != YAML_TREE_SCALAR || file->text[0] == '\0') {
 		schema_error(file, "'file' wants the name of a file");
@@ -151,7 +153,7 @@ static bool read_file(struct loader *loader, struct list *list, const struct yam
 	int error = source_read(source, name, path, loader->diag);
 	loader->list_sources[loader->list_source_count++] = source;
 	if (error < 0) {
-		schema_error(file, "'%s' cannot be read: %s", schema_quote(path, quoted),
+		schema_error(file, "'%s' cannot be read: %s", source_quote(path, quoted),
 			     source_reason(error));
 		return false;
 	}
@@ -161,7 +163,7 @@ static bool read_file(struct loader *loader, struct list *list, const struct yam
 	/* A download that failed leaves an empty file, and would leave nobody allowed. */
 	if (list->prefixes.count == 0)
 		schema_error(file, "'%s' holds no address; if that is meant, write '%s: []'",
-			     schema_quote(path, quoted), list->named.key->text);
+			     source_quote(path, quoted), list->named.key->text);
 	return list->prefixes.count > 0;
 }
 
@@ -192,13 +194,13 @@ void loader_read_lists(struct loader *loader)
 static void unknown_list(struct loader *loader, const struct yaml_tree_node *node)
 {
 	const char *names[LOADER_LISTS_MAX];
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
+	if (loader->incomplete || loader->diag->lost)
+		return; /* it may be in the file that could not be read; or nobody will read it */
 	for (size_t i = 0; i < loader->list_count; i++)
 		names[i] = loader->lists[i].named.key->text;
 	const char *near = words_nearest(node->text, names, loader->list_count);
-	schema_quote(node->text, quoted);
-	if (loader->incomplete)
-		return; /* it may be in the file that could not be read */
+	source_quote(node->text, quoted);
 	if (near)
 		schema_error(node, "there is no list '%s'; did you mean '%s'?", quoted, near);
 	else

@@ -94,7 +94,7 @@ static uint32_t port_parse(const char *text, char stop, const char **ret_end)
 
 static bool read_ports_item(const struct yaml_tree_node *node, struct tg_port_range *ret_range)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	if (node->kind != YAML_TREE_SCALAR || yaml_tree_is_null(node)) {
 		schema_error(node,
 			     "a port such as 443, or ports such as 8000-8010, are wanted here");
@@ -103,7 +103,7 @@ static bool read_ports_item(const struct yaml_tree_node *node, struct tg_port_ra
 	const char *dash = strchr(node->text, '-'), *end;
 	uint32_t first = port_parse(node->text, dash ? '-' : '\0', &end);
 	uint32_t last = dash ? port_parse(dash + 1, '\0', &end) : first;
-	schema_quote(node->text, quoted);
+	source_quote(node->text, quoted);
 	if (strspn(node->text, "0123456789:") == strlen(node->text) && strchr(node->text, ':'))
 		schema_error(node, "'%s' is not a port; a range is written with '-'", quoted);
 	else if (first == 0 || last == 0)

@@ -15,22 +15,6 @@
 #include "source.h"
 #include "words.h"
 
-const char *schema_quote(const char *text, char buf[static SCHEMA_QUOTED])
-{
-	static const char dots[] = "...";
-	size_t len = strlen(text);
-	if (len < SCHEMA_QUOTED) {
-		memcpy(buf, text, len + 1);
-		return buf;
-	}
-	len = SCHEMA_QUOTED - sizeof(dots);
-	while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
-		len--; /* not in the middle of a character */
-	memcpy(buf, text, len);
-	memcpy(buf + len, dots, sizeof(dots));
-	return buf;
-}
-
 void schema_error(const struct yaml_tree_node *node, const char *format, ...)
 {
 	struct tg_strbuf message;
@@ -71,12 +55,12 @@ static bool is_word(const struct yaml_tree_node *node, const char *what, const c
 static void unknown_key(const struct yaml_tree_node *key, const char *what, const char *const *keys,
 			size_t count)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	struct tg_strbuf list;
 	if (key->source->diag->lost)
 		return; /* nobody will read it, and the search below costs time */
 	const char *near = words_nearest(key->text, keys, count);
-	schema_quote(key->text, quoted);
+	source_quote(key->text, quoted);
 	if (words_not_built(key->text)) {
 		schema_error(key, "'%s' is known, but not built yet in this version", quoted);
 		return;
@@ -146,7 +130,7 @@ static const char *number_fault(const char *text, uint64_t *ret_number)
 bool schema_number(const struct yaml_tree_node *node, const char *what, uint32_t least,
 		   uint32_t most, uint32_t *ret_number)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	uint64_t number = 0;
 	if (!is_word(node, what, "a whole number"))
 		return false;
@@ -154,10 +138,10 @@ bool schema_number(const struct yaml_tree_node *node, const char *what, uint32_t
 	if (fault)
 		schema_error(node,
 			     "'%s' wants a whole number from %" PRIu32 " to %" PRIu32 "; '%s' %s",
-			     what, least, most, schema_quote(node->text, quoted), fault);
+			     what, least, most, source_quote(node->text, quoted), fault);
 	else if (number < least || number > most)
 		schema_error(node, "'%s' is out of range: %s is not from %" PRIu32 " to %" PRIu32,
-			     what, schema_quote(node->text, quoted), least, most);
+			     what, source_quote(node->text, quoted), least, most);
 	else
 		*ret_number = (uint32_t)number;
 	return !fault && number >= least && number <= most;
@@ -166,14 +150,14 @@ bool schema_number(const struct yaml_tree_node *node, const char *what, uint32_t
 bool schema_duration(const struct yaml_tree_node *node, const char *what, uint64_t least_ms,
 		     uint64_t most_ms, uint64_t *ret_ms)
 {
-	char quoted[SCHEMA_QUOTED], least[TG_DURATION_STRLEN], most[TG_DURATION_STRLEN];
+	char quoted[SOURCE_QUOTED], least[TG_DURATION_STRLEN], most[TG_DURATION_STRLEN];
 	uint64_t ms = 0;
 	if (!is_word(node, what, "a time such as 10m"))
 		return false;
 	const char *fault = tg_duration_parse(node->text, &ms);
 	if (fault) {
 		schema_error(node, "'%s' wants a time such as 10m; '%s': %s", what,
-			     schema_quote(node->text, quoted), fault);
+			     source_quote(node->text, quoted), fault);
 		return false;
 	}
 	if (ms < least_ms || ms > most_ms) {
@@ -188,20 +172,20 @@ bool schema_duration(const struct yaml_tree_node *node, const char *what, uint64
 
 bool schema_rate(const struct yaml_tree_node *node, const char *what, struct tg_rate *ret_rate)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	if (!is_word(node, what, "a rate such as 100/10s"))
 		return false;
 	const char *fault = tg_rate_parse(node->text, ret_rate);
 	if (fault)
 		schema_error(node, "'%s' wants a rate such as 100/10s; '%s': %s", what,
-			     schema_quote(node->text, quoted), fault);
+			     source_quote(node->text, quoted), fault);
 	return !fault;
 }
 
 bool schema_word(const struct yaml_tree_node *node, const char *what, const char *const *words,
 		 size_t count, size_t *ret_index)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	struct tg_strbuf wants;
 	tg_strbuf_init(&wants);
 	for (size_t i = 0; i < count; i++)
@@ -214,7 +198,7 @@ bool schema_word(const struct yaml_tree_node *node, const char *what, const char
 	while (i < count && strcmp(node->text, words[i]) != 0)
 		i++;
 	const char *near = words_nearest(node->text, words, count);
-	schema_quote(node->text, quoted);
+	source_quote(node->text, quoted);
 	if (i < count)
 		*ret_index = i;
 	else if (words_not_built(node->text))
@@ -231,14 +215,14 @@ bool schema_word(const struct yaml_tree_node *node, const char *what, const char
 
 bool schema_bool(const struct yaml_tree_node *node, const char *what, bool *ret_value)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	if (!is_word(node, what, "true or false"))
 		return false;
 	const bool yes = strcmp(node->text, "true") == 0 || strcmp(node->text, "True") == 0;
 	const bool no = strcmp(node->text, "false") == 0 || strcmp(node->text, "False") == 0;
 	if (!yes && !no)
 		schema_error(node, "'%s' wants true or false, not '%s'", what,
-			     schema_quote(node->text, quoted));
+			     source_quote(node->text, quoted));
 	else
 		*ret_value = yes;
 	return yes || no;
@@ -261,7 +245,7 @@ static bool is_cut_address(const struct yaml_tree_node *node)
 
 bool schema_prefix(const struct yaml_tree_node *node, struct tg_prefix *ret_prefix)
 {
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	if (is_cut_address(node)) {
 		schema_error(node, "an IPv6 address that ends in '::' must be quoted: \"%s:\"",
 			     yaml_tree_key(node, 0)->text);
@@ -273,7 +257,7 @@ bool schema_prefix(const struct yaml_tree_node *node, struct tg_prefix *ret_pref
 	}
 	const char *fault = tg_prefix_parse(node->text, ret_prefix);
 	if (fault)
-		schema_error(node, "'%s': %s", schema_quote(node->text, quoted), fault);
+		schema_error(node, "'%s': %s", source_quote(node->text, quoted), fault);
 	return !fault;
 }
 
@@ -282,9 +266,9 @@ bool schema_name(const struct yaml_tree_node *node, const char *what)
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	static const char rest[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				   "0123456789_-";
-	char quoted[SCHEMA_QUOTED];
+	char quoted[SOURCE_QUOTED];
 	const char *text = node->text;
-	schema_quote(text, quoted);
+	source_quote(text, quoted);
 	if (strlen(text) > TG_NAME_MAX)
 		schema_error(node, "the name of %s is longer than %d characters", what,
 			     TG_NAME_MAX);

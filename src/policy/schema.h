@@ -16,10 +16,6 @@
  * sentence ("expire"), and returns false after it has reported what is wrong.
  */
 
-/* A value as it is quoted in a sentence: cut, so that it stays one. */
-#define SCHEMA_QUOTED 64
-const char *schema_quote(const char *text, char buf[static SCHEMA_QUOTED]);
-
 void schema_error(const struct yaml_tree_node *node, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

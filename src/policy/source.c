@@ -148,6 +148,22 @@ bool source_line(struct source *source, uint32_t line, const char **ret_text, si
 	return true;
 }
 
+const char *source_quote(const char *text, char buf[static SOURCE_QUOTED])
+{
+	static const char dots[] = "...";
+	size_t len = strlen(text);
+	if (len < SOURCE_QUOTED) {
+		memcpy(buf, text, len + 1);
+		return buf;
+	}
+	len = SOURCE_QUOTED - sizeof(dots);
+	while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
+		len--; /* not in the middle of a character */
+	memcpy(buf, text, len);
+	memcpy(buf + len, dots, sizeof(dots));
+	return buf;
+}
+
 /* A node that is used twice by aliases would tell its errors twice. */
 static bool told_already(const struct tg_diag *diag, const char *name, uint32_t line, uint32_t col,
 			 const char *message)

@@ -44,6 +44,10 @@ bool source_scan(struct source *source);
 /* Finds the line; false if there is none. *ret_text is not terminated. */
 bool source_line(struct source *source, uint32_t line, const char **ret_text, size_t *ret_len);
 
+/* A value as it is quoted in a sentence: cut between characters, so that it stays one. */
+#define SOURCE_QUOTED 64
+const char *source_quote(const char *text, char buf[static SOURCE_QUOTED]);
+
 /* An error at a place, with its line; the same error at the same place is told once. */
 void source_error(struct source *source, uint32_t line, uint32_t col, uint32_t width,
 		  const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -47,12 +47,13 @@ const char *words_nearest(const char *word, const char *const *words, size_t cou
 	char folded[WORD_MAX], other[WORD_MAX];
 	const char *best = NULL;
 	const size_t len = fold(word, folded);
-	unsigned best_distance = (unsigned)len / 3 + 1; /* one wrong letter in three */
 	if (len < 2 || strlen(word) > WORD_MAX)
 		return NULL;
+	/* One wrong letter in three, and one more; but two must be right. */
+	unsigned best_distance = (unsigned)MIN(len / 3 + 1, len - 2) + 1;
 	for (size_t i = 0; i < count; i++) {
 		unsigned d = distance(folded, len, other, fold(words[i], other));
-		if (d < best_distance || (d == best_distance && !best && d < len - 1)) {
+		if (d < best_distance) {
 			best = words[i];
 			best_distance = d;
 		}

@@ -194,6 +194,7 @@ static bool check_key(struct builder *b, const struct yaml_tree_node *key)
 /* Sorted, because comparing each with each would take hours for a bad file. */
 static bool check_keys(struct builder *b, const struct yaml_tree_node *mapping)
 {
+	char quoted[SOURCE_QUOTED];
 	bool good = true;
 	for (uint32_t i = 0; i < mapping->count; i++)
 		good &= check_key(b, yaml_tree_key(mapping, i));
@@ -209,8 +210,8 @@ static bool check_keys(struct builder *b, const struct yaml_tree_node *mapping)
 		if (strcmp(keys[i]->text, keys[i - 1]->text) != 0)
 			continue;
 		source_error(b->source, keys[i]->line, keys[i]->col, keys[i]->width,
-			     "key '%.60s' is given twice (first on line %u)", keys[i]->text,
-			     keys[i - 1]->line);
+			     "key '%s' is given twice (first on line %u)",
+			     source_quote(keys[i]->text, quoted), keys[i - 1]->line);
 		good = false;
 	}
 	free(keys);

@@ -57,8 +57,28 @@ static bool changes(const char *command)
 	(void)rt_watch_dispatch(watch); /* what came before does not count */
 	if (!ns_run(command))
 		return false;
-	/* The kernel has told before the command ended. */
-	return poll(&wait, 1, 0) == 1 && rt_watch_dispatch(watch);
+	/* IPv6 addresses are told by a worker, perhaps after the command has ended. */
+	while (poll(&wait, 1, 2000) == 1)
+		if (rt_watch_dispatch(watch))
+			return true;
+	return false;
+}
+
+/*
+ * The watch says nothing about this command and its undoing. Workers of the kernel may tell
+ * something else meanwhile, so that one quiet try of several is the proof.
+ */
+static bool is_quiet(const char *command, const char *undo)
+{
+	struct pollfd wait = {.fd = rt_watch_fd(watch), .events = POLLIN};
+	for (unsigned i = 0; i < 20; i++) {
+		(void)rt_watch_dispatch(watch); /* what came before does not count */
+		if (!ns_run(command) || !ns_run(undo))
+			return false;
+		if (poll(&wait, 1, 0) == 1 && !rt_watch_dispatch(watch))
+			return true;
+	}
+	return false;
 }
 
 TEST(own_addresses)
@@ -98,7 +118,8 @@ TEST(gateways)
 	CHECK(changes("ip -6 route add default via 2001:db8::254 dev tga"));
 	CHECK(is_gateway("2001:db8::254"));
 	/* Any other route is none of ours. */
-	CHECK(!changes("ip route add 198.51.100.0/24 via 192.0.2.77"));
+	CHECK(is_quiet("ip route add 198.51.100.0/24 via 192.0.2.77",
+		       "ip route del 198.51.100.0/24 via 192.0.2.77"));
 	CHECK(!is_gateway("192.0.2.77"));
 	CHECK(!is_gateway("192.0.2.1"));
 	CHECK(changes("ip route del default via 192.0.2.254"));

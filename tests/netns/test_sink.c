@@ -268,6 +268,7 @@ TEST(drop_of_ports)
 	CHECK_U64(lab_passed(&lab, "10.9.0.1", 80, TH_SYN, 5), 5);
 	lift(four); /* gone already is success */
 	lift(ban_of("10.9.0.77/32", TG_NO_INDEX, TG_NO_INDEX, 1));
+	CHECK(!contains("nft list table inet tcpguard", "hand-everything"));
 	/* The second policy is for some addresses only, and this is one of them. */
 	four = ban_of("10.9.0.1/32", SSH, 0, 60000);
 	put(&four);
@@ -468,6 +469,85 @@ TEST(one_bad_element)
 	close_sink();
 }
 
+/* However much is wrong, a turn ends, and what is tried is bounded. */
+TEST(many_bad_elements)
+{
+	fresh(&usual);
+	queue_many(20000, "10.16.0.0/32", WEB, OPEN_PER_IP);
+	struct tg_decision bad = ban_of("10.16.0.0/32", WEB, OPEN_PER_IP, 1);
+	bad.ban.until = TG_NEVER;
+	for (unsigned i = 0; i < 20000; i += 7) {
+		const uint32_t be = htonl(0x0a100000u + i);
+		memcpy(bad.ban.source.addr.bytes, &be, 4);
+		CHECK_U64(nft_sink_add(sink, &bad, 0, WALL), 0);
+	}
+	const uint64_t start = now_ns();
+	CHECK_U64(commit(), 0);
+	printf("# gave up after %" PRIu64 " ms\n", (now_ns() - start) / 1000000);
+	CHECK_U64(acks, 20000 + 20000 / 7 + 1);
+	CHECK(ack_errors >= 20000 / 7);
+	CHECK(now_ns() - start < 3 * TG_SEC);
+	struct nft_sink_stats stats;
+	nft_sink_stats(sink, &stats);
+	CHECK(stats.failed < 100);
+	close_sink();
+}
+
+/* A daemon that is killed: what it had been told is in the kernel, is there when the next one asks.
+ */
+TEST(killed_between_bans)
+{
+	CHECK_U64(-nft_sink_remove_table(), 0);
+	int told[2];
+	CHECK(pipe2(told, O_CLOEXEC) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		open_sink(&usual);
+		(void)nft_sink_install(sink, &config, own, allow);
+		for (uint32_t n = 0;; n++) {
+			struct tg_decision ban = ban_of("10.16.0.0/32", WEB, OPEN_PER_IP, 600000);
+			const uint32_t be = htonl(0x0a100000u + n);
+			memcpy(ban.ban.source.addr.bytes, &be, 4);
+			put(&ban);
+			if (write(told[1], &n, sizeof(n)) != sizeof(n))
+				_exit(1);
+		}
+	}
+	uint32_t last = 0;
+	while (last < 1000 && read(told[0], &last, sizeof(last)) == sizeof(last))
+		;
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(told[1]);
+	while (read(told[0], &last, sizeof(last)) == sizeof(last))
+		;
+	close(told[0]);
+	open_sink(&usual);
+	const unsigned found = adopted_count();
+	CHECK(found == last + 1 || found == last + 2); /* acknowledged, but not told yet */
+	CHECK_U64(nft_sink_install(sink, &config, own, allow), 0);
+	CHECK_U64(adopted_count(), found);
+	close_sink();
+}
+
+TEST(speed_of_policers)
+{
+	const unsigned count = 100000;
+	fresh(&usual);
+	uint64_t start = now_ns();
+	queue_many(count, "10.16.0.0/32", WEB, HALF_OPEN);
+	CHECK_U64(-commit(), 0);
+	const uint64_t install_ms = (now_ns() - start) / 1000000;
+	CHECK_U64(ack_errors, 0);
+	start = now_ns();
+	CHECK_U64(adopted_count(), count);
+	const uint64_t adopt_ms = (now_ns() - start) / 1000000;
+	printf("# %u policers: installed in %" PRIu64 " ms, adopted in %" PRIu64 " ms\n", count,
+	       install_ms, adopt_ms);
+	CHECK(install_ms < 3000 && adopt_ms < 3000);
+	close_sink();
+}
+
 TEST(speed)
 {
 	const unsigned count = 100000;
@@ -478,14 +558,32 @@ TEST(speed)
 	const uint64_t install_ms = (now_ns() - start) / 1000000;
 	CHECK_U64(acks, count);
 	CHECK_U64(ack_errors, 0);
+	/* A full list asks for each of them. */
+	struct tg_ban *bans = calloc(count, sizeof(*bans));
+	struct nft_counters *counters = calloc(count, sizeof(*counters));
+	for (unsigned i = 0; i < count; i++) {
+		const uint32_t be = htonl(0x0a100000u + i);
+		bans[i] = ban_of("10.16.0.0/32", WEB, OPEN_PER_IP, 1).ban;
+		memcpy(bans[i].source.addr.bytes, &be, 4);
+	}
+	start = now_ns();
+	CHECK_U64(nft_sink_counters(sink, bans, count, counters), 0);
+	const uint64_t count_ms = (now_ns() - start) / 1000000;
+	unsigned counted = 0;
+	for (unsigned i = 0; i < count; i++)
+		counted += counters[i].found;
+	CHECK_U64(counted, count);
+	free(bans);
+	free(counters);
 	close_sink();
 	open_sink(&usual);
 	start = now_ns();
 	const unsigned found = adopted_count();
 	const uint64_t adopt_ms = (now_ns() - start) / 1000000;
 	CHECK_U64(found, count);
-	printf("# %u bans: installed in %" PRIu64 " ms, adopted in %" PRIu64 " ms\n", count,
-	       install_ms, adopt_ms);
+	printf("# %u bans: installed in %" PRIu64 " ms, adopted in %" PRIu64 " ms, counted"
+	       " in %" PRIu64 " ms\n",
+	       count, install_ms, adopt_ms, count_ms);
 	CHECK(install_ms < 3000 && adopt_ms < 3000);
 	close_sink();
 }
@@ -568,6 +666,9 @@ TEST(restart_keeps_enforcing)
 		CHECK_U64(lab_counter("seen") - seen, 0);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
+		struct nft_counters counters = {0};
+		CHECK_U64(nft_sink_counters(sink, &hand.ban, 1, &counters), 0);
+		CHECK(counters.packets > 1000);
 		CHECK_U64(adopted_count(), 2);
 		CHECK_U64(lab_passed(&lab, "10.9.0.2", 22, TH_SYN, 5), 0);
 		lift(hand);
@@ -757,6 +858,46 @@ TEST(foreign_tables_are_left_alone)
 	free(after);
 }
 
+/* Ranges up to the last value, neighbours, and prefixes that hold everything. */
+TEST(matches_at_the_edges)
+{
+	static const struct tg_port_range ports[] = {{0, 79}, {80, 80}, {65000, 65535}};
+	const struct tg_prefix addresses[] = {prefix("::/0"), prefix("10.9.255.128/25"),
+					      prefix("10.9.255.254/32"), prefix("10.10.0.0/16")};
+	const struct tg_policy edge = {.name = "edge",
+				       .ports = ports,
+				       .port_count = 3,
+				       .addresses = addresses,
+				       .address_count = 4,
+				       .limits = ssh_limits,
+				       .limit_count = 1};
+	const struct tg_policy any = {.name = "any", .limits = ssh_limits, .limit_count = 1};
+	const struct tg_policy both[] = {edge, any};
+	const struct tg_config edge_config = {.policies = both, .policy_count = 2};
+	CHECK_U64(-nft_sink_remove_table(), 0);
+	open_sink(&usual);
+	CHECK_U64(nft_sink_install(sink, &edge_config, NULL, NULL), 0);
+	struct tg_decision four = ban_of("10.9.0.1/32", 0, 0, 60000);
+	struct tg_decision six = ban_of("2001:db8:9:1::/64", 0, 0, 60000);
+	four.ban.scope = six.ban.scope = TG_SCOPE_PORTS;
+	put(&four);
+	put(&six);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 0, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 80, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 81, TH_SYN, 3), 3);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 64999, TH_SYN, 3), 3);
+	CHECK_U64(lab_passed(&lab, "10.9.0.1", 65535, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "2001:db8:9:1::5", 65000, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "2001:db8:9:1::5", 81, TH_SYN, 3), 3);
+	/* A policy without ports is about all of them; the one before it passes packets on. */
+	four = ban_of("10.9.0.2/32", 1, 0, 60000);
+	put(&four);
+	CHECK_U64(lab_passed(&lab, "10.9.0.2", 80, TH_SYN, 3), 0);
+	CHECK_U64(lab_passed(&lab, "10.9.0.2", 81, TH_ACK, 3), 0);
+	CHECK(contains("nft list table inet tcpguard", "{ 0-80, 65000-65535 }"));
+	close_sink();
+}
+
 TEST(refused_config)
 {
 	struct tg_policy named = policies[SSH];
@@ -800,6 +941,9 @@ int main(void)
 	RUN(set_full);
 	RUN(many_ipv6);
 	RUN(one_bad_element);
+	RUN(many_bad_elements);
+	RUN(killed_between_bans);
+	RUN(speed_of_policers);
 	RUN(speed);
 	RUN(adoption);
 	RUN(restart_keeps_enforcing);
@@ -809,6 +953,7 @@ int main(void)
 	RUN(switching_ownership);
 	RUN(protected_addresses_change);
 	RUN(foreign_tables_are_left_alone);
+	RUN(matches_at_the_edges);
 	RUN(refused_config);
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	tg_prefix_set_destroy(own);

@@ -256,6 +256,30 @@ TEST(an_error_is_told_once)
 	check_error(NULL, "main.yaml", 3, 35, "out of range");
 }
 
+/* Cut between two characters, not within one: the message must stay UTF-8. */
+TEST(long_words_are_cut)
+{
+	struct tg_strbuf text;
+	begin();
+	tg_strbuf_init(&text);
+	for (int line = 0; line < 2; line++) {
+		tg_strbuf_puts(&text, line == 0 ? "version: 1\nx" : "x");
+		for (int i = 0; i < 100; i++)
+			tg_strbuf_puts(&text, "\xc3\xa4");
+		tg_strbuf_puts(&text, ": 1\n");
+	}
+	put("main.yaml", text.text);
+	tg_strbuf_finish(&text);
+	check_error(NULL, "main.yaml", 3, 1, "\xc3\xa4...' is given twice (first on line 2)");
+	put("main.yaml",
+	    "version: 1\nmode: \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+	    "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+	    "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+	    "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\n");
+	check_error(NULL, "main.yaml", 2, 7, "not '\xe2\x82\xac\xe2\x82\xac");
+	CHECK(diag.count == 1 && strstr(diag.entries[0].message, "\xe2\x82\xac...'"));
+}
+
 TEST(many_errors_are_bounded)
 {
 	struct tg_strbuf text;
@@ -439,6 +463,9 @@ TEST(list_files)
 		CHECK_U64(diag.entries[2].line, 5);
 		CHECK_STR(diag.entries[2].source, "host # no");
 	}
+	/* bad is not empty: one mistake, one error */
+	put("office.txt", "192.0.2.256\n");
+	check_error(NULL, "office.txt", 1, 1, "not an IPv4");
 	put("office.txt", "192.0.2.1\n\xff\n");
 	check_error(NULL, "office.txt", 2, 1, "UTF-8");
 	/* An empty one is what a failed download leaves behind. */
@@ -564,6 +591,7 @@ int main(void)
 	RUN(to_is_normalised_to_units_of_nft);
 	RUN(all_errors_of_a_run);
 	RUN(an_error_is_told_once);
+	RUN(long_words_are_cut);
 	RUN(many_errors_are_bounded);
 	RUN(dropins);
 	RUN(twice_names_both_places);
