@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * tcpguard panic: the way out that must work when nothing else does. With a daemon
- * that answers it is one request; a daemon that hangs is killed, after it was made sure that
- * it is one; and without a daemon tcpguardd takes the table out itself.
+ * that answers it is one request; a daemon that hangs, or that the kernel refuses, is killed, after
+ * it was made sure that it is one; and without a daemon tcpguardd takes the table out itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ static bool kill_daemon(int socket_fd)
 		cli_complain("cannot kill process %d: %s", (int)peer.pid, strerror(errno));
 		return false;
 	}
-	cli_complain("the daemon did not answer: killed process %d", (int)peer.pid);
+	cli_complain("the daemon could not do it: killed process %d", (int)peer.pid);
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 	(void)poll(&pfd, 1, DEATH_MS); /* if it stays, removing the table says so */
 	return true;
@@ -126,7 +126,10 @@ static int off_offline(const char *state_dir)
 	return status;
 }
 
-/* True when the daemon said anything at all; then *ret_status is the verb's. */
+/*
+ * True when the daemon did it or refused it; then *ret_status is the verb's. False when it said
+ * nothing, or that the kernel does not let it lift everything: then it is in the way.
+ */
 static bool ask(struct client *client, bool off, int *ret_status)
 {
 	struct tg_strbuf request;
@@ -141,13 +144,17 @@ static bool ask(struct client *client, bool off, int *ret_status)
 	enum client_result result = sent ? client_next(client, ANSWER_MS, &record) : CLIENT_BROKEN;
 	if (result == CLIENT_TIMEOUT || result == CLIENT_BROKEN)
 		return false;
+	bool unlifted = false;
 	while (result == CLIENT_RECORD) {
 		const char *text = tg_record_get(&record, "text");
 		if (text)
 			cli_complain("%s", text);
+		unlifted |= strcmp(record.name, "unlifted") == 0;
 		result = client_next(client, CLIENT_TIMEOUT_MS, &record);
 	}
 	*ret_status = client_explain(result, &record);
+	if (unlifted)
+		return false;
 	if (*ret_status == CLI_OK)
 		(void)puts(off ? "the policy is in force again"
 			       : "everything is lifted; the daemon only observes until 'tcpguard "

@@ -300,13 +300,15 @@ static void panic_on(struct daemon *daemon, struct control_client *client)
 			      daemon->health.reasons[HEALTH_STATE].text);
 		tg_record_end(control_out(client));
 	}
-	if (stats.bans_active > 0)
-		control_error(client, 1,
-			      "%" PRIu32 " bans could not be lifted; stop the daemon and "
-			      "run 'tcpguard panic' again",
-			      stats.bans_active);
-	else
+	if (stats.bans_pending == 0) {
 		control_done(client);
+		return;
+	}
+	/* The one record that lets the client end this daemon and take the table out without it. */
+	tg_record_begin(control_out(client), "unlifted");
+	tg_record_put_u64(control_out(client), "bans", stats.bans_pending);
+	tg_record_end(control_out(client));
+	control_error(client, 1, "the kernel still holds %" PRIu32 " bans", stats.bans_pending);
 }
 
 static void panic_off(struct daemon *daemon, struct control_client *client)

@@ -58,7 +58,7 @@ int panic_offline(const char *state_dir)
 	int err = nft_sink_remove_table();
 	if (err)
 		(void)fprintf(stderr, "tcpguardd: cannot remove table inet tcpguard: %s\n",
-			      strerror(-err));
+			      err == -EBUSY ? "a running daemon owns it" : strerror(-err));
 	if (marked)
 		(void)fprintf(stderr,
 			      "tcpguardd: cannot write %s/%s: %s: a daemon that starts now will "

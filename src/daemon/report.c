@@ -101,13 +101,21 @@ static void put_end(struct tg_strbuf *out, const struct tg_config *config,
 	put_action(out, ban);
 }
 
+static const char *relation(const struct tg_prefix *source, const struct tg_prefix *covers)
+{
+	if (tg_prefix_equal(source, covers))
+		return "is";
+	return source->len < covers->len ? "covers" : "lies in";
+}
+
 void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 {
 	char source[TG_PREFIX_STRLEN], covers[TG_PREFIX_STRLEN];
 	tg_prefix_format(&decision->ban.source, source);
 	switch (decision->cause) {
 	case TG_CAUSE_PROTECTED:
-		tg_strbuf_printf(out, "%s covers %s, %s, which is never banned", source,
+		tg_strbuf_printf(out, "%s %s %s, %s, which is never banned", source,
+				 relation(&decision->ban.source, &decision->covers),
 				 tg_prefix_format(&decision->covers, covers),
 				 tg_protect_kind_name(decision->covers_kind));
 		return;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The log's words for decisions: who, why, what, how long, enforced or not, and where it stands. */
+#include "daemon/report.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <tcpguard/decision.h>
+
+#include "base/strbuf.h"
+#include "daemon/log.h"
+#include "test.h"
+
+static const struct tg_limit limits[] = {
+	{.name = "open", .measure = TG_MEASURE_CONCURRENT, .file = "p.yaml", .line = 7},
+	{.name = "new",
+	 .measure = TG_MEASURE_NEW,
+	 .window_ms = 10000,
+	 .file = "p.yaml",
+	 .line = 8}};
+static const struct tg_policy policies[] = {{.name = "web", .limits = limits, .limit_count = 2}};
+static const struct tg_config config = {.policies = policies, .policy_count = 1};
+
+static struct tg_decision decision(enum tg_decision_type type, enum tg_cause cause)
+{
+	struct tg_decision made = {.type = type, .cause = cause, .at = 100 * TG_SEC};
+	made.ban = (struct tg_ban){.action = TG_ACTION_DROP,
+				   .scope = TG_SCOPE_PORTS,
+				   .enforced = true,
+				   .measured = 101,
+				   .threshold = 100,
+				   .offence = 1,
+				   .until = 700 * TG_SEC};
+	CHECK(tg_prefix_parse("198.51.100.7", &made.ban.source) == NULL);
+	return made;
+}
+
+static const char *line(const struct tg_decision *made)
+{
+	static char text[4096];
+	int fds[2];
+	struct log log;
+	CHECK(pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+	log_init(&log, fds[1], LOG_DEBUGGING, NULL);
+	report_decision(&log, &config, made);
+	ssize_t len = read(fds[0], text, sizeof(text) - 1);
+	text[len > 0 ? len : 0] = '\0';
+	close(fds[0]);
+	close(fds[1]);
+	return text;
+}
+
+TEST(offence)
+{
+	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
+	CHECK_STR(line(&made),
+		  "tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; drop "
+		  "(scope ports) for 10m, offence 1, enforced [p.yaml:7]\n");
+	made.ban.enforced = false;
+	made.ban.limit = 1;
+	made.ban.action = TG_ACTION_RATE_LIMIT;
+	made.ban.scope = TG_SCOPE_NEW;
+	made.ban.to = (struct tg_rate){5, 1000};
+	CHECK_STR(line(&made),
+		  "tcpguardd: would ban 198.51.100.7/32: web new: new 101 > 100 in 10s; "
+		  "rate-limit to 5/1s (scope new) for 10m, offence 1, only observed "
+		  "[p.yaml:8]\n");
+}
+
+TEST(by_hand)
+{
+	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OPERATOR);
+	made.ban.origin = TG_ORIGIN_OPERATOR;
+	made.ban.policy = made.ban.limit = TG_NO_INDEX;
+	made.ban.scope = TG_SCOPE_EVERYTHING;
+	(void)snprintf(made.ban.reason, sizeof(made.ban.reason), "a\nb");
+	CHECK_STR(line(&made), "tcpguardd: ban 198.51.100.7/32: by hand (a\\x0ab); drop (scope "
+			       "everything) for 10m, enforced\n");
+	made.type = TG_DECISION_LIFT;
+	made.cause = TG_CAUSE_UNBAN;
+	CHECK_STR(line(&made), "tcpguardd: lift 198.51.100.7/32: unban; it was: by hand (a\\x0ab), "
+			       "drop (scope everything)\n");
+}
+
+TEST(a_limit_that_is_gone)
+{
+	struct tg_decision made = decision(TG_DECISION_LIFT, TG_CAUSE_RELOAD);
+	made.ban.policy = made.ban.limit = TG_NO_INDEX;
+	CHECK_STR(line(&made),
+		  "tcpguardd: lift 198.51.100.7/32: reload; it was: 101 > 100 of a limit "
+		  "that is no longer in the policy, drop (scope ports)\n");
+}
+
+TEST(refusals)
+{
+	struct tg_decision made = decision(TG_DECISION_REFUSE, TG_CAUSE_PROTECTED);
+	CHECK(tg_prefix_parse("198.51.100.0/24", &made.covers) == NULL);
+	made.covers_kind = TG_PROTECT_GATEWAY;
+	CHECK_STR(line(&made),
+		  "tcpguardd: no ban: 198.51.100.7/32 lies in 198.51.100.0/24, a gateway "
+		  "of this host, which is never banned; web open: concurrent 101 > 100 "
+		  "[p.yaml:7]\n");
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	made.cause = TG_CAUSE_NOT_FOUND;
+	report_refusal(&text, &made);
+	CHECK_STR(text.text, "nothing is banned there");
+	tg_strbuf_finish(&text);
+}
+
+int main(void)
+{
+	RUN(offence);
+	RUN(by_hand);
+	RUN(a_limit_that_is_gone);
+	RUN(refusals);
+	return DONE();
+}
