@@ -97,7 +97,7 @@ wait "$knocking"
 tap_note "looked $(wc -l <"$LAB_DIR/looks") times; the banned source: $(grep REPORT "$LAB_DIR/banned")"
 check 'not one was missing at any time' equal "$(sort -u "$LAB_DIR/missing" | wc -l)" 0
 check 'a banned source never got in' equal "$(field ok <"$LAB_DIR/banned")" 0
-check 'and did try' test "$(field timeout <"$LAB_DIR/banned")" -gt 3
+check 'and did try' test "$(field timeout <"$LAB_DIR/banned")" -gt 0
 
 tg_value '.bans[].source' list | sed 's,/32$,,' | sort >"$LAB_DIR/listed"
 check 'all are adopted' equal "$(comm -23 "$LAB_DIR/acknowledged" "$LAB_DIR/listed" | wc -l)" 0
