@@ -35,6 +35,8 @@ enum tg_scope {
 /* A set of the kernel is named after the policy, so that the name must be an identifier for nft,
  * too. */
 #define TG_NAME_MAX 32
+/* Not for a policy: the sets of bans by hand are called so. */
+#define TG_NAME_HAND "hand"
 #define TG_POLICIES_MAX 64
 #define TG_LIMITS_MAX 32     /* of one policy */
 #define TG_PORTS_MAX 256     /* ranges of one policy */
@@ -95,6 +97,9 @@ struct tg_config {
  */
 struct tg_config *tg_config_load(const char *path, const char *instead, struct tg_diag *diag);
 void tg_config_destroy(struct tg_config *config);
+
+/* Does any limit of any policy measure this? */
+bool tg_config_measures(const struct tg_config *config, enum tg_measure measure);
 
 const char *tg_mode_name(enum tg_mode mode);
 const char *tg_measure_name(enum tg_measure measure);

@@ -81,7 +81,7 @@ static uint64_t number(const struct status *status, const char *record, const ch
 
 static void json_value(struct json *json, const char *key, const char *text)
 {
-	static const char *const flags[] = {"owned", "stale"};
+	static const char *const flags[] = {"owned", "stale", "closing_followed"};
 	uint64_t value;
 	if (!tg_text_u64(text, &value)) {
 		json_string(json, key, text);
@@ -244,6 +244,10 @@ static void print_figures(const struct cli *cli, const struct status *status)
 		(void)fputc(' ', stdout);
 		output_text(stdout, status->values[i].text);
 	}
+	if (!number(status, "status", "closing_followed"))
+		(void)printf("\n%-10s  no limit counts `concurrent`, so closing states are not "
+			     "followed: established holds them, too",
+			     "");
 	(void)fputc('\n', stdout);
 	uint64_t count = number(status, "conntrack", "count");
 	uint64_t max = number(status, "conntrack", "max");

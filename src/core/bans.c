@@ -111,6 +111,16 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 	return lifted;
 }
 
+/* Would this limit make such a ban, in the same set? */
+static bool ban_survives(const struct ban *ban, const struct ruleset_limit *limit)
+{
+	if (!limit || limit->limit->scope != (enum tg_scope)ban->scope)
+		return false;
+	const unsigned family = ban->source.addr.family;
+	return ban->source.len == limit->limit->prefix_len[family] ||
+	       ban->source.len == tg_family_bits(ban->source.addr.family);
+}
+
 void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 {
 	const bool by_hand = adopt->policy[0] == '\0';
@@ -147,8 +157,9 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	ban_table_set_until(engine->bans, id, engine->now + left_ms * TG_MSEC);
 	ban_account(engine, ban, 1);
 	engine->stats.adopted++;
-	const bool unwanted = engine->stats.panic || bans_cover(engine, &ban->source) ||
-			      (!by_hand && (!limit || limit->mode != TG_MODE_ENFORCE));
+	const bool unwanted =
+		engine->stats.panic || bans_cover(engine, &ban->source) ||
+		(!by_hand && (!ban_survives(ban, limit) || limit->mode != TG_MODE_ENFORCE));
 	if (unwanted) {
 		bans_lift(engine, id,
 			  bans_cover(engine, &ban->source) ? TG_CAUSE_PROTECTED : TG_CAUSE_RELOAD,
@@ -232,16 +243,6 @@ void bans_protect(struct tg_engine *engine)
 	     id = ban_table_next(engine->bans, id + 1))
 		if (bans_cover(engine, &ban_table_at(engine->bans, id)->source))
 			bans_lift(engine, id, TG_CAUSE_PROTECTED, 0);
-}
-
-/* Would the new limit still hold its own ban in the same set? */
-static bool ban_survives(const struct ban *ban, const struct ruleset_limit *limit)
-{
-	if (!limit || limit->limit->scope != (enum tg_scope)ban->scope)
-		return false;
-	const unsigned family = ban->source.addr.family;
-	return ban->source.len == limit->limit->prefix_len[family] ||
-	       ban->source.len == tg_family_bits(ban->source.addr.family);
 }
 
 static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struct tg_ruleset *old)

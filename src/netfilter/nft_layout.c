@@ -42,7 +42,7 @@ static const char *const base_chains[] = {"pre", "track"};
 
 static const char *owner_name(const struct nft_layout *layout, uint16_t policy)
 {
-	return policy == TG_NO_INDEX ? NFT_LAYOUT_HAND : layout->config->policies[policy].name;
+	return policy == TG_NO_INDEX ? TG_NAME_HAND : layout->config->policies[policy].name;
 }
 
 static void chain_name(const struct nft_layout *layout, uint16_t policy,
@@ -87,7 +87,7 @@ static int layout_add_policy(struct nft_layout *layout, uint16_t index)
 {
 	const struct tg_policy *policy = &layout->config->policies[index];
 	const size_t from = layout->count;
-	if (strcmp(policy->name, NFT_LAYOUT_HAND) == 0 || strlen(policy->name) > TG_NAME_MAX)
+	if (strcmp(policy->name, TG_NAME_HAND) == 0 || strlen(policy->name) > TG_NAME_MAX)
 		return -EINVAL;
 	/* Also for limits that only observe: a change of mode then changes no rule. */
 	for (size_t i = 0; i < policy->limit_count; i++) {
@@ -191,7 +191,7 @@ bool nft_layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX 
 		return false;
 	memcpy(set.name, canonical, sizeof(set.name));
 	(void)snprintf(ret_policy, TG_NAME_MAX + 1, "%s",
-		       strcmp(rest, NFT_LAYOUT_HAND) == 0 ? "" : rest);
+		       strcmp(rest, TG_NAME_HAND) == 0 ? "" : rest);
 	*ret_set = set;
 	return true;
 }
@@ -218,7 +218,7 @@ bool nft_layout_is_base_chain(const char *name)
 
 bool nft_layout_has_chain(const struct nft_layout *layout, const char *name)
 {
-	if (nft_layout_is_base_chain(name) || strcmp(name, NFT_LAYOUT_HAND) == 0)
+	if (nft_layout_is_base_chain(name) || strcmp(name, TG_NAME_HAND) == 0)
 		return true;
 	for (size_t i = 0; i < layout->config->policy_count; i++) {
 		char chain[NFT_LAYOUT_NAME_MAX];
@@ -244,7 +244,7 @@ bool nft_layout_is_address_set(const char *name, enum tg_family *ret_family)
 void nft_layout_encode_chains(const struct nft_layout *layout, struct nft_batch *batch)
 {
 	char name[NFT_LAYOUT_NAME_MAX];
-	nft_encode_chain(batch, TABLE, NFT_LAYOUT_HAND, false, 0);
+	nft_encode_chain(batch, TABLE, TG_NAME_HAND, false, 0);
 	for (size_t i = 0; i < layout->config->policy_count; i++) {
 		chain_name(layout, (uint16_t)i, name);
 		nft_encode_chain(batch, TABLE, name, false, 0);
@@ -493,13 +493,8 @@ static void encode_accepts(struct nft_batch *batch)
 static void encode_track(const struct nft_layout *layout, struct nft_batch *batch)
 {
 	uint32_t mask = EVENT_NEW | EVENT_REPLY | EVENT_ASSURED | EVENT_DESTROY;
-	for (size_t i = 0; i < layout->config->policy_count; i++) {
-		const struct tg_policy *policy = &layout->config->policies[i];
-		for (size_t j = 0; j < policy->limit_count; j++) {
-			if (policy->limits[j].measure == TG_MEASURE_CONCURRENT)
-				mask |= EVENT_PROTOINFO;
-		}
-	}
+	if (tg_config_measures(layout->config, TG_MEASURE_CONCURRENT))
+		mask |= EVENT_PROTOINFO;
 	struct nft_rule rule;
 	nft_rule_begin(&rule, batch, TABLE, base_chains[1]);
 	nft_rule_match_tcp(&rule);
@@ -514,7 +509,7 @@ void nft_layout_encode_rules(const struct nft_layout *layout, struct nft_batch *
 	struct nft_rule rule;
 	encode_accepts(batch);
 	nft_rule_begin(&rule, batch, TABLE, base_chains[0]);
-	nft_rule_verdict(&rule, NFT_JUMP, NFT_LAYOUT_HAND);
+	nft_rule_verdict(&rule, NFT_JUMP, TG_NAME_HAND);
 	nft_rule_end(&rule);
 	for (size_t i = 0; i < layout->config->policy_count; i++)
 		encode_jumps(layout, batch, (uint16_t)i, &set_id);

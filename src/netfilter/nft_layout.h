@@ -13,9 +13,6 @@ struct tg_prefix_set;
 
 #define NFT_LAYOUT_TABLE "tcpguard"
 
-/* The chain and the sets of bans by hand; no policy may be called so. */
-#define NFT_LAYOUT_HAND "hand"
-
 /* "NAME-everything-ip6-128" and more. */
 #define NFT_LAYOUT_NAME_MAX 64
 

@@ -223,6 +223,9 @@ static void resolve_policy(struct loader *loader, const struct named *named,
 	policy->name = tg_arena_strndup(loader->arena, name, strlen(name));
 	if (!policy->name)
 		loader_memory(loader);
+	if (strcmp(name, TG_NAME_HAND) == 0)
+		schema_error(named->key,
+			     "a policy cannot be called '" TG_NAME_HAND "': the bans by hand are");
 	bool good = schema_keys(named->value, "a policy", keys, ARRAY_SIZE(keys), found);
 	if (found[MODE])
 		(void)loader_mode(found[MODE], &mode); /* reported */

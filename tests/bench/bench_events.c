@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What it costs to understand a stream of conntrack events, against receiving it and
- * looking at nothing. The stream is a capture's TCP flow told for many clients, sent
- * through a socket pair, so that both sides pay for the same system calls. Variants
- * take turns, and the best round of each counts: the rest is the machine's other work.
- * Usage: bench_decode CAPTURE [ROUNDS]
+ * What it costs to understand a stream of conntrack events and to count it under a
+ * policy, against receiving it and looking at nothing. The stream is a capture's TCP flow told for
+ * many clients, sent through a socket pair, so that both sides pay for the same system calls.
+ * Variants take turns, and the best round of each counts: the rest is the machine's other work.
+ * Usage: bench_events CAPTURE POLICY [ROUNDS]
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -15,7 +15,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include <tcpguard/event.h>
+#include <tcpguard/diag.h>
+#include <tcpguard/engine.h>
 
 #include "base/cleanup.h"
 #include "base/util.h"
@@ -65,6 +66,63 @@ static void each_decode(void *context, const void *bytes, size_t len)
 	decode->event.type = types[message.kind];
 	decode->event.flow = message.flow;
 	decode->flows++;
+}
+
+struct step_context {
+	struct tg_config *config;
+	struct tg_ruleset *ruleset;
+	struct tg_engine *engine;
+	struct decode_context decode;
+};
+
+static void each_step(void *context, const void *bytes, size_t len)
+{
+	struct step_context *step = context;
+	struct decode_context *decode = &step->decode;
+	const uint64_t before = decode->flows;
+	each_decode(decode, bytes, len);
+	if (decode->flows == before)
+		return;
+	decode->event.at += 10000; /* 100,000 events a second */
+	tg_engine_step(step->engine, &decode->event);
+	if (decode->flows % BATCH != 0)
+		return;
+	struct tg_decision decisions[16];
+	while (tg_engine_take(step->engine, decisions, ARRAY_SIZE(decisions)) > 0)
+		; /* none is expected: every client is a good one */
+}
+
+static bool step_init(struct step_context *step, const char *policy)
+{
+	struct tg_diag diag;
+	tg_diag_init(&diag);
+	step->config = tg_config_load(policy, NULL, &diag);
+	tg_diag_finish(&diag);
+	if (!step->config)
+		return false;
+	const struct tg_engine_params params = {
+		.max_sources = step->config->max_sources,
+		.max_flows = step->config->max_flows,
+		.max_bans = 1024,
+		.seed = "bench",
+	};
+	step->engine = tg_engine_create(&params);
+	step->ruleset = tg_ruleset_create(step->config, &params, NULL);
+	if (!step->engine || !step->ruleset)
+		return false;
+	static const enum tg_event_type resync[] = {TG_EVENT_RESYNC_BEGIN, TG_EVENT_RESYNC_END};
+	tg_engine_step(step->engine,
+		       &(struct tg_event){.type = TG_EVENT_POLICY, .ruleset = step->ruleset});
+	for (size_t i = 0; i < ARRAY_SIZE(resync); i++)
+		tg_engine_step(step->engine, &(struct tg_event){.type = resync[i]});
+	return true;
+}
+
+static void step_finish(struct step_context *step)
+{
+	tg_engine_destroy(step->engine);
+	tg_ruleset_destroy(step->ruleset);
+	tg_config_destroy(step->config);
 }
 
 /* The messages of the first IPv4 flow in the capture that was told from its beginning. */
@@ -212,21 +270,24 @@ static bool bench(const struct stream *stream, struct variant *variants, size_t 
 int main(int argc, char **argv)
 {
 	struct decode_context decode = {0};
+	struct step_context step = {0};
 	struct variant variants[] = {
 		{.name = "receive"},
 		{.name = "receive and decode", .each = each_decode, .context = &decode},
+		{.name = "decode and step", .each = each_step, .context = &step},
 	};
 	struct message flow[FLOW_MESSAGES_MAX];
 	struct stream stream = {0};
-	const unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 10;
+	const unsigned rounds = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 10;
 	_cleanup_fclose_ FILE *file = argc > 1 ? fopen(argv[1], "re") : NULL;
 	_cleanup_free_ uint8_t *capture = malloc(CAPTURE_MAX);
-	if (!file || !capture) {
-		fprintf(stderr, "usage: bench_decode CAPTURE [ROUNDS]\n");
+	if (!file || !capture || argc < 3) {
+		fprintf(stderr, "usage: bench_events CAPTURE POLICY [ROUNDS]\n");
 		return 2;
 	}
 	const size_t flow_count = find_flow(capture, fread(capture, 1, CAPTURE_MAX, file), flow);
-	bool good = flow_count > 0 && stream_make(&stream, flow, flow_count) &&
+	bool good = flow_count > 0 && step_init(&step, argv[2]) &&
+		    stream_make(&stream, flow, flow_count) &&
 		    bench(&stream, variants, ARRAY_SIZE(variants), rounds);
 	if (good)
 		printf("%zu messages, %zu of each flow; best of %u rounds\n", stream.count,
@@ -235,10 +296,12 @@ int main(int argc, char **argv)
 		printf("%-20s %8.0f events/s %6.1f ns/event  %.2f of receive\n", variants[v].name,
 		       1e9 / variants[v].best, variants[v].best,
 		       variants[0].best / variants[v].best);
-	if (good && decode.flows != (uint64_t)stream.count * rounds)
+	if (good &&
+	    (decode.flows != (uint64_t)stream.count * rounds || step.decode.flows != decode.flows))
 		good = false;
+	step_finish(&step);
 	stream_free(&stream);
 	if (!good)
-		fprintf(stderr, "bench_decode: could not run: %s\n", strerror(errno));
+		fprintf(stderr, "bench_events: could not run: %s\n", strerror(errno));
 	return !good;
 }
