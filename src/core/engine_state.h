@@ -69,7 +69,12 @@ void flows_expire(struct tg_engine *engine);
 void flows_recount(struct tg_engine *engine);
 /* Every source against every limit: when many counts changed at once. */
 void flows_judge_all(struct tg_engine *engine);
-/* A ban of this source under this policy (TG_NO_INDEX: all) is over: see struct source.base. */
+/*
+ * A ban of this source under this policy (TG_NO_INDEX: any) is over. The connections it was
+ * for may linger, because what would have ended them was dropped; they are not held against
+ * the source again. Once: as long as one of them may be open, the next ban forgives no more,
+ * so that nobody gathers connections from ban to ban.
+ */
 void flows_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *prefix);
 /* The source's name: its view's prefix length, or a single address. */
 struct tg_prefix flows_source_prefix(const struct tg_engine *engine, enum tg_family family,

@@ -183,7 +183,7 @@ static void judge(struct tg_engine *engine, enum tg_family family, uint32_t slot
 		case TG_MEASURE_CONCURRENT:
 			if (raised & CONCURRENT_STATES)
 				measured = sum_states(source, CONCURRENT_STATES);
-			if (measured <= threshold + MIN(source->base, threshold))
+			if (measured <= threshold + source->base)
 				continue;
 			break;
 		case TG_MEASURE_HALF_OPEN:
@@ -521,8 +521,7 @@ void flows_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_pr
 	const uint8_t bits = tg_family_bits(family);
 	for (uint16_t v = 0; v < ruleset->view_count; v++) {
 		const struct ruleset_view *view = &ruleset->views[v];
-		if (view->least_concurrent == 0 ||
-		    (policy != TG_NO_INDEX && view->policy != policy) ||
+		if (!view->counts_concurrent || (policy != TG_NO_INDEX && view->policy != policy) ||
 		    (prefix->len != view->len[family] && prefix->len != bits))
 			continue;
 		const bool alone = prefix->len != view->len[family];
@@ -531,8 +530,9 @@ void flows_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_pr
 		if (slot == SOURCE_NONE)
 			continue;
 		struct source *source = source_table_at(engine->sources[family], slot);
-		uint32_t left = MIN(sum_states(source, CONCURRENT_STATES), view->least_concurrent);
-		source->base = (uint16_t)MIN(left, UINT16_MAX);
+		if (source->base == 0)
+			source->base =
+				(uint16_t)MIN(sum_states(source, CONCURRENT_STATES), UINT16_MAX);
 	}
 }
 

@@ -61,9 +61,7 @@ static void view_add_limit(struct ruleset_view *view, const struct tg_limit *lim
 		entry->cost = MAX(entry->cost, 1);
 		entry->room = entry->cost * ((uint64_t)limit->threshold + limit->burst);
 	}
-	if (limit->measure == TG_MEASURE_CONCURRENT &&
-	    (view->least_concurrent == 0 || limit->threshold < view->least_concurrent))
-		view->least_concurrent = limit->threshold;
+	view->counts_concurrent |= limit->measure == TG_MEASURE_CONCURRENT;
 }
 
 static bool views_create(struct tg_ruleset *ruleset, const enum tg_mode *mode_override)

@@ -31,8 +31,7 @@ struct ruleset_view {
 	uint8_t len_slot[TG_FAMILY_COUNT]; /* of the ruleset's distinct lengths */
 	uint16_t limit_count;
 	struct ruleset_limit *limits;
-	uint32_t
-		least_concurrent; /* smallest threshold of a `concurrent` limit; 0: there is none */
+	bool counts_concurrent; /* there is such a limit */
 };
 
 /* The views that a flow to some port may belong to; its address decides the rest. */
