@@ -81,6 +81,7 @@ try_build() {
 }
 try_build build-gcc build build-gcc gcc
 try_build build-clang build build-clang clang
+try_build build-release build build-release gcc --buildtype=release
 try_build build-asan build build-asan gcc -Db_sanitize=address,undefined -Db_lundef=false
 
 exec python3 "$here/run_cases.py" "${verbose[@]}" --builds "$builds_passed" "$builds_failed" \

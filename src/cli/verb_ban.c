@@ -12,7 +12,9 @@
 #include "client.h"
 #include "output.h"
 
-#define BAN_DEFAULT_MS (3600 * (uint64_t)1000)
+/* Long enough to look into it, short enough to be forgotten. */
+#define BAN_DEFAULT_MS (600 * (uint64_t)1000)
+#define BAN_DEFAULT_TO "5/1s"
 
 enum { BAN_FOR, BAN_ACTION, BAN_TO, BAN_REASON };
 
@@ -47,9 +49,8 @@ static bool read_source(const char *text, struct tg_prefix *ret_source)
 }
 
 struct changed {
-	bool color;
 	char source[TG_PREFIX_STRLEN];
-	uint64_t lifted;
+	uint64_t lifted, named;
 };
 
 static void say_banned(void *data, const struct tg_record *record)
@@ -59,14 +60,27 @@ static void say_banned(void *data, const struct tg_record *record)
 	uint64_t until;
 	const char *action = tg_record_get(record, "action");
 	const char *enforced = tg_record_get(record, "enforced");
+	const char *to = tg_record_get(record, "to");
 	if (strcmp(record->name, "changed") != 0 || !action ||
 	    !tg_record_get_u64(record, "until", &until))
 		return;
 	(void)printf("%s: ", changed->source);
 	output_text(stdout, action);
+	if (to) {
+		(void)printf(" to ");
+		output_text(stdout, to);
+	}
 	(void)printf(" until %s%s\n", output_time(until, time),
 		     enforced && strcmp(enforced, "true") == 0 ? ", in the kernel now"
 							       : ", only observed");
+}
+
+/* What is wrong with an option's value, and with which; false if something is. */
+static bool is_right(const char *option, const char *text, const char *wrong)
+{
+	if (wrong)
+		cli_complain("--%s %s: %s", option, text, wrong);
+	return !wrong;
 }
 
 static bool put_options(const struct cli_args *args, struct tg_strbuf *request)
@@ -75,29 +89,25 @@ static bool put_options(const struct cli_args *args, struct tg_strbuf *request)
 	struct tg_rate rate;
 	const char *action = args->values[BAN_ACTION], *to = args->values[BAN_TO];
 	const char *duration = args->values[BAN_FOR], *reason = args->values[BAN_REASON];
-	const char *wrong = duration ? tg_duration_parse(duration, &ms) : NULL;
 	if (!action)
 		action = to ? "rate-limit" : "drop";
-	if (!wrong && ms > TG_DURATION_MAX_MS)
-		wrong = "a ban ends after 365 days at the latest";
-	if (!wrong && strcmp(action, "drop") != 0 && strcmp(action, "rate-limit") != 0)
-		wrong = "an action is drop or rate-limit";
-	if (!wrong && to)
-		wrong = tg_rate_parse(to, &rate);
-	if (!wrong && to && strcmp(action, "drop") == 0)
-		wrong = "--to belongs to --action rate-limit";
-	if (!wrong && !to && strcmp(action, "rate-limit") == 0)
-		wrong = "--action rate-limit needs --to COUNT/TIME, such as --to 5/1s";
-	if (!wrong && reason && strlen(reason) >= TG_REASON_MAX)
-		wrong = "a reason has at most 95 bytes";
-	if (wrong) {
-		cli_complain("%s", wrong);
+	const bool drop = strcmp(action, "drop") == 0;
+	if (duration && !is_right("for", duration, tg_duration_parse(duration, &ms)))
 		return false;
-	}
+	if (ms > TG_DURATION_MAX_MS)
+		return is_right("for", duration, "a ban ends after 365 days at the latest");
+	if (!drop && strcmp(action, "rate-limit") != 0)
+		return is_right("action", action, "an action is drop or rate-limit");
+	if (to && drop)
+		return is_right("to", to, "belongs to --action rate-limit");
+	if (to && !is_right("to", to, tg_rate_parse(to, &rate)))
+		return false;
+	if (reason && strlen(reason) >= TG_REASON_MAX)
+		return is_right("reason", reason, "a reason has at most 95 bytes");
 	tg_record_put_u64(request, "for", ms);
 	tg_record_put(request, "action", action);
-	if (to)
-		tg_record_put(request, "to", to);
+	if (!drop)
+		tg_record_put(request, "to", to ? to : BAN_DEFAULT_TO);
 	if (reason)
 		tg_record_put(request, "reason", reason);
 	return true;
@@ -106,7 +116,7 @@ static bool put_options(const struct cli_args *args, struct tg_strbuf *request)
 static int run_ban(const struct cli *cli, const struct cli_args *args)
 {
 	struct tg_prefix source;
-	struct changed changed = {.color = cli->color};
+	struct changed changed = {0};
 	if (!read_source(args->operands[0], &source))
 		return CLI_USAGE;
 	struct tg_strbuf request;
@@ -122,12 +132,22 @@ static int run_ban(const struct cli *cli, const struct cli_args *args)
 	return status;
 }
 
-static void count_lifted(void *data, const struct tg_record *record)
+/* Each by name when they are few: what held an address back may be its network. */
+static void say_lifted(void *data, const struct tg_record *record)
 {
 	struct changed *changed = data;
-	if (strcmp(record->name, "changed") == 0)
+	const char *source = tg_record_get(record, "source");
+	const char *action = tg_record_get(record, "action");
+	if (strcmp(record->name, "changed") == 0) {
 		/* Without the figure it stays 0. */
 		(void)tg_record_get_u64(record, "lifted", &changed->lifted);
+	} else if (strcmp(record->name, "lifted") == 0 && source && action) {
+		output_text(stdout, source);
+		(void)printf(": ");
+		output_text(stdout, action);
+		(void)printf(" lifted\n");
+		changed->named++;
+	}
 }
 
 static int run_unban(const struct cli *cli, const struct cli_args *args)
@@ -149,10 +169,12 @@ static int run_unban(const struct cli *cli, const struct cli_args *args)
 	else
 		tg_record_put(&request, "source", tg_prefix_format(&source, changed.source));
 	tg_record_end(&request);
-	int status = client_ask(cli, &request, count_lifted, &changed);
+	int status = client_ask(cli, &request, say_lifted, &changed);
 	tg_strbuf_finish(&request);
-	if (status == CLI_OK)
-		(void)printf("%" PRIu64 " lifted\n", changed.lifted);
+	if (status == CLI_OK && changed.named < changed.lifted)
+		(void)printf("%" PRIu64 " lifted in all\n", changed.lifted);
+	else if (status == CLI_OK && changed.lifted == 0)
+		(void)printf("nothing was banned\n");
 	return status;
 }
 
@@ -160,9 +182,10 @@ const struct cli_verb verb_ban = {
 	.name = "ban",
 	.operands = "ADDR[/LEN]",
 	.summary = "Drop everything from a source, or hold back its new connections, for a time",
-	.options = {[BAN_FOR] = {"for", "TIME", "how long: 10m, 2h, 7d (1h; at most 365d)"},
+	.options = {[BAN_FOR] = {"for", "TIME", "how long: 30m, 2h, 7d (10m; at most 365d)"},
 		    [BAN_ACTION] = {"action", "ACTION", "drop (default) or rate-limit"},
-		    [BAN_TO] = {"to", "COUNT/TIME", "new connections that a rate-limit lets pass"},
+		    [BAN_TO] = {"to", "COUNT/TIME",
+				"new connections that a rate-limit lets pass (" BAN_DEFAULT_TO ")"},
 		    [BAN_REASON] = {"reason", "TEXT", "shown in list and log"}},
 	.operands_min = 1,
 	.operands_max = 1,

@@ -95,8 +95,7 @@ static void print_config(const struct tg_config *config)
 		print_policy(&config->policies[i]);
 		limits += config->policies[i].limit_count;
 	}
-	(void)printf("ok: %zu policies with %zu limits from %zu files, %zu prefixes allowed, "
-		     "mode %s\n",
+	(void)printf("ok: policies %zu, limits %zu, files %zu, allowed prefixes %zu, mode %s\n",
 		     config->policy_count, limits, config->file_count, config->allow_count,
 		     tg_mode_name(config->mode));
 }

@@ -219,7 +219,7 @@ static void print_events(const struct cli *cli, const struct status *status)
 			     output_color(cli->color, OUTPUT_YELLOW), lost,
 			     output_color(cli->color, OUTPUT_PLAIN),
 			     number(status, "events", "gaps"));
-	(void)printf(", %" PRIu64 " resyncs%s\n", number(status, "events", "resyncs"),
+	(void)printf(", resyncs %" PRIu64 "%s\n", number(status, "events", "resyncs"),
 		     number(status, "events", "stale") ? ", counts not rebuilt yet" : "");
 }
 

@@ -42,16 +42,20 @@ struct daemon_options {
  */
 #define DAEMON_BANS_MAX 131072
 
+/* So many lifted bans are named to who asked; of the others only the number is told. */
+#define DAEMON_REQUEST_NAMED 8
+
 /* A request by hand that waits for the kernel. */
 struct daemon_request {
 	uint32_t id; /* of the client; 0: free */
 	bool unban;
 	bool decided; /* a decision came */
 	bool refused;
-	bool waiting;                /* for the ACK of ban, version */
-	int error;                   /* what the kernel said */
-	unsigned lifted;             /* by unban */
-	struct tg_decision decision; /* the last */
+	bool waiting;                              /* for the ACK of ban, version */
+	int error;                                 /* what the kernel said */
+	unsigned lifted;                           /* by unban */
+	struct tg_ban named[DAEMON_REQUEST_NAMED]; /* the first of them, for the answer */
+	struct tg_decision decision;               /* the last */
 };
 
 /* A policy in force: what the engine, the sink and the log borrow, freed together. */

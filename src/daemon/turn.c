@@ -49,8 +49,8 @@ static void note_request(struct daemon *daemon, const struct tg_decision *decisi
 	request->decision = *decision;
 	if (decision->type == TG_DECISION_REFUSE)
 		request->refused = true;
-	else if (decision->type == TG_DECISION_LIFT)
-		request->lifted++;
+	else if (decision->type == TG_DECISION_LIFT && request->lifted++ < DAEMON_REQUEST_NAMED)
+		request->named[request->lifted - 1] = decision->ban;
 	request->waiting = decision->type == TG_DECISION_BAN && decision->ban.enforced;
 }
 
@@ -166,12 +166,23 @@ static void answer_request(struct daemon *daemon, struct daemon_request *request
 		return;
 	}
 	struct tg_strbuf *out = control_out(client);
+	for (unsigned i = 0; i < MIN(request->lifted, DAEMON_REQUEST_NAMED); i++) {
+		char source[TG_PREFIX_STRLEN];
+		tg_record_begin(out, "lifted");
+		tg_record_put(out, "source", tg_prefix_format(&request->named[i].source, source));
+		tg_record_put(out, "action", tg_action_name(request->named[i].action));
+		tg_record_end(out);
+	}
 	tg_record_begin(out, "changed");
 	if (request->unban) {
 		tg_record_put_u64(out, "lifted", request->lifted);
 	} else if (request->decided) {
 		tg_record_put_u64(out, "until", (uint64_t)daemon_wall(daemon, decision->ban.until));
 		tg_record_put(out, "action", tg_action_name(decision->ban.action));
+		if (decision->ban.action == TG_ACTION_RATE_LIMIT) {
+			char rate[TG_RATE_STRLEN];
+			tg_record_put(out, "to", tg_rate_format(&decision->ban.to, rate));
+		}
 		tg_record_put(out, "enforced", decision->ban.enforced ? "true" : "false");
 	}
 	tg_record_end(out);

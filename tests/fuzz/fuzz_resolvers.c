@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	text[size] = '\0';
 	bool whole = resolvers_parse(text, servers, &count, 4);
+	(void)whole; /* a release build asserts nothing */
 	assert(count <= 4 && (whole || count == 4));
 	free(text);
 	return 0;

@@ -72,5 +72,11 @@ check 'the server gives the idle connections up' wait_until 20 nothing_open_from
 check 'a ban is lifted by hand' quietly tg unban 10.78.200.1
 check 'and is gone from the kernel' wait_until 2 eval '! kernel_holds 10.78.200.1'
 check 'and the source is let in again' connects 10.78.200.1 10.77.0.2:80
+check 'the other families and sources stay banned' is_banned fd78:0:0:200::/64
 check 'another is not' eval '! connects 10.78.200.2 10.77.0.2:80'
+
+# On the guard's own link: its /64 holds the guard, so that a neighbour answers for itself alone.
+lab_address "$CLIENT" eth0 fd77::66/64
+greedy neighbour fd77::66 fd77::66/128 '[fd77::2]:80'
+check 'another neighbour gets in' connects fd77::1 '[fd77::2]:80'
 tap_done

@@ -193,13 +193,18 @@ def test_ban(lab):
     check("nothing unescaped is printed", "\033" not in lab.cli("list").stdout + lab.logged())
     result = lab.cli("ban", "2001:db8:1::/48", "--action", "rate-limit", "--to", "5/1s")
     check("a rate-limit is 0", result.returncode == 0, result)
+    result = lab.cli("ban", "198.51.100.64/26", "--action", "rate-limit")
+    check("its rate may be left out", "rate-limit to 5/1s until" in result.stdout, result)
+    result = lab.cli("unban", "198.51.100.65")
+    check("an address lifts the ban of its network, by name",
+          result.stdout == "198.51.100.64/26: rate-limit lifted\n", result)
     for source, why in (("127.0.0.1", "loopback"), ("192.0.2.0/24", "this host"), ("0.0.0.0/0", "never banned"),
                         ("fe80::1", "link-local")):
         result = lab.cli("ban", source)
         check(f"{source} is refused with the reason", result.returncode == 1 and why in result.stderr, result)
     for words in (["1.2.3"], ["1.2.3.4/33"], ["10.1.2.3/8"], ["203.0.113.1", "--for", "0s"],
                   ["203.0.113.1", "--for", "366d"], ["203.0.113.1", "--action", "dorp"],
-                  ["203.0.113.1", "--action", "rate-limit"], ["203.0.113.1", "--to", "5/1s", "--action", "drop"],
+                  ["203.0.113.1", "--to", "5"], ["203.0.113.1", "--to", "5/1s", "--action", "drop"],
                   ["203.0.113.1", "--reason", "x" * 96], []):
         result = lab.cli("ban", *words)
         check(f"ban {' '.join(words)[:40]} is 2", result.returncode == 2 and result.stderr, result)
