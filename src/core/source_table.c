@@ -56,8 +56,10 @@ void source_table_clear(struct source_table *table)
 	table->count = 0;
 }
 
+/* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
+ */
 struct source_place {
-	uint32_t set;
+	uint32_t sets[2];
 	uint16_t tag;
 };
 
@@ -67,43 +69,56 @@ static struct source_place source_place(const struct source_table *table, const 
 	uint8_t key[18];
 	memcpy(key, addr, 16);
 	memcpy(key + 16, &view, sizeof(view));
-	uint64_t hash = tg_siphash13(table->seed, key, sizeof(key));
-	uint16_t tag = (uint16_t)(hash >> 48);
-	return (struct source_place){(uint32_t)hash & table->set_mask, tag ? tag : 1};
+	const uint64_t hash = tg_siphash13(table->seed, key, sizeof(key));
+	const uint16_t tag = (uint16_t)(hash >> 48);
+	return (struct source_place){
+		.sets = {(uint32_t)hash & table->set_mask,
+			 (uint32_t)(hash >> 24) & table->set_mask},
+		.tag = tag ? tag : 1,
+	};
 }
 
-static uint32_t source_search(const struct source_table *table, struct source_place place,
+static uint32_t source_search(const struct source_table *table, const struct source_place *place,
 			      const uint8_t addr[16], uint16_t view)
 {
-	const struct source_set *set = &table->sets[place.set];
-	for (uint32_t way = 0; way < WAYS; way++) {
-		if (set->tags[way] != place.tag)
-			continue;
-		uint32_t slot = place.set * WAYS + way;
-		const struct source *source = &table->sources[slot];
-		if (source->view == view && memcmp(source->addr, addr, 16) == 0)
-			return slot;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct source_set *set = &table->sets[place->sets[i]];
+		for (uint32_t way = 0; way < WAYS; way++) {
+			if (set->tags[way] != place->tag)
+				continue;
+			const uint32_t slot = place->sets[i] * WAYS + way;
+			const struct source *source = &table->sources[slot];
+			if (source->view == view && memcmp(source->addr, addr, 16) == 0)
+				return slot;
+		}
 	}
 	return SOURCE_NONE;
 }
 
 uint32_t source_table_find(const struct source_table *table, const uint8_t addr[16], uint16_t view)
 {
-	return source_search(table, source_place(table, addr, view), addr, view);
+	const struct source_place place = source_place(table, addr, view);
+	return source_search(table, &place, addr, view);
 }
 
-/* A free way of the set, or the one whose source matters least. */
-static uint32_t source_victim(struct source_table *table, uint32_t set_index)
+static unsigned set_used(const struct source_set *set)
 {
-	struct source_set *set = &table->sets[set_index];
-	uint32_t best = 0, best_flows = UINT32_MAX, best_seen = 0;
-	for (uint32_t way = 0; way < WAYS; way++) {
-		if (set->tags[way] == 0)
-			return way;
-		const struct source *source = &table->sources[set_index * WAYS + way];
-		uint32_t flows = source_flows(source);
+	unsigned used = 0;
+	for (uint32_t way = 0; way < WAYS; way++)
+		used += set->tags[way] != 0;
+	return used;
+}
+
+/* The source that matters least in both sets: fewest flows, then longest silent. */
+static uint32_t source_victim(struct source_table *table, const struct source_place *place)
+{
+	uint32_t best = SOURCE_NONE, best_flows = UINT32_MAX, best_seen = 0;
+	for (uint32_t i = 0; i < 2 * WAYS; i++) {
+		const uint32_t slot = place->sets[i / WAYS] * WAYS + i % WAYS;
+		const struct source *source = &table->sources[slot];
+		const uint32_t flows = source_flows(source);
 		if (flows < best_flows || (flows == best_flows && source->last_seen < best_seen)) {
-			best = way;
+			best = slot;
 			best_flows = flows;
 			best_seen = source->last_seen;
 		}
@@ -114,16 +129,27 @@ static uint32_t source_victim(struct source_table *table, uint32_t set_index)
 	return best;
 }
 
+/* Room for a source that is not there: in the emptier set, or a victim's. */
+static uint32_t source_room(struct source_table *table, const struct source_place *place)
+{
+	const unsigned used[2] = {set_used(&table->sets[place->sets[0]]),
+				  set_used(&table->sets[place->sets[1]])};
+	const uint32_t set = place->sets[used[1] < used[0]];
+	for (uint32_t way = 0; way < WAYS; way++)
+		if (table->sets[set].tags[way] == 0)
+			return set * WAYS + way;
+	return source_victim(table, place);
+}
+
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made)
 {
-	struct source_place place = source_place(table, addr, view);
-	uint32_t slot = source_search(table, place, addr, view);
+	const struct source_place place = source_place(table, addr, view);
+	uint32_t slot = source_search(table, &place, addr, view);
 	*ret_made = slot == SOURCE_NONE;
 	if (*ret_made) {
-		uint32_t way = source_victim(table, place.set);
-		slot = place.set * WAYS + way;
-		table->sets[place.set].tags[way] = place.tag;
+		slot = source_room(table, &place);
+		table->sets[slot / WAYS].tags[slot % WAYS] = place.tag;
 		table->sources[slot] = (struct source){.view = view};
 		memcpy(table->sources[slot].addr, addr, 16);
 		table->count++;

@@ -26,10 +26,11 @@ struct source {
 _Static_assert(sizeof(struct source) == 64, "a source is one cache line");
 
 /*
- * The counts of one family's sources: a fixed, set-associative table, hashed with
- * SipHash, because attackers choose the keys. When a set is full, the source with the
- * fewest flows goes, the longest silent of these, and is counted: a flood of
- * single flows cannot push out a source that holds many.
+ * The counts of one family's sources: a fixed table of sets of eight, hashed with SipHash,
+ * because attackers choose the keys. A source has two sets to live in, so that the table fills to
+ * three quarters before anybody has to go. Then the one with the fewest flows goes, the longest
+ * silent of these, and is counted: a flood of single flows cannot push out a source that
+ * holds many.
  */
 struct source_table;
 
