@@ -9,6 +9,7 @@
 #include <tcpguard/config.h>
 #include <tcpguard/decision.h>
 #include <tcpguard/protect.h>
+#include <tcpguard/units.h>
 
 #include "base/util.h"
 #include "netfilter/nft_sink.h"
@@ -603,10 +604,12 @@ TEST(adoption)
 	CHECK(run("nft add element inet tcpguard web-ports-ip4-32"
 		  " '{ 203.0.113.9 timeout 1h comment \"from elsewhere\" }'") == 0);
 	CHECK(run("nft add element inet tcpguard ssh-ports-ip4-32 '{ 203.0.113.10 }'") == 0);
+	CHECK(run("nft add element inet tcpguard ssh-ports-ip4-32"
+		  " '{ 203.0.113.11 timeout 213000d }'") == 0);
 	open_sink(&usual);
 	struct adopted adopted = {0};
 	CHECK_U64(-nft_sink_adopt(sink, WALL + 100, keep_adopted, &adopted), 0);
-	CHECK_U64(adopted.count, 4);
+	CHECK_U64(adopted.count, 5);
 	const struct tg_adopt *adopt = find_adopted(&adopted, "2001:db8:9:1::1/128");
 	if (adopt) {
 		CHECK_STR(adopt->policy, "web");
@@ -635,6 +638,10 @@ TEST(adoption)
 	adopt = find_adopted(&adopted, "203.0.113.10/32");
 	if (adopt)
 		CHECK(adopt->left_ms > 500000 && adopt->left_ms <= 600000);
+	/* So far away that now and this do not fit into a tg_time. */
+	adopt = find_adopted(&adopted, "203.0.113.11/32");
+	if (adopt)
+		CHECK_U64(adopt->left_ms, TG_DURATION_MAX_MS);
 	close_sink();
 }
 
@@ -779,6 +786,9 @@ TEST(strange_table_is_made_anew)
 		" elements = { 192.0.2.1 : jump x }; }; chain hand { type filter hook input "
 		"priority"
 		" 0; ip saddr vmap @m; }; }'",
+		/* The kernel calls the chain busy, as it does what another process owns. */
+		"nft 'table inet tcpguard { chain x { }; map m { type ipv4_addr : verdict;"
+		" elements = { 192.0.2.1 : jump x }; }; }'",
 		"nft 'table inet tcpguard { flags dormant; }'",
 	};
 	const struct nft_sink_params *variants[] = {&usual, &plain};
