@@ -15,7 +15,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include <tcpguard/units.h>
+
 #include "base/strbuf.h"
+#include "base/util.h"
 #include "netfilter/nft_elem.h"
 #include "netfilter/nft_layout.h"
 #include "netfilter/nft_socket.h"
@@ -48,7 +51,8 @@ static void adopt_elem(void *data, const struct nft_elem_found *elem)
 		.measured = elem->measured,
 		.threshold = elem->threshold,
 		.offence = elem->offence,
-		.left_ms = elem->left_ms,
+		/* The kernel takes 584 years, of which a clock of ours runs over. */
+		.left_ms = MIN(elem->left_ms, TG_DURATION_MAX_MS),
 	};
 	if (elem->limited)
 		adopt.to = elem->to;
