@@ -540,6 +540,8 @@ TEST(speed_of_policers)
 	CHECK_U64(-commit(), 0);
 	const uint64_t install_ms = (now_ns() - start) / 1000000;
 	CHECK_U64(ack_errors, 0);
+	/* While the hash table grows, adoption reads again; here the reading itself is measured. */
+	CHECK_U64(adopted_count(), count);
 	start = now_ns();
 	CHECK_U64(adopted_count(), count);
 	const uint64_t adopt_ms = (now_ns() - start) / 1000000;
@@ -643,6 +645,33 @@ TEST(adoption)
 	if (adopt)
 		CHECK_U64(adopt->left_ms, TG_DURATION_MAX_MS);
 	close_sink();
+}
+
+static void mark_adopted(void *data, const struct tg_adopt *adopt)
+{
+	bool *adopted = data;
+	adopted[adopt->source.addr.bytes[1] % 2u << 16 | adopt->source.addr.bytes[2] << 8 |
+		adopt->source.addr.bytes[3]] = true;
+}
+
+/* Right after so many came or went, the kernel makes the set's hash table larger or smaller. */
+TEST(adoption_from_a_table_that_grows)
+{
+	for (unsigned round = 0; round < 5; round++) {
+		static bool adopted[1 << 17];
+		unsigned count = 0;
+		memset(adopted, 0, sizeof(adopted));
+		fresh(&usual);
+		queue_many(100000, "10.16.0.0/32", WEB, HALF_OPEN);
+		CHECK_U64(-commit(), 0);
+		close_sink();
+		open_sink(&usual);
+		CHECK_U64(-nft_sink_adopt(sink, WALL, mark_adopted, adopted), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(adopted); i++)
+			count += adopted[i];
+		CHECK_U64(count, 100000);
+		close_sink();
+	}
 }
 
 TEST(restart_keeps_enforcing)
@@ -956,6 +985,7 @@ int main(void)
 	RUN(speed_of_policers);
 	RUN(speed);
 	RUN(adoption);
+	RUN(adoption_from_a_table_that_grows);
 	RUN(restart_keeps_enforcing);
 	RUN(owned);
 	RUN(plain_is_watched_and_repaired);
