@@ -7,7 +7,8 @@
 #include "netfilter/nft_adopt.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <libmnl/libmnl.h>
@@ -15,7 +16,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include <tcpguard/units.h>
+
 #include "base/strbuf.h"
+#include "base/util.h"
 #include "netfilter/nft_elem.h"
 #include "netfilter/nft_layout.h"
 #include "netfilter/nft_socket.h"
@@ -23,6 +27,9 @@
 
 /* Another program reloads its rules over and over: then what the last reading found will do. */
 #define TRIES 5
+/* What disturbed a list is over soon if we do not take the processor from it; a list of 100,000
+ * takes ten times as long. */
+#define SETTLE_MS 50
 
 struct adopter {
 	char policy[TG_NAME_MAX + 1];
@@ -48,7 +55,8 @@ static void adopt_elem(void *data, const struct nft_elem_found *elem)
 		.measured = elem->measured,
 		.threshold = elem->threshold,
 		.offence = elem->offence,
-		.left_ms = elem->left_ms,
+		/* The kernel takes 584 years, of which a clock of ours runs over. */
+		.left_ms = MIN(elem->left_ms, TG_DURATION_MAX_MS),
 	};
 	if (elem->limited)
 		adopt.to = elem->to;
@@ -60,8 +68,59 @@ static void adopt_elem(void *data, const struct nft_elem_found *elem)
 	adopter->found(adopter->data, &adopt);
 }
 
+static void each_elem(const struct tg_strbuf *messages, enum tg_family family,
+		      void (*found)(void *data, const struct nft_elem_found *elem), void *data)
+{
+	int left = (int)messages->len;
+	const struct nlmsghdr *message = (const struct nlmsghdr *)(void *)messages->text;
+	for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+		nft_elem_decode_message(message, family, found, data);
+}
+
+struct keys {
+	struct tg_addr *list; /* NULL: only counted */
+	size_t count;
+};
+
+static void keep_key(void *data, const struct nft_elem_found *elem)
+{
+	struct keys *keys = data;
+	if (keys->list)
+		keys->list[keys->count] = elem->key;
+	keys->count++;
+}
+
+static int key_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct tg_addr));
+}
+
+/*
+ * The kernel goes on with a list by counting how many it told, and a hash table that it makes
+ * larger or smaller meanwhile has another order: then some are told twice, and as many not at all.
+ * It says nothing of that. 0, -EINTR, or -ENOMEM.
+ */
+static int check_order(const struct tg_strbuf *messages, enum tg_family family)
+{
+	struct keys keys = {0};
+	each_elem(messages, family, keep_key, &keys);
+	if (keys.count < 2)
+		return 0;
+	keys.list = calloc(keys.count, sizeof(*keys.list));
+	if (!keys.list)
+		return -ENOMEM;
+	keys.count = 0;
+	each_elem(messages, family, keep_key, &keys);
+	qsort(keys.list, keys.count, sizeof(*keys.list), key_compare);
+	int err = 0;
+	for (size_t i = 1; i < keys.count && err == 0; i++)
+		err = key_compare(&keys.list[i - 1], &keys.list[i]) == 0 ? -EINTR : 0;
+	free(keys.list);
+	return err;
+}
+
 static int read_set(struct nft_socket *socket, const char *table, const char *set,
-		    struct tg_strbuf *messages)
+		    enum tg_family family, struct tg_strbuf *messages)
 {
 	int err = -EINTR;
 	for (int i = 0; i < TRIES && err == -EINTR; i++) {
@@ -75,6 +134,10 @@ static int read_set(struct nft_socket *socket, const char *table, const char *se
 		mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set);
 		tg_strbuf_clear(messages);
 		err = nft_socket_dump(socket, request, keep_message, messages);
+		if (err == 0 && !messages->failed)
+			err = check_order(messages, family);
+		if (err == -EINTR)
+			(void)poll(NULL, 0, SETTLE_MS); /* only to wait */
 	}
 	if (messages->failed)
 		return -ENOMEM;
@@ -95,13 +158,9 @@ int nft_adopt(struct nft_socket *socket, const char *table, uint64_t wall_s,
 		    item->key_len != tg_family_bits(adopter.set.family) / 8u ||
 		    item->flags & (NFT_SET_INTERVAL | NFT_SET_MAP))
 			continue;
-		err = read_set(socket, table, item->name, &messages);
-		if (err < 0)
-			break;
-		int left = (int)messages.len;
-		const struct nlmsghdr *message = (const struct nlmsghdr *)(void *)messages.text;
-		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
-			nft_elem_decode_message(message, adopter.set.family, adopt_elem, &adopter);
+		err = read_set(socket, table, item->name, adopter.set.family, &messages);
+		if (err == 0)
+			each_elem(&messages, adopter.set.family, adopt_elem, &adopter);
 	}
 	tg_strbuf_finish(&messages);
 	nft_state_finish(&state);

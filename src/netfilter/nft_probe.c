@@ -45,6 +45,18 @@ static int try_once(struct nft_socket *socket, struct nft_batch *batch, bool own
 	return nft_socket_send(socket, batch);
 }
 
+/* What passes is no answer: a table made without its owner, because memory was short for a moment,
+ * would cost the bans in it and its guard. */
+static int learn(struct nft_socket *socket, struct nft_batch *batch, bool owner, bool destroy,
+		 bool *ret_can)
+{
+	const int err = try_once(socket, batch, owner, destroy);
+	if (nft_socket_is_passing(err))
+		return err;
+	*ret_can = err == 0;
+	return 0;
+}
+
 int nft_probe(struct nft_socket *socket, struct nft_features *ret_features)
 {
 	struct nft_batch batch;
@@ -54,10 +66,10 @@ int nft_probe(struct nft_socket *socket, struct nft_features *ret_features)
 	int err = try_once(socket, &batch, true, true);
 	if (err < 0 && err != -EPERM) {
 		err = try_once(socket, &batch, false, false);
-		if (err == 0) {
-			features.owner = try_once(socket, &batch, true, false) == 0;
-			features.destroy = try_once(socket, &batch, false, true) == 0;
-		}
+		if (err == 0)
+			err = learn(socket, &batch, true, false, &features.owner);
+		if (err == 0)
+			err = learn(socket, &batch, false, true, &features.destroy);
 	}
 	nft_batch_finish(&batch);
 	if (err < 0)

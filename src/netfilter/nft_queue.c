@@ -201,9 +201,7 @@ static void fail_range(struct commit *commit, size_t from, size_t to, int err)
 /* Not about an element: taking the batch apart would find nobody to blame. */
 static bool is_about_all(int err)
 {
-	return err == -ENOENT || err == -EPERM || err == -ENOMEM || err == -ENOBUFS ||
-	       err == -EAGAIN || err == -EINTR || err == -ERESTART || err == -ETIMEDOUT ||
-	       err == -EOPNOTSUPP;
+	return err == -ENOENT || err == -EPERM || err == -EOPNOTSUPP || nft_socket_is_passing(err);
 }
 
 /*

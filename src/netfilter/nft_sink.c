@@ -229,14 +229,14 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 
 	bool anew = !state.exists || is_beyond_repair(sink, &layout, &state);
 	err = send_table(sink, &layout, &state, anew);
-	if (err == -EPERM)
-		err = -EBUSY;
 	/* Something that the list of sets and chains does not show: a map's element that jumps into
 	 * a chain, an object with one of our names. */
-	if (err < 0 && err != -EBUSY && err != -ENOMEM && !anew) {
+	if (err < 0 && err != -EPERM && !nft_socket_is_passing(err) && !anew) {
 		anew = true;
 		err = send_table(sink, &layout, &state, anew);
 	}
+	if (err == -EPERM)
+		err = -EBUSY;
 	if (err < 0)
 		goto err_state;
 	for (size_t i = 0; i < layout.count; i++)

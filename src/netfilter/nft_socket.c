@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -84,7 +83,7 @@ static int socket_send(const struct nft_socket *sock, const void *data, size_t l
 static ssize_t socket_receive(const struct nft_socket *sock, bool wait)
 {
 	for (int i = 0; i < TRIES; i++) {
-		struct sockaddr_nl from;
+		struct sockaddr_nl from = {0};
 		struct iovec iov = {.iov_base = sock->buffer, .iov_len = BUFFER_SIZE};
 		struct msghdr msg = {.msg_name = &from,
 				     .msg_namelen = sizeof(from),
@@ -114,10 +113,12 @@ static int message_error(const struct nlmsghdr *message)
 	return error->error;
 }
 
+/* Answers to a question that was given up. An error may be one of those that reading clears. */
 static void socket_drain(const struct nft_socket *sock)
 {
-	while (socket_receive(sock, false) != 0)
-		; /* an answer to a question that was given up */
+	ssize_t len;
+	for (int failed = 0; failed < TRIES && (len = socket_receive(sock, false)) != 0;)
+		failed += len < 0;
 }
 
 /* Any error is the batch's: the kernel took back what it had acknowledged before. */
@@ -136,7 +137,7 @@ static int batch_once(struct nft_socket *sock, const struct nft_batch *batch)
 			return answered ? result : -ETIMEDOUT;
 		int left = (int)len;
 		const struct nlmsghdr *message = (const struct nlmsghdr *)(void *)sock->buffer;
-		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+		for (; nft_socket_holds(message, left); message = mnl_nlmsg_next(message, &left)) {
 			if (message->nlmsg_type != NLMSG_ERROR ||
 			    message->nlmsg_seq - batch->first_seq >= batch->seq - batch->first_seq)
 				continue;
@@ -145,6 +146,12 @@ static int batch_once(struct nft_socket *sock, const struct nft_batch *batch)
 				result = message_error(message);
 		}
 	}
+}
+
+bool nft_socket_is_passing(int err)
+{
+	return err == -ENOMEM || err == -ENOBUFS || err == -EAGAIN || err == -EINTR ||
+	       err == -ERESTART || err == -ETIMEDOUT;
 }
 
 int nft_socket_send(struct nft_socket *sock, struct nft_batch *batch)
@@ -175,14 +182,17 @@ int nft_socket_dump(struct nft_socket *sock, struct nlmsghdr *request, nft_socke
 			return len < 0 ? (int)len : -ETIMEDOUT;
 		int left = (int)len;
 		const struct nlmsghdr *part = (const struct nlmsghdr *)(void *)sock->buffer;
-		for (; mnl_nlmsg_ok(part, left); part = mnl_nlmsg_next(part, &left)) {
+		for (; nft_socket_holds(part, left); part = mnl_nlmsg_next(part, &left)) {
 			if (part->nlmsg_seq != request->nlmsg_seq)
 				continue;
 			interrupted = interrupted || part->nlmsg_flags & NLM_F_DUMP_INTR;
+			/* The end carries the error that cut the list off, if there was one. */
+			if (part->nlmsg_type == NLMSG_DONE || part->nlmsg_type == NLMSG_ERROR)
+				err = message_error(part);
+			if (err < 0)
+				return err;
 			if (part->nlmsg_type == NLMSG_DONE)
 				return interrupted ? -EINTR : 0;
-			if (part->nlmsg_type == NLMSG_ERROR)
-				return message_error(part);
 			if (part->nlmsg_type >= NLMSG_MIN_TYPE)
 				message(data, part);
 		}
@@ -205,7 +215,7 @@ int nft_socket_ask(struct nft_socket *sock, const struct nft_batch *batch,
 			return len < 0 ? (int)len : -ETIMEDOUT;
 		int left = (int)len;
 		const struct nlmsghdr *part = (const struct nlmsghdr *)(void *)sock->buffer;
-		for (; mnl_nlmsg_ok(part, left); part = mnl_nlmsg_next(part, &left)) {
+		for (; nft_socket_holds(part, left); part = mnl_nlmsg_next(part, &left)) {
 			if (part->nlmsg_seq - batch->first_seq >= batch->seq - batch->first_seq)
 				continue;
 			missing--;

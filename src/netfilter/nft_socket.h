@@ -2,11 +2,14 @@
 #ifndef NETFILTER_NFT_SOCKET_H
 #define NETFILTER_NFT_SOCKET_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include <libmnl/libmnl.h>
+
 struct nft_batch;
-struct nlmsghdr;
 
 /* One netlink socket for requests to nf_tables: transactions and questions, one at a time. */
 struct nft_socket {
@@ -23,6 +26,15 @@ void nft_socket_close(struct nft_socket *socket);
 /* Sends a finished transaction and reads the answer. 0, or what the kernel said first: -errno.
  * What a signal or a busy kernel interrupted is tried again, a few times. */
 int nft_socket_send(struct nft_socket *socket, struct nft_batch *batch);
+
+/* A whole message in what is left. libmnl takes a length above INT_MAX for a negative one. */
+static inline bool nft_socket_holds(const struct nlmsghdr *message, int left)
+{
+	return mnl_nlmsg_ok(message, left) && message->nlmsg_len <= INT_MAX;
+}
+
+/* Says nothing about what was asked for: memory, a signal, a kernel that does not answer. */
+bool nft_socket_is_passing(int err);
 
 typedef void (*nft_socket_message)(void *data, const struct nlmsghdr *message);
 

@@ -19,6 +19,7 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include "base/util.h"
+#include "netfilter/nft_socket.h"
 
 /* A foreign "flush set" tells every element; what does not fit counts as a change anyway. */
 #define RECEIVE_BUFFER (1 << 20)
@@ -99,7 +100,7 @@ bool nft_watch_dispatch(int fd, const char *table)
 			continue; /* any process of root may write to us */
 		int left = (int)len;
 		const struct nlmsghdr *message = (const struct nlmsghdr *)(void *)buffer;
-		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+		for (; nft_socket_holds(message, left); message = mnl_nlmsg_next(message, &left))
 			changed = changed || is_harmful(message, table);
 	}
 }

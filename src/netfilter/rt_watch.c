@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ struct rt_watch {
 struct prefix_list {
 	struct tg_protected_prefix *items;
 	size_t count, room;
-	int error; /* the first that met an item */
+	int error;     /* the first that met an item */
+	bool nexthops; /* a default route names a nexthop object and not its gateway */
 };
 
 int rt_watch_create(struct rt_watch **ret_watch)
@@ -226,17 +228,35 @@ static void add_route(const struct nlmsghdr *message, struct prefix_list *list)
 	if (message->nlmsg_type != RTM_NEWROUTE || !is_default_route(message) ||
 	    header->rtm_type != RTN_UNICAST)
 		return;
+	bool object = false;
+	const size_t before = list->count;
 	mnl_attr_for_each (attr, message, sizeof(*header)) {
+		object = object || mnl_attr_get_type(attr) == RTA_NH_ID;
 		if (mnl_attr_get_type(attr) == RTA_MULTIPATH)
 			add_multipath(attr, header->rtm_family, list);
 		else
 			add_gateway(attr, header->rtm_family, list);
 	}
+	list->nexthops = list->nexthops || (object && list->count == before);
+}
+
+/* Those of all objects: which of them, directly or by a group, a default route means is not worth
+ * following, and a gateway of another route is no worse protected than not. */
+static void add_nexthop(const struct nlmsghdr *message, struct prefix_list *list)
+{
+	const struct nhmsg *header = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr;
+	if (message->nlmsg_type != RTM_NEWNEXTHOP)
+		return;
+	mnl_attr_for_each (attr, message, sizeof(*header)) {
+		if (mnl_attr_get_type(attr) == NHA_GATEWAY)
+			list_add(list, header->nh_family, attr, 0, TG_PROTECT_GATEWAY);
+	}
 }
 
 struct rt_query {
-	uint16_t type;      /* RTM_GETADDR or RTM_GETROUTE */
-	size_t header_size; /* of what follows the netlink header, in the answers */
+	uint16_t type;
+	size_t header_size; /* of what follows the netlink header */
 	void (*add)(const struct nlmsghdr *message, struct prefix_list *list);
 };
 
@@ -244,16 +264,15 @@ static int query_send(const struct nlsock *sock, const struct rt_query *query)
 {
 	struct {
 		struct nlmsghdr header;
-		struct rtgenmsg generic;
+		struct rtmsg widest; /* of the three; all zero, and so of every family */
 	} request = {
 		.header =
 			{
-				.nlmsg_len = NLMSG_LENGTH(sizeof(request.generic)),
+				.nlmsg_len = (uint32_t)NLMSG_LENGTH(query->header_size),
 				.nlmsg_type = query->type,
 				.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 				.nlmsg_seq = 1,
 			},
-		.generic = {.rtgen_family = AF_UNSPEC},
 	};
 	return nlsock_send(sock, &request, request.header.nlmsg_len);
 }
@@ -339,9 +358,13 @@ int rt_watch_read(struct rt_watch *watch, struct tg_protected_prefix **ret_prefi
 	static const struct rt_query queries[] = {
 		{RTM_GETADDR, sizeof(struct ifaddrmsg), add_address},
 		{RTM_GETROUTE, sizeof(struct rtmsg), add_route},
+		/* With nexthop_compat_mode off, routes do not spell out what their object says. */
+		{RTM_GETNEXTHOP, sizeof(struct nhmsg), add_nexthop},
 	};
 	struct prefix_list list = {0};
 	for (size_t i = 0; i < ARRAY_SIZE(queries); i++) {
+		if (queries[i].type == RTM_GETNEXTHOP && !list.nexthops)
+			break;
 		int error = query_retry(&watch->reader, &queries[i], &list);
 		if (error < 0) {
 			free(list.items);

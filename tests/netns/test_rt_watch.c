@@ -148,6 +148,23 @@ TEST(several_hops_and_another_family)
 	finish();
 }
 
+TEST(routes_that_name_an_object_only)
+{
+	CHECK(begin());
+	CHECK(ns_run("sysctl -qw net.ipv4.nexthop_compat_mode=0 && "
+		     "ip addr add 192.0.2.1/24 dev tga && "
+		     "ip addr add 2001:db8::1/64 dev tga nodad && "
+		     "ip nexthop add id 5 via 192.0.2.9 dev tga && "
+		     "ip nexthop add id 6 via 2001:db8::9 dev tga && "
+		     "ip nexthop add id 7 group 5/6 && ip nexthop add id 8 via 192.0.2.8 dev tga"));
+	CHECK(!is_gateway("192.0.2.9") && !is_gateway("192.0.2.8"));
+	CHECK(changes("ip route add default nhid 8"));
+	CHECK(is_gateway("192.0.2.8"));
+	CHECK(changes("ip route add default nhid 7 metric 9"));
+	CHECK(is_gateway("192.0.2.9") && is_gateway("2001:db8::9"));
+	finish();
+}
+
 TEST(lost_notifications_are_a_change)
 {
 	CHECK(begin());
@@ -181,6 +198,7 @@ int main(void)
 	RUN(the_other_end_is_not_own);
 	RUN(gateways);
 	RUN(several_hops_and_another_family);
+	RUN(routes_that_name_an_object_only);
 	RUN(lost_notifications_are_a_change);
 	RUN(more_than_one_message);
 	return DONE();

@@ -9,6 +9,7 @@
 #include <tcpguard/config.h>
 #include <tcpguard/decision.h>
 #include <tcpguard/protect.h>
+#include <tcpguard/units.h>
 
 #include "base/util.h"
 #include "netfilter/nft_sink.h"
@@ -539,6 +540,8 @@ TEST(speed_of_policers)
 	CHECK_U64(-commit(), 0);
 	const uint64_t install_ms = (now_ns() - start) / 1000000;
 	CHECK_U64(ack_errors, 0);
+	/* While the hash table grows, adoption reads again; here the reading itself is measured. */
+	CHECK_U64(adopted_count(), count);
 	start = now_ns();
 	CHECK_U64(adopted_count(), count);
 	const uint64_t adopt_ms = (now_ns() - start) / 1000000;
@@ -603,10 +606,12 @@ TEST(adoption)
 	CHECK(run("nft add element inet tcpguard web-ports-ip4-32"
 		  " '{ 203.0.113.9 timeout 1h comment \"from elsewhere\" }'") == 0);
 	CHECK(run("nft add element inet tcpguard ssh-ports-ip4-32 '{ 203.0.113.10 }'") == 0);
+	CHECK(run("nft add element inet tcpguard ssh-ports-ip4-32"
+		  " '{ 203.0.113.11 timeout 213000d }'") == 0);
 	open_sink(&usual);
 	struct adopted adopted = {0};
 	CHECK_U64(-nft_sink_adopt(sink, WALL + 100, keep_adopted, &adopted), 0);
-	CHECK_U64(adopted.count, 4);
+	CHECK_U64(adopted.count, 5);
 	const struct tg_adopt *adopt = find_adopted(&adopted, "2001:db8:9:1::1/128");
 	if (adopt) {
 		CHECK_STR(adopt->policy, "web");
@@ -635,7 +640,38 @@ TEST(adoption)
 	adopt = find_adopted(&adopted, "203.0.113.10/32");
 	if (adopt)
 		CHECK(adopt->left_ms > 500000 && adopt->left_ms <= 600000);
+	/* So far away that now and this do not fit into a tg_time. */
+	adopt = find_adopted(&adopted, "203.0.113.11/32");
+	if (adopt)
+		CHECK_U64(adopt->left_ms, TG_DURATION_MAX_MS);
 	close_sink();
+}
+
+static void mark_adopted(void *data, const struct tg_adopt *adopt)
+{
+	bool *adopted = data;
+	adopted[adopt->source.addr.bytes[1] % 2u << 16 | adopt->source.addr.bytes[2] << 8 |
+		adopt->source.addr.bytes[3]] = true;
+}
+
+/* Right after so many came or went, the kernel makes the set's hash table larger or smaller. */
+TEST(adoption_from_a_table_that_grows)
+{
+	for (unsigned round = 0; round < 5; round++) {
+		static bool adopted[1 << 17];
+		unsigned count = 0;
+		memset(adopted, 0, sizeof(adopted));
+		fresh(&usual);
+		queue_many(100000, "10.16.0.0/32", WEB, HALF_OPEN);
+		CHECK_U64(-commit(), 0);
+		close_sink();
+		open_sink(&usual);
+		CHECK_U64(-nft_sink_adopt(sink, WALL, mark_adopted, adopted), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(adopted); i++)
+			count += adopted[i];
+		CHECK_U64(count, 100000);
+		close_sink();
+	}
 }
 
 TEST(restart_keeps_enforcing)
@@ -779,6 +815,9 @@ TEST(strange_table_is_made_anew)
 		" elements = { 192.0.2.1 : jump x }; }; chain hand { type filter hook input "
 		"priority"
 		" 0; ip saddr vmap @m; }; }'",
+		/* The kernel calls the chain busy, as it does what another process owns. */
+		"nft 'table inet tcpguard { chain x { }; map m { type ipv4_addr : verdict;"
+		" elements = { 192.0.2.1 : jump x }; }; }'",
 		"nft 'table inet tcpguard { flags dormant; }'",
 	};
 	const struct nft_sink_params *variants[] = {&usual, &plain};
@@ -946,6 +985,7 @@ int main(void)
 	RUN(speed_of_policers);
 	RUN(speed);
 	RUN(adoption);
+	RUN(adoption_from_a_table_that_grows);
 	RUN(restart_keeps_enforcing);
 	RUN(owned);
 	RUN(plain_is_watched_and_repaired);
