@@ -404,18 +404,22 @@ void flows_gap(struct tg_engine *engine, uint64_t lost)
 
 void flows_resync_begin(struct tg_engine *engine)
 {
+	flows_resync_failed(engine); /* if another runs: whoever dumped does so anew */
 	engine->parity ^= 1;
 	engine->stats.resyncing = true;
 	engine->gap_in_resync = false;
 }
 
+/* All that stay have the same parity, so that the next resync takes none of them for seen. */
 static void drop_ended(struct tg_engine *engine, bool unseen)
 {
 	for (uint32_t i = flow_table_next(engine->flows, 0); i != FLOW_NONE;
 	     i = flow_table_next(engine->flows, i + 1)) {
-		const struct flow *flow = flow_table_at(engine->flows, i);
+		struct flow *flow = flow_table_at(engine->flows, i);
 		if (flow->ended || (unseen && flow->seen != engine->parity))
 			flow_drop(engine, i);
+		else
+			flow->seen = engine->parity;
 	}
 }
 
