@@ -83,10 +83,11 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 				      : is_stronger(limit->limit->action, &limit->limit->to,
 						    ban->action, &ban->to);
 	if (stronger) {
-		const tg_time old_until = ban->until;
+		/* A limit that only observes lends its end to none that acts. */
+		const tg_time least = ban->enforced == enforce ? ban->until : 0;
 		bans_begin(engine, ban);
 		ban_set_offence(engine, ban, limit, measured, threshold);
-		ban_table_set_until(engine->bans, id, MAX(until, old_until));
+		ban_table_set_until(engine->bans, id, MAX(until, least));
 		bans_change(engine, id, TG_CAUSE_EXTENDED);
 		engine->stats.offences++;
 		engine->stats.extensions++;
