@@ -62,12 +62,19 @@ void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause)
 	ban_table_mark(engine->bans, id);
 }
 
+/* Only what dropped every packet kept connections from being closed. */
+static void ban_forgive(struct tg_engine *engine, const struct ban *ban)
+{
+	if (ban->scope != TG_SCOPE_NEW)
+		flows_forgive(engine, ban->policy, &ban->source);
+}
+
 void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint32_t request)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	if (ban->life != BAN_LIVE)
 		return;
-	flows_forgive(engine, ban->policy, &ban->source);
+	ban_forgive(engine, ban);
 	bans_begin(engine, ban);
 	ban->life = BAN_LEAVING;
 	ban->request = request;
@@ -299,7 +306,7 @@ void bans_expire(struct tg_engine *engine)
 		struct ban *ban = ban_table_at(engine->bans, id);
 		if (ban->until > engine->now)
 			return;
-		flows_forgive(engine, ban->policy, &ban->source);
+		ban_forgive(engine, ban);
 		/* What the kernel did not confirm it may hold as it was before, with a later end.
 		 */
 		const bool unsure = ban->installed && ban_pending(ban);

@@ -70,7 +70,7 @@ void flows_recount(struct tg_engine *engine);
 /* Every source against every limit: when many counts changed at once. */
 void flows_judge_all(struct tg_engine *engine);
 /*
- * A ban of this source under this policy (TG_NO_INDEX: any) is over. The connections it was
+ * A drop of this source under this policy (TG_NO_INDEX: any) is over. The connections it was
  * for may linger, because what would have ended them was dropped; they are not held against
  * the source again. Once: as long as one of them may be open, the next ban forgives no more,
  * so that nobody gathers connections from ban to ban.
