@@ -65,8 +65,8 @@ void flows_resync_begin(struct tg_engine *engine);
 void flows_resync_end(struct tg_engine *engine);
 void flows_resync_failed(struct tg_engine *engine);
 void flows_expire(struct tg_engine *engine);
-/* The ruleset's views or the protected addresses changed: all counts anew from the flows. */
-void flows_recount(struct tg_engine *engine);
+/* All counts anew from the flows, because the ruleset's views changed, or only who is protected. */
+void flows_recount(struct tg_engine *engine, bool other_views);
 /* Every source against every limit: when many counts changed at once. */
 void flows_judge_all(struct tg_engine *engine);
 /*
