@@ -26,8 +26,11 @@ enum tg_cause {
 	TG_CAUSE_OPERATOR,
 	TG_CAUSE_EXTENDED, /* a running ban whose source is still over its limit, or that the
 			      operator made longer or stronger */
-	TG_CAUSE_AGAIN,    /* the kernel refused or lost it: another try; nothing new for the log */
+	TG_CAUSE_AGAIN,    /* also of LIFT: the kernel refused or lost it: another try; nothing new
+			      for the log */
 	/* of LIFT */
+	TG_CAUSE_EXPIRED, /* its time is over, but the kernel, which refused its last change, may
+			     hold it for longer */
 	TG_CAUSE_UNBAN,
 	TG_CAUSE_RELOAD, /* the limit is gone, or only observes now */
 	TG_CAUSE_PANIC,

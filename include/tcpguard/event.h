@@ -25,7 +25,7 @@ enum tg_event_type {
 	TG_EVENT_TICK,          /* time went by */
 	TG_EVENT_ACK,           /* what became of a decision */
 	TG_EVENT_ADOPT,         /* a ban was found in the kernel at start */
-	TG_EVENT_SINK_LOST,     /* the kernel holds none of the bans any more */
+	TG_EVENT_SINK_LOST,     /* the kernel may have lost any of the bans */
 	TG_EVENT_OPERATOR_BAN,
 	TG_EVENT_OPERATOR_UNBAN,
 	TG_EVENT_PANIC,     /* on: lift all, and only observe; off: back to what the policy says */
@@ -86,8 +86,9 @@ struct tg_event {
 		struct tg_ban_request request;         /* OPERATOR_BAN, OPERATOR_UNBAN */
 		bool panic;                            /* PANIC: on or off */
 		const struct tg_prefix_set *protected; /* PROTECTED: borrowed until the next one */
-		struct tg_ruleset *ruleset; /* POLICY: borrowed until the next one; its tables are
-					       written to */
+		/* POLICY: borrowed until the next one; its tables are written to. Take what waits
+		 * first: a REFUSE keeps the indexes of the policy that it was decided under. */
+		struct tg_ruleset *ruleset;
 	};
 };
 

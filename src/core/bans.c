@@ -62,12 +62,19 @@ void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause)
 	ban_table_mark(engine->bans, id);
 }
 
+/* Only what dropped every packet kept connections from being closed. */
+static void ban_forgive(struct tg_engine *engine, const struct ban *ban)
+{
+	if (ban->scope != TG_SCOPE_NEW)
+		flows_forgive(engine, ban->policy, &ban->source);
+}
+
 void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint32_t request)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	if (ban->life != BAN_LIVE)
 		return;
-	flows_forgive(engine, ban->policy, &ban->source);
+	ban_forgive(engine, ban);
 	bans_begin(engine, ban);
 	ban->life = BAN_LEAVING;
 	ban->request = request;
@@ -139,8 +146,10 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, index);
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const tg_time age = adopt->age_ms * TG_MSEC;
+	/* Beyond what a ban may last is as good as no end; nor would it fit into a tg_time. */
+	const bool endless = adopt->left_ms == 0 || adopt->left_ms > TG_DURATION_MAX_MS;
 	uint64_t left_ms = adopt->left_ms;
-	if (left_ms == 0)
+	if (endless)
 		left_ms = limit ? limit->limit->expire_ms : ADOPTED_EXPIRE_MS;
 	ban->action = (uint8_t)adopt->action;
 	ban->origin = (uint8_t)adopt->origin;
@@ -162,9 +171,11 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 		(!by_hand && (!ban_survives(ban, limit) || limit->mode != TG_MODE_ENFORCE));
 	if (unwanted) {
 		bans_lift(engine, id,
-			  bans_cover(engine, &ban->source) ? TG_CAUSE_PROTECTED : TG_CAUSE_RELOAD,
+			  bans_cover(engine, &ban->source) ? TG_CAUSE_PROTECTED
+			  : engine->stats.panic            ? TG_CAUSE_PANIC
+							   : TG_CAUSE_RELOAD,
 			  0);
-	} else if (adopt->left_ms == 0) {
+	} else if (endless) {
 		bans_begin(engine, ban);
 		bans_change(engine, id, TG_CAUSE_AGAIN);
 	}
@@ -207,8 +218,7 @@ void bans_retry(struct tg_engine *engine)
 		struct ban *ban = ban_table_at(engine->bans, id);
 		if (!ban_pending(ban) || ban->dirty)
 			continue;
-		if (ban->life == BAN_LIVE)
-			ban->cause = TG_CAUSE_AGAIN;
+		ban->cause = TG_CAUSE_AGAIN;
 		ban_table_mark(engine->bans, id);
 	}
 }
@@ -218,15 +228,11 @@ void bans_lost(struct tg_engine *engine)
 	for (uint32_t id = ban_table_next(engine->bans, 0); id != TG_BAN_NONE;
 	     id = ban_table_next(engine->bans, id + 1)) {
 		struct ban *ban = ban_table_at(engine->bans, id);
-		ban->installed = false;
-		if (ban->life == BAN_LIVE && ban->enforced) {
-			bans_begin(engine, ban);
-			bans_change(engine, id,
-				    ban->dirty ? (enum tg_cause)ban->cause : TG_CAUSE_AGAIN);
-		} else if (ban->life == BAN_LEAVING && !ban->dirty) {
-			bans_begin(engine, ban);
-			ban_table_remove(engine->bans, id);
-		}
+		/* Which are gone nobody knows: what leaves may be there still. */
+		if (ban->life != BAN_LEAVING && (ban->life != BAN_LIVE || !ban->enforced))
+			continue;
+		bans_begin(engine, ban);
+		bans_change(engine, id, ban->dirty ? (enum tg_cause)ban->cause : TG_CAUSE_AGAIN);
 	}
 }
 
@@ -256,14 +262,14 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 								policy->limits[ban->limit].name);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, new_policy, new_limit);
 	if (new_policy == TG_NO_INDEX) {
-		/* Its set has gone with the policy. */
+		/* Its set has gone with the policy. Another may have its index by now. */
+		ban_table_rekey(engine->bans, id, BAN_POLICY_GONE);
 		ban->installed = false;
 		ban->limit = TG_NO_INDEX;
 		if (ban->life == BAN_LIVE)
 			bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 		else
 			ban_table_mark(engine->bans, id);
-		ban_table_rekey(engine->bans, id, BAN_POLICY_GONE);
 		return;
 	}
 	ban_table_rekey(engine->bans, id, new_policy);
@@ -274,8 +280,12 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 	if (!ban_survives(ban, limit) || (ban->enforced && !enforce)) {
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 	} else if (!ban->enforced && enforce) {
+		/* As the limit says now: it was observed in order to be put right. */
+		const tg_time most = engine->now + limit->limit->expire_ms * TG_MSEC;
 		bans_begin(engine, ban);
 		ban->enforced = true;
+		ban->to = limit->limit->to;
+		ban_table_set_until(engine->bans, id, MIN(ban->until, most));
 		bans_change(engine, id, TG_CAUSE_OFFENCE);
 	}
 }
@@ -296,12 +306,16 @@ void bans_expire(struct tg_engine *engine)
 		struct ban *ban = ban_table_at(engine->bans, id);
 		if (ban->until > engine->now)
 			return;
-		flows_forgive(engine, ban->policy, &ban->source);
+		ban_forgive(engine, ban);
+		/* What the kernel did not confirm it may hold as it was before, with a later end.
+		 */
+		const bool unsure = ban->installed && ban_pending(ban);
 		bans_begin(engine, ban);
-		ban->life = BAN_OVER;
+		ban->life = unsure ? BAN_LEAVING : BAN_OVER;
+		ban->installed = unsure;
 		ban->request = 0;
 		ban_table_drop_until(engine->bans, id);
-		bans_change(engine, id, TG_CAUSE_NONE);
+		bans_change(engine, id, unsure ? TG_CAUSE_EXPIRED : TG_CAUSE_NONE);
 		engine->stats.expiries++;
 	}
 }

@@ -105,7 +105,7 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 		engine->ruleset = ruleset;
 	} else {
 		engine->ruleset = ruleset;
-		flows_recount(engine);
+		flows_recount(engine, true);
 	}
 	if (old)
 		bans_policy(engine, old);
@@ -116,7 +116,7 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 static void engine_protected(struct tg_engine *engine, const struct tg_prefix_set *protected)
 {
 	engine->protected = protected;
-	flows_recount(engine);
+	flows_recount(engine, false);
 	bans_protect(engine);
 }
 

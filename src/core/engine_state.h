@@ -65,12 +65,12 @@ void flows_resync_begin(struct tg_engine *engine);
 void flows_resync_end(struct tg_engine *engine);
 void flows_resync_failed(struct tg_engine *engine);
 void flows_expire(struct tg_engine *engine);
-/* The ruleset's views or the protected addresses changed: all counts anew from the flows. */
-void flows_recount(struct tg_engine *engine);
+/* All counts anew from the flows, because the ruleset's views changed, or only who is protected. */
+void flows_recount(struct tg_engine *engine, bool other_views);
 /* Every source against every limit: when many counts changed at once. */
 void flows_judge_all(struct tg_engine *engine);
 /*
- * A ban of this source under this policy (TG_NO_INDEX: any) is over. The connections it was
+ * A drop of this source under this policy (TG_NO_INDEX: any) is over. The connections it was
  * for may linger, because what would have ended them was dropped; they are not held against
  * the source again. Once: as long as one of them may be open, the next ban forgives no more,
  * so that nobody gathers connections from ban to ban.

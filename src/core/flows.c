@@ -64,12 +64,17 @@ static struct tg_addr key_addr(const struct tg_flow_key *key, const uint8_t byte
 	return addr;
 }
 
+static bool is_own(const struct tg_engine *engine, const struct tg_addr *addr)
+{
+	const struct tg_protected_prefix *hit = tg_prefix_set_lookup(engine->protected, addr);
+	return hit && (hit->kind == TG_PROTECT_OWN || hit->kind == TG_PROTECT_LOOPBACK);
+}
+
 /* Flows that this host opens are nobody's offence. */
 static bool is_ours(const struct tg_engine *engine, const struct tg_flow_key *key)
 {
 	struct tg_addr src = key_addr(key, key->src);
-	const struct tg_protected_prefix *hit = tg_prefix_set_lookup(engine->protected, &src);
-	return hit && (hit->kind == TG_PROTECT_OWN || hit->kind == TG_PROTECT_LOOPBACK);
+	return is_own(engine, &src);
 }
 
 /* A prefix that holds an address which must not be banned is not held responsible as a whole. */
@@ -404,18 +409,22 @@ void flows_gap(struct tg_engine *engine, uint64_t lost)
 
 void flows_resync_begin(struct tg_engine *engine)
 {
+	flows_resync_failed(engine); /* if another runs: whoever dumped does so anew */
 	engine->parity ^= 1;
 	engine->stats.resyncing = true;
 	engine->gap_in_resync = false;
 }
 
+/* All that stay have the same parity, so that the next resync takes none of them for seen. */
 static void drop_ended(struct tg_engine *engine, bool unseen)
 {
 	for (uint32_t i = flow_table_next(engine->flows, 0); i != FLOW_NONE;
 	     i = flow_table_next(engine->flows, i + 1)) {
-		const struct flow *flow = flow_table_at(engine->flows, i);
+		struct flow *flow = flow_table_at(engine->flows, i);
 		if (flow->ended || (unseen && flow->seen != engine->parity))
 			flow_drop(engine, i);
+		else
+			flow->seen = engine->parity;
 	}
 }
 
@@ -479,10 +488,41 @@ void flows_expire(struct tg_engine *engine)
 	}
 }
 
-void flows_recount(struct tg_engine *engine)
+/*
+ * No flow stands in a source any more; what it was forgiven and what it has begun stays, unless
+ * it is one of our own addresses by now.
+ */
+static void sources_empty(struct tg_engine *engine, enum tg_family family)
+{
+	struct source_table *table = engine->sources[family];
+	for (uint32_t slot = source_table_next(table, 0); slot != SOURCE_NONE;
+	     slot = source_table_next(table, slot + 1)) {
+		struct source *source = source_table_at(table, slot);
+		struct tg_addr addr = {.family = (uint8_t)family};
+		memcpy(addr.bytes, source->addr, 16);
+		memset(source->states, 0, sizeof(source->states));
+		if (is_own(engine, &addr) && engine->ruleset->bucket_count > 0)
+			memset(bucket_row(engine, family, slot), 0,
+			       engine->ruleset->bucket_count * sizeof(uint64_t));
+	}
+}
+
+static void sources_settle(struct source_table *table)
+{
+	for (uint32_t slot = source_table_next(table, 0); slot != SOURCE_NONE;
+	     slot = source_table_next(table, slot + 1)) {
+		struct source *source = source_table_at(table, slot);
+		source->base = (uint16_t)MIN(source->base, sum_states(source, CONCURRENT_STATES));
+	}
+}
+
+void flows_recount(struct tg_engine *engine, bool other_views)
 {
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
-		source_table_clear(engine->sources[f]);
+		if (other_views)
+			source_table_clear(engine->sources[f]);
+		else
+			sources_empty(engine, (enum tg_family)f);
 		engine->stats.sources[f] = 0;
 	}
 	memset(engine->stats.states, 0, sizeof(engine->stats.states));
@@ -500,6 +540,8 @@ void flows_recount(struct tg_engine *engine)
 		if (!flow->ended)
 			flow_count(engine, flow, TG_TCP_UNKNOWN, flow->state, false);
 	}
+	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++)
+		sources_settle(engine->sources[f]);
 	engine->stats.stale = stale;
 }
 

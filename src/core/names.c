@@ -130,6 +130,8 @@ const char *tg_cause_name(enum tg_cause cause)
 		return "extended";
 	case TG_CAUSE_AGAIN:
 		return "again";
+	case TG_CAUSE_EXPIRED:
+		return "expired";
 	case TG_CAUSE_UNBAN:
 		return "unban";
 	case TG_CAUSE_RELOAD:

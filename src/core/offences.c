@@ -51,6 +51,11 @@ static bool is_stronger(enum tg_action a, const struct tg_rate *a_to, enum tg_ac
 	       (uint64_t)a_to->count * b_to->per_ms < (uint64_t)b_to->count * a_to->per_ms;
 }
 
+static bool offence_enforces(const struct tg_engine *engine, const struct ruleset_limit *limit)
+{
+	return limit->mode == TG_MODE_ENFORCE && !engine->stats.panic;
+}
+
 static void ban_set_offence(struct tg_engine *engine, struct ban *ban,
 			    const struct ruleset_limit *limit, uint32_t measured,
 			    uint32_t threshold)
@@ -60,7 +65,7 @@ static void ban_set_offence(struct tg_engine *engine, struct ban *ban,
 	ban->to = limit->limit->to;
 	ban->limit = limit->index;
 	ban->origin = TG_ORIGIN_AUTO;
-	ban->enforced = limit->mode == TG_MODE_ENFORCE && !engine->stats.panic;
+	ban->enforced = offence_enforces(engine, limit);
 	ban->measured = measured;
 	ban->threshold = threshold;
 	ban->request = 0;
@@ -72,16 +77,17 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const tg_time until = engine->now + limit->limit->expire_ms * TG_MSEC;
-	const bool enforce = limit->mode == TG_MODE_ENFORCE && !engine->stats.panic;
+	const bool enforce = offence_enforces(engine, limit);
 	const bool stronger = enforce != ban->enforced
 				      ? enforce
 				      : is_stronger(limit->limit->action, &limit->limit->to,
 						    ban->action, &ban->to);
 	if (stronger) {
-		const tg_time old_until = ban->until;
+		/* A limit that only observes lends its end to none that acts. */
+		const tg_time least = ban->enforced == enforce ? ban->until : 0;
 		bans_begin(engine, ban);
 		ban_set_offence(engine, ban, limit, measured, threshold);
-		ban_table_set_until(engine->bans, id, MAX(until, old_until));
+		ban_table_set_until(engine->bans, id, MAX(until, least));
 		bans_change(engine, id, TG_CAUSE_EXTENDED);
 		engine->stats.offences++;
 		engine->stats.extensions++;
@@ -115,6 +121,11 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 		offence_again(engine, id, limit, measured, threshold);
 		return;
 	}
+	/* The kernel has not let go of it yet; what would only be observed must not keep that from
+	 * it. */
+	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->installed &&
+	    !offence_enforces(engine, limit))
+		return;
 	engine->stats.offences++;
 	if (id == TG_BAN_NONE)
 		id = ban_table_insert(engine->bans, view->policy, scope, source);

@@ -134,6 +134,7 @@ void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 	case TG_CAUSE_OPERATOR:
 	case TG_CAUSE_EXTENDED:
 	case TG_CAUSE_AGAIN:
+	case TG_CAUSE_EXPIRED:
 	case TG_CAUSE_UNBAN:
 	case TG_CAUSE_RELOAD:
 	case TG_CAUSE_PANIC:
@@ -158,6 +159,8 @@ void report_decision(struct log *log, const struct tg_config *config,
 		break;
 	case TG_DECISION_LIFT:
 	case TG_DECISION_EXPIRE:
+		if (decision->cause == TG_CAUSE_AGAIN)
+			level = LOG_DEBUGGING;
 		put_end(&text, config, decision);
 		break;
 	case TG_DECISION_REFUSE:

@@ -190,6 +190,10 @@ void loader_merge(struct loader *loader, const struct policy_file *file, bool is
 		if (is_main)
 			tg_diag_add(loader->diag, file->source.name, 0, 0, 1, NULL,
 				    "the file is empty; it wants at least 'version: 1'");
+		else if (file->source.len == 0) /* what it allowed would be forgotten silently */
+			tg_diag_add(loader->diag, file->source.name, 0, 0, 1, NULL,
+				    "the file is empty, which is what a failed write leaves "
+				    "behind; if it is meant, a comment will do");
 		return;
 	}
 	if (file->root->kind != YAML_TREE_MAPPING) {

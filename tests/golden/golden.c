@@ -2,8 +2,8 @@
 /*
  * Runs one golden trace: a policy and a script of events go in, every decision
  * comes out as a line, and the lines must be those of the file beside it. The
- * script's language is described in tests/golden/README.md. Run twice, so that
- * equal input is seen to give equal output.
+ * script's verbs are those of run_words(). Run twice, so that equal input is
+ * seen to give equal output.
  *
  *   golden DIR/NAME            compares with DIR/NAME.out
  *   golden --write DIR/NAME    writes it

@@ -443,6 +443,11 @@ TEST(bad_dropins)
 	CHECK(unlink(at("policies.d/a.yaml")) == 0);
 	put("policies.d/a.yaml", "version: 2\n");
 	check_error(NULL, "policies.d/a.yaml", 1, 10, "version 2");
+	/* What a full disk leaves behind would make the allow list shorter. */
+	put("policies.d/a.yaml", "");
+	check_error(NULL, "policies.d/a.yaml", 0, 0, "is empty");
+	put("policies.d/a.yaml", "# nothing here yet\n");
+	check_loads(NULL, 0);
 }
 
 TEST(list_files)
