@@ -66,7 +66,7 @@ void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause)
 static void ban_forgive(struct tg_engine *engine, const struct ban *ban)
 {
 	if (ban->scope != TG_SCOPE_NEW)
-		flows_forgive(engine, ban->policy, &ban->source);
+		counts_forgive(engine, ban->policy, &ban->source);
 }
 
 void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint32_t request)

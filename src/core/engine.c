@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Owns time, the dispatch of events, the notes that are no bans, and the answers to questions from
+/* Owns time, the dispatch of events, and the answers to questions from
  * outside. */
 #include <stdlib.h>
 #include <string.h>
@@ -57,20 +57,6 @@ void tg_engine_destroy(struct tg_engine *engine)
 	free(engine);
 }
 
-struct tg_decision *engine_note(struct tg_engine *engine, enum tg_decision_type type,
-				enum tg_cause cause, bool reserved)
-{
-	const uint32_t room = reserved ? ENGINE_NOTES : ENGINE_NOTES - ENGINE_NOTES_RESERVED;
-	if (engine->notes_count >= room) {
-		engine->stats.decisions_lost++;
-		return NULL;
-	}
-	struct tg_decision *note =
-		&engine->notes[(engine->notes_head + engine->notes_count++) % ENGINE_NOTES];
-	*note = (struct tg_decision){.type = type, .cause = cause, .at = engine->now};
-	return note;
-}
-
 /* Time never goes back; what has become due by now happens before the event itself. */
 static void engine_advance(struct tg_engine *engine, tg_time at)
 {
@@ -110,7 +96,7 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 	if (old)
 		bans_policy(engine, old);
 	if (!engine->stats.stale)
-		flows_judge_all(engine);
+		counts_judge_all(engine);
 }
 
 static void engine_protected(struct tg_engine *engine, const struct tg_prefix_set *protected)
@@ -184,13 +170,8 @@ void tg_engine_step(struct tg_engine *engine, const struct tg_event *event)
 
 size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
 {
-	size_t count = bans_take(engine, out, cap);
-	while (count < cap && engine->notes_count > 0) {
-		out[count++] = engine->notes[engine->notes_head];
-		engine->notes_head = (engine->notes_head + 1) % ENGINE_NOTES;
-		engine->notes_count--;
-	}
-	return count;
+	const size_t count = bans_take(engine, out, cap);
+	return count + notes_take(engine, out + count, cap - count);
 }
 
 tg_time tg_engine_deadline(const struct tg_engine *engine)
@@ -243,11 +224,11 @@ bool tg_engine_next_source(const struct tg_engine *engine, uint32_t *cursor,
 		}
 		*cursor = capacity * family + slot + 1;
 		const struct source *source = source_table_at(table, slot);
-		const uint32_t level = flows_new_level(engine, family, slot);
+		const uint32_t level = counts_new_level(engine, family, slot);
 		if (source_flows(source) == 0 && level == 0)
 			continue;
 		*ret_source = (struct tg_source_count){
-			.source = flows_source_prefix(engine, family, slot),
+			.source = counts_source_prefix(engine, family, slot),
 			.policy = engine->ruleset->views[SOURCE_VIEW_INDEX(source->view)].policy,
 			.new_level = level,
 		};

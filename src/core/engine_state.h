@@ -2,6 +2,8 @@
 #ifndef CORE_ENGINE_STATE_H
 #define CORE_ENGINE_STATE_H
 
+#include <string.h>
+
 #include <tcpguard/engine.h>
 
 #include "ban_table.h"
@@ -52,9 +54,11 @@ static inline const struct tg_config *engine_config(const struct tg_engine *engi
 	return engine->ruleset->config;
 }
 
+/* notes.c */
 /* A new decision to tell, or NULL when there is no room (counted). */
-struct tg_decision *engine_note(struct tg_engine *engine, enum tg_decision_type type,
-				enum tg_cause cause, bool reserved);
+struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type type,
+			      enum tg_cause cause, bool reserved);
+size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 
 /* flows.c */
 void flows_new(struct tg_engine *engine, const struct tg_flow_event *event);
@@ -67,20 +71,54 @@ void flows_resync_failed(struct tg_engine *engine);
 void flows_expire(struct tg_engine *engine);
 /* All counts anew from the flows, because the ruleset's views changed, or only who is protected. */
 void flows_recount(struct tg_engine *engine, bool other_views);
+
+/* counts.c */
+/* The bits of states that a measure adds up. */
+#define STATE_BIT(state) (1u << (state))
+#define HALF_OPEN_STATES (STATE_BIT(TG_TCP_SYN_SENT) | STATE_BIT(TG_TCP_SYN_RECV))
+#define CONCURRENT_STATES                                             \
+	(STATE_BIT(TG_TCP_ESTABLISHED) | STATE_BIT(TG_TCP_FIN_WAIT) | \
+	 STATE_BIT(TG_TCP_CLOSE_WAIT) | STATE_BIT(TG_TCP_LAST_ACK))
+
+static inline bool in_states(unsigned states, unsigned state)
+{
+	return states >> state & 1;
+}
+
+static inline struct tg_addr counts_addr(const struct tg_flow_key *key, const uint8_t bytes[16])
+{
+	struct tg_addr addr = {.family = key->family};
+	memcpy(addr.bytes, bytes, 16);
+	return addr;
+}
+
+/* One of this host's addresses: its flows are nobody's offence. */
+bool counts_is_own(const struct tg_engine *engine, const struct tg_addr *addr);
+/* Works out what a new flow remembers of its source; again when the answer may have changed. */
+void counts_settle(struct tg_engine *engine, struct flow *flow);
+/*
+ * The flow goes from one state to another in every source it belongs to; TG_TCP_UNKNOWN:
+ * was not, or is no more, counted. began: `new` is to count it, too.
+ */
+void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, unsigned to,
+		 bool began);
+/* Around a count of all flows anew, from TG_TCP_UNKNOWN each. */
+void counts_begin_anew(struct tg_engine *engine, bool other_views);
+void counts_end_anew(struct tg_engine *engine);
 /* Every source against every limit: when many counts changed at once. */
-void flows_judge_all(struct tg_engine *engine);
+void counts_judge_all(struct tg_engine *engine);
 /*
  * A drop of this source under this policy (TG_NO_INDEX: any) is over. The connections it was
  * for may linger, because what would have ended them was dropped; they are not held against
  * the source again. Once: as long as one of them may be open, the next ban forgives no more,
  * so that nobody gathers connections from ban to ban.
  */
-void flows_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *prefix);
+void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *prefix);
 /* The source's name: its view's prefix length, or a single address. */
-struct tg_prefix flows_source_prefix(const struct tg_engine *engine, enum tg_family family,
-				     uint32_t slot);
+struct tg_prefix counts_source_prefix(const struct tg_engine *engine, enum tg_family family,
+				      uint32_t slot);
 /* What the fullest bucket of a source holds now, in flows. */
-uint32_t flows_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
+uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
 
 /* bans.c */
 /* What it must not be banned for: a protected or allowed address that the prefix touches; or NULL.

@@ -17,7 +17,7 @@ static void note_refused_offence(struct tg_engine *engine, const struct ruleset_
 	if (engine->refused_noted != TG_NEVER &&
 	    engine->now - engine->refused_noted < REFUSED_NOTE_INTERVAL)
 		return;
-	struct tg_decision *note = engine_note(engine, TG_DECISION_REFUSE, cause, false);
+	struct tg_decision *note = notes_add(engine, TG_DECISION_REFUSE, cause, false);
 	if (!note)
 		return;
 	engine->refused_noted = engine->now;

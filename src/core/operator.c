@@ -7,7 +7,7 @@
 static void refuse_request(struct tg_engine *engine, const struct tg_ban_request *request,
 			   enum tg_cause cause, const struct tg_protected_prefix *hit)
 {
-	struct tg_decision *note = engine_note(engine, TG_DECISION_REFUSE, cause, true);
+	struct tg_decision *note = notes_add(engine, TG_DECISION_REFUSE, cause, true);
 	if (!note)
 		return;
 	note->request = request->request;

@@ -19,7 +19,7 @@ struct source {
 	uint8_t addr[16]; /* masked */
 	uint64_t born;    /* engine's sequence: flows counted earlier do not stand in states */
 	uint16_t view;
-	uint16_t base; /* concurrent flows that an earlier ban has answered; see flows_forgive() */
+	uint16_t base; /* concurrent flows that an earlier ban has answered; see counts_forgive() */
 	uint32_t last_seen; /* in ticks */
 	uint32_t states[TG_TCP_STATE_COUNT];
 };

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the ring of what is to be told and is no change of a ban: refusals and questions. */
+#include "engine_state.h"
+
+struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type type,
+			      enum tg_cause cause, bool reserved)
+{
+	const uint32_t room = reserved ? ENGINE_NOTES : ENGINE_NOTES - ENGINE_NOTES_RESERVED;
+	if (engine->notes_count >= room) {
+		engine->stats.decisions_lost++;
+		return NULL;
+	}
+	struct tg_decision *note =
+		&engine->notes[(engine->notes_head + engine->notes_count++) % ENGINE_NOTES];
+	*note = (struct tg_decision){.type = type, .cause = cause, .at = engine->now};
+	return note;
+}
+
+size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
+{
+	size_t count = 0;
+	for (; count < cap && engine->notes_count > 0; engine->notes_count--) {
+		out[count++] = engine->notes[engine->notes_head];
+		engine->notes_head = (engine->notes_head + 1) % ENGINE_NOTES;
+	}
+	return count;
+}
