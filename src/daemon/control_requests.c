@@ -233,12 +233,24 @@ static void begin_ban(void *data, struct control_client *client, const struct tg
 		turn_request(data, client, &event);
 }
 
+/* False when it is there and neither true nor false: a guess would lift bans. */
+static bool read_flag(const struct tg_record *request, const char *key, bool *ret_flag)
+{
+	const char *text = tg_record_get(request, key);
+	if (text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return false;
+	*ret_flag = text && strcmp(text, "true") == 0;
+	return true;
+}
+
 static void begin_unban(void *data, struct control_client *client, const struct tg_record *request)
 {
 	struct tg_event event = {.type = TG_EVENT_OPERATOR_UNBAN};
-	const char *all = tg_record_get(request, "all"), *source = tg_record_get(request, "source");
-	const char *wrong = NULL;
-	if (all && !source)
+	const char *source = tg_record_get(request, "source"), *wrong = NULL;
+	bool all = false;
+	if (!read_flag(request, "all", &all))
+		wrong = "all is true or false";
+	else if (all && !source)
 		event.request.all = true;
 	else
 		wrong = source && !all ? tg_prefix_parse(source, &event.request.source)
@@ -304,7 +316,7 @@ static void panic_on(struct daemon *daemon, struct control_client *client)
 		control_done(client);
 		return;
 	}
-	/* The one record that lets the client end this daemon and take the table out without it. */
+	/* The client ends this daemon now, and takes the table out without it. */
 	tg_record_begin(control_out(client), "unlifted");
 	tg_record_put_u64(control_out(client), "bans", stats.bans_pending);
 	tg_record_end(control_out(client));
@@ -327,7 +339,10 @@ static void panic_off(struct daemon *daemon, struct control_client *client)
 
 static void begin_panic(void *data, struct control_client *client, const struct tg_record *request)
 {
-	if (tg_record_get(request, "off"))
+	bool off = false;
+	if (!read_flag(request, "off", &off))
+		control_error(client, 2, "off is true or false");
+	else if (off)
 		panic_off(data, client);
 	else
 		panic_on(data, client);
