@@ -268,7 +268,8 @@ static void announce(struct daemon *daemon)
 	const struct tg_config *config = daemon->policy.config;
 	struct nft_sink_stats sink;
 	nft_sink_stats(daemon->sink, &sink);
-	enum tg_mode mode = daemon->options.observe ? TG_MODE_OBSERVE : config->mode;
+	bool observes = daemon->options.observe || panic_is_marked(daemon->options.state_dir);
+	enum tg_mode mode = observes ? TG_MODE_OBSERVE : config->mode;
 	log_write(daemon->log, LOG_NOTE,
 		  "tcpguardd " TCPGUARD_VERSION " is at work: mode %s, policies %zu, table %s",
 		  tg_mode_name(mode), config->policy_count,
