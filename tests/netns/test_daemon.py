@@ -86,6 +86,15 @@ class Lab:
     def cli(self, *words):
         return self.on(self.cli_path, "--socket", self.socket, "--config", self.policy, *words)
 
+    def raw(self, line):
+        """An answer as it comes, to a request that the CLI does not make."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(self.socket)
+            client.sendall(line.encode() + b"\n")
+            with client.makefile() as answer:
+                return answer.read()
+
     def json(self, *words):
         return json.loads(self.cli(*words, "--json").stdout)
 
@@ -297,6 +306,53 @@ def test_panic(lab):
           lab.json("status")["health"] == "ok" and lab.cli("ban", "198.51.100.1").returncode == 0)
 
 
+def test_flags(lab):
+    """What a program that speaks the protocol by itself may get wrong."""
+    lab.cli("ban", "198.51.100.1")
+    for line in ("unban all=false", "unban all=yes", "unban all=no source=198.51.100.1", "panic off=yes"):
+        check(f"'{line}' is refused and lifts nothing", lab.raw(line).startswith("error code=2 ") and
+              "198.51.100.1" in lab.elements())
+
+
+def test_unreachable(lab):
+    """A daemon that nobody can connect to is ended all the same."""
+    lab.process.send_signal(signal.SIGSTOP)
+    waiting = []
+    try:
+        while len(waiting) < 1000:
+            waiting.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+            waiting[-1].connect(lab.socket)
+    except BlockingIOError:
+        pass
+    check("the backlog is full", len(waiting) < 1000)
+    result = lab.cli("panic", "--off", "--state-dir", lab.state)
+    check("panic --off does not say that no daemon runs", result.returncode == 3 and "no daemon" not in result.stdout,
+          result)
+    result = lab.cli("panic", "--state-dir", lab.state)
+    check("panic works with a full backlog", result.returncode == 0, result)
+    lab.process.wait(timeout=5)
+    for client in waiting:
+        client.close()
+    check("the table is gone", lab.on("nft", "list", "table", "inet", "tcpguard").returncode != 0)
+    check("it starts again", lab.start() and lab.cli("panic", "--off").returncode == 0, lab.logged())
+    lab.cli("ban", "198.51.100.1")
+    os.unlink(lab.socket)
+    result = lab.cli("panic", "--state-dir", lab.state)
+    check("panic works when the socket was removed", result.returncode == 0, result)
+    lab.process.wait(timeout=5)
+    check("the ban is gone", "198.51.100.1" not in lab.elements())
+    check("and it starts once more", lab.start() and lab.cli("panic", "--off").returncode == 0, lab.logged())
+    places = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+    for client in places:
+        client.connect(lab.socket)
+    result = lab.cli("panic", "--state-dir", lab.state)
+    check("panic works when all places are taken", result.returncode == 0, result)
+    for client in places:
+        client.close()
+    lab.process.wait(timeout=5)
+    check("and it starts yet again", lab.start() and lab.cli("panic", "--off").returncode == 0, lab.logged())
+
+
 def test_hung(lab):
     lab.process.send_signal(signal.SIGSTOP)
     begin = time.monotonic()
@@ -368,7 +424,7 @@ def main():
     lab = Lab(*sys.argv[1:3])
     try:
         for test in (test_exit_statuses, test_check, test_start, test_ban, test_reload, test_restart, test_stranger,
-                     test_panic, test_hung, test_end, test_plain, test_service):
+                     test_panic, test_flags, test_unreachable, test_hung, test_end, test_plain, test_service):
             test(lab)
     finally:
         if failed:
