@@ -179,6 +179,8 @@ static void reprotect(void *data)
 {
 	struct daemon *daemon = data;
 	int err = follow_protected(daemon);
+	if (!err && daemon->resolvers.incomplete)
+		return; /* upkeep has said so, and clears it when they are read */
 	if (!err) {
 		health_clear(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_wall_clock());
 		return;
@@ -251,8 +253,15 @@ static void check_engine(struct daemon *daemon)
 static void upkeep_due(void *data)
 {
 	struct daemon *daemon = data;
-	if (resolvers_refresh(&daemon->resolvers))
+	bool incomplete = daemon->resolvers.incomplete;
+	/* Also when they are whole again, and the same: that clears it. */
+	if (resolvers_refresh(&daemon->resolvers) || (incomplete && !daemon->resolvers.incomplete))
 		reprotect_soon(daemon);
+	if (daemon->resolvers.incomplete)
+		health_set(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_wall_clock(),
+			   "resolv.conf cannot be read, or names more than %d resolvers; those "
+			   "that are known stay protected",
+			   RESOLVERS_MAX);
 	check_engine(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
