@@ -252,6 +252,12 @@ def test_reload(lab):
     lab.write(POLICY.replace("policies:", "defaults: {max-sources: 1024}\npolicies:"))
     result = lab.cli("reload")
     check("a size needs a restart, and it is said", result.returncode == 0 and "restart" in result.stdout, result)
+    # IPv6, and no two that could be one interval: the longest message that there can be.
+    with open(os.path.join(lab.dir, "allow"), "w", encoding="utf-8") as file:
+        file.writelines(f"fc00::{i >> 15:x}:{i << 1 & 0xffff:x}\n" for i in range(1000000))
+    lab.write(POLICY.replace("policies:", "lists: {most: {file: allow}}\nallow: [most]\npolicies:"))
+    result = lab.cli("reload")
+    check("the kernel takes the longest allow list that a policy can have", result.returncode == 0, result)
     lab.write(POLICY)
     check("back again", lab.cli("reload").returncode == 0)
 
