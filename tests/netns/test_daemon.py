@@ -61,6 +61,8 @@ class Lab:
         self.notify.bind(os.path.join(self.dir, "notify"))
         os.chmod(self.dir, 0o755)
         self.process = None
+
+    def prepare(self):
         self.write(POLICY)
         subprocess.run(["ip", "netns", "add", NETNS], check=True)
         self.on("ip", "link", "set", "lo", "up")
@@ -72,7 +74,7 @@ class Lab:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        subprocess.run(["ip", "netns", "del", NETNS], check=False)
+        subprocess.run(["ip", "netns", "del", NETNS], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.dir)
 
     def write(self, text):
@@ -188,6 +190,53 @@ def test_start(lab):
     check("the table is there", "chain" in lab.elements())
     mode = os.stat(lab.socket).st_mode & 0o777
     check("the socket is for owner and group only", mode in (0o600, 0o660), oct(mode))
+
+
+STATES = "syn-sent syn-recv established fin-wait close-wait last-ack time-wait close".split()
+# What scripts may rely on, and of which type; a trailing "?" says that it may be null.
+PROMISED = {
+    "status": {"schema": int, "mode": str, "health": str, "degraded": list, "uptime": int, "policy.files": list,
+               "policy.loaded": str, "events.received": int, "events.lost": int, "events.gaps": int,
+               "events.resyncs": int, "flows": int, "sources": int, "max_sources": int, "bans.active": int,
+               "bans.observed": int, "conntrack.count": int, "conntrack.max": int,
+               **{f"states.{state}": int for state in STATES}},
+    "ban": {"source": str, "action": str, "policy?": str, "limit?": str, "measure?": str, "measured": int,
+            "threshold": int, "origin": str, "offence": int, "since": str, "expires_in": int, "enforced": bool,
+            "packets": int, "bytes": int, "reason": str},
+    "source": {"source": str, "policy": str, "total": int, "new_rate": int,
+               **{f"states.{state}": int for state in STATES}},
+}
+
+
+def broken_promises(value, promised):
+    broken = []
+    for name, kind in promised.items():
+        inner = value
+        for key in name.rstrip("?").split("."):
+            inner = inner.get(key, KeyError) if isinstance(inner, dict) else KeyError
+        # type() and not isinstance(): true is an int for Python.
+        if type(inner) is not kind and not (name.endswith("?") and inner is None):  # noqa: E721
+            broken.append((name, inner))
+    return broken
+
+
+def test_json(lab):
+    broken = broken_promises(lab.json("status"), PROMISED["status"])
+    check("status --json keeps every promise", not broken, broken)
+    stamp = lab.json("status")["policy"]["loaded"]
+    check("times are RFC 3339", time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ"), stamp)
+    lab.cli("ban", "198.51.100.7", "--action", "rate-limit")
+    lab.on("conntrack", "-I", "-p", "tcp", "-s", "198.51.100.9", "-d", "192.0.2.1", "--sport", "1025", "--dport", "80",
+           "--state", "ESTABLISHED", "-u", "ASSURED", "-t", "60")
+    check("a flow is counted", wait_until(lambda: lab.json("top")["sources"]))
+    for verb, key, kind in (("list", "bans", "ban"), ("top", "sources", "source")):
+        answer = lab.json(verb)
+        broken = [broken_promises(one, PROMISED[kind]) for one in answer[key]]
+        check(f"{verb} --json keeps every promise", len(broken) == 1 and not broken[0] and answer["schema"] == 1,
+              (broken, answer))
+    lab.on("conntrack", "-F")
+    check("and is gone", wait_until(lambda: not lab.json("top")["sources"]))
+    lab.cli("unban", "--all")
 
 
 def test_ban(lab):
@@ -424,12 +473,16 @@ def test_service(lab):
 
 
 def main():
-    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "setpriv"))):
-        print("1..0 # SKIP needs root, ip, nft and setpriv")
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "setpriv", "conntrack"))):
+        print("1..0 # SKIP needs root, ip, nft, setpriv and conntrack")
         return 0
+    # Taken too long, or the whole run ended: what was made goes all the same.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     lab = Lab(*sys.argv[1:3])
     try:
-        for test in (test_exit_statuses, test_check, test_start, test_ban, test_reload, test_restart, test_stranger,
+        lab.prepare()
+        for test in (test_exit_statuses, test_check, test_start, test_json, test_ban, test_reload, test_restart, test_stranger,
                      test_panic, test_flags, test_unreachable, test_hung, test_end, test_plain, test_service):
             test(lab)
     finally:
