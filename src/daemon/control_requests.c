@@ -54,7 +54,7 @@ static void put_ban(struct daemon *daemon, const struct tg_ban *ban,
 	tg_record_put_u64(out, "threshold", ban->threshold);
 	tg_record_put(out, "origin", tg_origin_name(ban->origin));
 	tg_record_put_u64(out, "offence", ban->offence);
-	tg_record_put_u64(out, "since", (uint64_t)daemon_wall(daemon, ban->since));
+	tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(ban->since));
 	tg_record_put_u64(out, "expires_in",
 			  ban->until > now ? (ban->until - now + TG_SEC - 1) / TG_SEC : 0);
 	tg_record_put(out, "enforced", ban->enforced ? "true" : "false");
@@ -296,15 +296,15 @@ static void begin_reload(void *data, struct control_client *client, const struct
 static void panic_on(struct daemon *daemon, struct control_client *client)
 {
 	struct tg_engine_stats stats;
-	int64_t wall = loop_wall_clock();
+	tg_time now = loop_now(daemon->loop);
 	/* Before lifting: a daemon that dies in between must not enforce again. */
 	int marked = panic_mark(daemon->options.state_dir);
 	turn_panic(daemon, true);
 	tg_engine_stats(daemon->engine, &stats);
-	health_set(&daemon->health, daemon->log, HEALTH_PANIC, wall,
+	health_set(&daemon->health, daemon->log, HEALTH_PANIC, now,
 		   "everything was lifted by hand; only observing until 'tcpguard panic --off'");
 	if (marked) {
-		health_set(&daemon->health, daemon->log, HEALTH_STATE, wall,
+		health_set(&daemon->health, daemon->log, HEALTH_STATE, now,
 			   "cannot write %s/panic: %s; a restart enforces again",
 			   daemon->options.state_dir, strerror(-marked));
 		tg_record_begin(control_out(client), "note");
@@ -332,8 +332,8 @@ static void panic_off(struct daemon *daemon, struct control_client *client)
 		return;
 	}
 	turn_panic(daemon, false);
-	health_clear(&daemon->health, daemon->log, HEALTH_PANIC, loop_wall_clock());
-	health_clear(&daemon->health, daemon->log, HEALTH_STATE, loop_wall_clock());
+	health_clear(&daemon->health, daemon->log, HEALTH_PANIC, loop_now(daemon->loop));
+	health_clear(&daemon->health, daemon->log, HEALTH_STATE, loop_now(daemon->loop));
 	control_done(client);
 }
 

@@ -124,7 +124,7 @@ static void start_engine(struct daemon *daemon)
 	if (!panic_is_marked(daemon->options.state_dir))
 		return;
 	step_start(daemon, (struct tg_event){.type = TG_EVENT_PANIC, .panic = true});
-	health_set(&daemon->health, daemon->log, HEALTH_PANIC, loop_wall_clock(),
+	health_set(&daemon->health, daemon->log, HEALTH_PANIC, loop_now(daemon->loop),
 		   "%s/panic is there: only observing until 'tcpguard panic --off'",
 		   daemon->options.state_dir);
 }
@@ -223,7 +223,6 @@ static enum daemon_exit start(struct daemon *daemon)
 				       daemon);
 	if (err)
 		return kernel_failed(daemon->log, "set up the event loop", err);
-	daemon->started = loop_wall_clock();
 	daemon->started_at = loop_now(daemon->loop);
 	log_set_time(daemon->log, daemon->started_at);
 	if (control_is_answered(daemon->options.socket)) {
