@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,7 +111,12 @@ static int off_offline(const char *state_dir)
 	tg_strbuf_init(&path);
 	tg_strbuf_printf(&path, "%s/panic", state_dir);
 	int status = CLI_OK;
-	if (path.failed || (unlink(path.text) < 0 && errno != ENOENT)) {
+	struct stat st;
+	/* Looked for first: where nothing can be written, unlink fails for what is not there, too.
+	 */
+	bool gone = lstat(path.text, &st) < 0 ? errno == ENOENT || errno == ENOTDIR
+					      : unlink(path.text) == 0;
+	if (path.failed || !gone) {
 		cli_complain("cannot remove %s: %s", path.text, strerror(errno));
 		status = CLI_NO;
 	} else {

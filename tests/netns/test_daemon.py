@@ -359,6 +359,21 @@ def test_panic(lab):
           lab.cli("ban", "198.51.100.1").returncode == 1)
     check("panic --off ends it", lab.cli("panic", "--off").returncode == 0 and
           lab.json("status")["health"] == "ok" and lab.cli("ban", "198.51.100.1").returncode == 0)
+    os.rename(lab.state, lab.state + ".away")
+    with open(lab.state, "w", encoding="utf-8"):
+        pass
+    result = lab.cli("panic")
+    check("panic works without a state directory, and says what is missing", result.returncode == 0 and
+          "a restart enforces again" in result.stderr, result)
+    result = lab.cli("panic", "--off")
+    check("and ends", result.returncode == 0 and lab.json("status")["health"] == "ok", result)
+    os.unlink(lab.state)
+    os.rename(lab.state + ".away", lab.state)
+    os.symlink("/nonexistent", os.path.join(lab.state, "panic"))
+    result = lab.cli("panic")
+    check("a link of the marker's name is the marker", result.returncode == 0 and not result.stderr, result)
+    check("and goes", lab.cli("panic", "--off").returncode == 0 and not os.listdir(lab.state))
+    check("a ban is taken again", lab.cli("ban", "198.51.100.1").returncode == 0)
 
 
 def test_flags(lab):
