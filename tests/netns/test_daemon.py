@@ -395,6 +395,8 @@ def test_unreachable(lab):
     except BlockingIOError:
         pass
     check("the backlog is full", len(waiting) < 1000)
+    result = lab.cli("status")
+    check("status says that it hangs", result.returncode == 3 and "hangs" in result.stderr, result)
     result = lab.cli("panic", "--off", "--state-dir", lab.state)
     check("panic --off does not say that no daemon runs", result.returncode == 3 and "no daemon" not in result.stdout,
           result)
