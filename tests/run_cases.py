@@ -6,6 +6,7 @@ Called by run.sh after it has built. Pure suites run with gcc, clang and the san
 netns once. A program in C of the netns suite gets a network namespace of its own."""
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -79,7 +80,8 @@ RUNNING = set()
 def end_with_us(number, _frame):
     """A session of their own keeps Ctrl-C from the tests; they still want to clean up."""
     for group in list(RUNNING):
-        os.killpg(group, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # ended by itself just now
+            os.killpg(group, signal.SIGTERM)
     for _ in range(100):
         if not RUNNING:
             break

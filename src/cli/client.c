@@ -96,7 +96,10 @@ int client_explain_open(const char *path, int err)
 		cli_complain("the path of the socket is too long: %s", path);
 		return CLI_USAGE;
 	}
-	cli_complain("no daemon answers at %s: %s", path, strerror(-err));
+	if (err == -EAGAIN) /* its backlog is full */
+		cli_complain("the daemon at %s hangs: it takes no more connections", path);
+	else
+		cli_complain("no daemon answers at %s: %s", path, strerror(-err));
 	return CLI_NO_DAEMON;
 }
 

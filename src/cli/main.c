@@ -110,7 +110,7 @@ static int run_verb(const struct cli *cli, int argc, char **argv)
 		if (status < 0)
 			status = verbs[i]->run(cli, &args);
 		/* A full disk or a closed pipe behind stdout is a failure that scripts must see. */
-		if (fflush(stdout) != 0 && status == CLI_OK)
+		if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_OK)
 			status = CLI_USAGE;
 		return status;
 	}

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "base/strbuf.h"
 #include "cli.h"
 #include "client.h"
+#include "listener.h"
 #include "output.h"
 
 extern char **environ;
@@ -30,43 +32,36 @@ extern char **environ;
 
 enum { PANIC_OFF, PANIC_STATE_DIR };
 
-static bool is_daemon(pid_t pid)
-{
-	char path[40], name[32];
-	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
-	if (len <= 0)
-		return false;
-	name[len] = '\0';
-	return strcmp(name, "tcpguardd\n") == 0;
-}
-
 /* The pidfd is taken before the name is looked at: another process cannot slip in between. */
-static bool kill_daemon(int socket_fd)
+static bool kill_daemon(pid_t pid)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	if (getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 1) {
+	if (pid <= 1) {
 		cli_complain("the daemon does not answer, and its process cannot be found");
 		return false;
 	}
-	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0)
 		return errno == ESRCH; /* dead already */
-	if (!is_daemon(peer.pid)) {
+	if (!listener_is_daemon(pid)) {
 		cli_complain("process %d listens on the socket and is no tcpguardd: left alone",
-			     (int)peer.pid);
+			     (int)pid);
 		return false;
 	}
-	if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0) {
-		cli_complain("cannot kill process %d: %s", (int)peer.pid, strerror(errno));
+	if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH) {
+		cli_complain("cannot kill process %d: %s", (int)pid, strerror(errno));
 		return false;
 	}
-	cli_complain("the daemon could not do it: killed process %d", (int)peer.pid);
+	cli_complain("the daemon could not do it: killed process %d", (int)pid);
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 	(void)poll(&pfd, 1, DEATH_MS); /* if it stays, removing the table says so */
 	return true;
+}
+
+static pid_t find_peer(int socket_fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	return getsockopt(socket_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? 0 : peer.pid;
 }
 
 /* Beside this program first: both may be tried out of a build or an unpacked archive. */
@@ -116,7 +111,12 @@ static int off_offline(const char *state_dir)
 	tg_strbuf_init(&path);
 	tg_strbuf_printf(&path, "%s/panic", state_dir);
 	int status = CLI_OK;
-	if (path.failed || (unlink(path.text) < 0 && errno != ENOENT)) {
+	struct stat st;
+	/* Looked for first: where nothing can be written, unlink fails for what is not there, too.
+	 */
+	bool gone = lstat(path.text, &st) < 0 ? errno == ENOENT || errno == ENOTDIR
+					      : unlink(path.text) == 0;
+	if (path.failed || !gone) {
 		cli_complain("cannot remove %s: %s", path.text, strerror(errno));
 		status = CLI_NO;
 	} else {
@@ -127,8 +127,9 @@ static int off_offline(const char *state_dir)
 }
 
 /*
- * True when the daemon did it or refused it; then *ret_status is the verb's. False when it said
- * nothing, or that the kernel does not let it lift everything: then it is in the way.
+ * True when the daemon did it; then *ret_status is the verb's. False when it said nothing, or that
+ * it does not: the kernel does not let it lift everything, or all its places are taken. Then it is
+ * in the way. Not so for `off`, which can wait: a refusal is an answer.
  */
 static bool ask(struct client *client, bool off, int *ret_status)
 {
@@ -144,21 +145,18 @@ static bool ask(struct client *client, bool off, int *ret_status)
 	enum client_result result = sent ? client_next(client, ANSWER_MS, &record) : CLIENT_BROKEN;
 	if (result == CLIENT_TIMEOUT || result == CLIENT_BROKEN)
 		return false;
-	bool unlifted = false;
 	while (result == CLIENT_RECORD) {
 		const char *text = tg_record_get(&record, "text");
 		if (text)
 			cli_complain("%s", text);
-		unlifted |= strcmp(record.name, "unlifted") == 0;
 		result = client_next(client, CLIENT_TIMEOUT_MS, &record);
 	}
 	*ret_status = client_explain(result, &record);
-	if (unlifted)
-		return false;
-	if (*ret_status == CLI_OK)
-		(void)puts(off ? "the policy is in force again"
-			       : "everything is lifted; the daemon only observes until 'tcpguard "
-				 "panic --off'");
+	if (*ret_status != CLI_OK)
+		return off;
+	(void)puts(off ? "the policy is in force again"
+		       : "everything is lifted; the daemon only observes until 'tcpguard "
+			 "panic --off'");
 	return true;
 }
 
@@ -172,16 +170,20 @@ static int run_panic(const struct cli *cli, const struct cli_args *args)
 	int err = client_open(&client, cli->socket);
 	if (err == -EACCES || err == -EPERM || err == -ENAMETOOLONG)
 		return client_explain_open(cli->socket, err);
-	if (err)
-		return off ? off_offline(state_dir) : run_offline(state_dir);
-	bool answered = ask(&client, off, &status);
-	if (!answered && off) {
+	/* No connection is no proof that there is no daemon: it may hang with its backlog full. */
+	pid_t pid = err ? listener_find(cli->socket) : find_peer(client.fd);
+	bool runs = !err || err == -EAGAIN || pid > 0;
+	bool answered = !err && ask(&client, off, &status);
+	if (!answered && off && runs) {
 		cli_complain("the daemon does not answer");
 		status = CLI_NO_DAEMON;
+	} else if (!answered && off) {
+		status = off_offline(state_dir);
 	} else if (!answered) {
-		status = kill_daemon(client.fd) ? run_offline(state_dir) : CLI_NO;
+		status = !runs || kill_daemon(pid) ? run_offline(state_dir) : CLI_NO;
 	}
-	client_close(&client);
+	if (!err)
+		client_close(&client);
 	return status;
 }
 

@@ -54,7 +54,7 @@ static void put_ban(struct daemon *daemon, const struct tg_ban *ban,
 	tg_record_put_u64(out, "threshold", ban->threshold);
 	tg_record_put(out, "origin", tg_origin_name(ban->origin));
 	tg_record_put_u64(out, "offence", ban->offence);
-	tg_record_put_u64(out, "since", (uint64_t)daemon_wall(daemon, ban->since));
+	tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(ban->since));
 	tg_record_put_u64(out, "expires_in",
 			  ban->until > now ? (ban->until - now + TG_SEC - 1) / TG_SEC : 0);
 	tg_record_put(out, "enforced", ban->enforced ? "true" : "false");
@@ -233,12 +233,24 @@ static void begin_ban(void *data, struct control_client *client, const struct tg
 		turn_request(data, client, &event);
 }
 
+/* False when it is there and neither true nor false: a guess would lift bans. */
+static bool read_flag(const struct tg_record *request, const char *key, bool *ret_flag)
+{
+	const char *text = tg_record_get(request, key);
+	if (text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return false;
+	*ret_flag = text && strcmp(text, "true") == 0;
+	return true;
+}
+
 static void begin_unban(void *data, struct control_client *client, const struct tg_record *request)
 {
 	struct tg_event event = {.type = TG_EVENT_OPERATOR_UNBAN};
-	const char *all = tg_record_get(request, "all"), *source = tg_record_get(request, "source");
-	const char *wrong = NULL;
-	if (all && !source)
+	const char *source = tg_record_get(request, "source"), *wrong = NULL;
+	bool all = false;
+	if (!read_flag(request, "all", &all))
+		wrong = "all is true or false";
+	else if (all && !source)
 		event.request.all = true;
 	else
 		wrong = source && !all ? tg_prefix_parse(source, &event.request.source)
@@ -284,15 +296,15 @@ static void begin_reload(void *data, struct control_client *client, const struct
 static void panic_on(struct daemon *daemon, struct control_client *client)
 {
 	struct tg_engine_stats stats;
-	int64_t wall = loop_wall_clock();
+	tg_time now = loop_now(daemon->loop);
 	/* Before lifting: a daemon that dies in between must not enforce again. */
 	int marked = panic_mark(daemon->options.state_dir);
 	turn_panic(daemon, true);
 	tg_engine_stats(daemon->engine, &stats);
-	health_set(&daemon->health, daemon->log, HEALTH_PANIC, wall,
+	health_set(&daemon->health, daemon->log, HEALTH_PANIC, now,
 		   "everything was lifted by hand; only observing until 'tcpguard panic --off'");
 	if (marked) {
-		health_set(&daemon->health, daemon->log, HEALTH_STATE, wall,
+		health_set(&daemon->health, daemon->log, HEALTH_STATE, now,
 			   "cannot write %s/panic: %s; a restart enforces again",
 			   daemon->options.state_dir, strerror(-marked));
 		tg_record_begin(control_out(client), "note");
@@ -304,7 +316,7 @@ static void panic_on(struct daemon *daemon, struct control_client *client)
 		control_done(client);
 		return;
 	}
-	/* The one record that lets the client end this daemon and take the table out without it. */
+	/* The client ends this daemon now, and takes the table out without it. */
 	tg_record_begin(control_out(client), "unlifted");
 	tg_record_put_u64(control_out(client), "bans", stats.bans_pending);
 	tg_record_end(control_out(client));
@@ -320,14 +332,17 @@ static void panic_off(struct daemon *daemon, struct control_client *client)
 		return;
 	}
 	turn_panic(daemon, false);
-	health_clear(&daemon->health, daemon->log, HEALTH_PANIC, loop_wall_clock());
-	health_clear(&daemon->health, daemon->log, HEALTH_STATE, loop_wall_clock());
+	health_clear(&daemon->health, daemon->log, HEALTH_PANIC, loop_now(daemon->loop));
+	health_clear(&daemon->health, daemon->log, HEALTH_STATE, loop_now(daemon->loop));
 	control_done(client);
 }
 
 static void begin_panic(void *data, struct control_client *client, const struct tg_record *request)
 {
-	if (tg_record_get(request, "off"))
+	bool off = false;
+	if (!read_flag(request, "off", &off))
+		control_error(client, 2, "off is true or false");
+	else if (off)
 		panic_off(data, client);
 	else
 		panic_on(data, client);

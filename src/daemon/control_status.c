@@ -57,7 +57,8 @@ static void put_health(const struct daemon *daemon, struct tg_strbuf *out)
 			continue;
 		tg_record_begin(out, "degraded");
 		tg_record_put(out, "reason", health_reason_name((enum health_reason)i));
-		tg_record_put_u64(out, "since", (uint64_t)daemon->health.reasons[i].since);
+		tg_record_put_u64(out, "since",
+				  (uint64_t)loop_wall_at(daemon->health.reasons[i].since));
 		tg_record_put(out, "text", daemon->health.reasons[i].text);
 		tg_record_end(out);
 	}
@@ -78,7 +79,7 @@ static void put_head(const struct daemon *daemon, const struct tg_engine_stats *
 		      : daemon->options.observe ? "option"
 						: "policy");
 	tg_record_put(out, "health", health_is_ok(&daemon->health) ? "ok" : "degraded");
-	tg_record_put_u64(out, "started", (uint64_t)daemon->started);
+	tg_record_put_u64(out, "started", (uint64_t)loop_wall_at(daemon->started_at));
 	tg_record_put_u64(out, "uptime", (loop_now(daemon->loop) - daemon->started_at) / TG_SEC);
 	tg_record_put_u64(out, "loaded", (uint64_t)daemon->policy.loaded);
 	tg_record_put_u64(out, "flows", stats->flows);

@@ -124,7 +124,7 @@ static void start_engine(struct daemon *daemon)
 	if (!panic_is_marked(daemon->options.state_dir))
 		return;
 	step_start(daemon, (struct tg_event){.type = TG_EVENT_PANIC, .panic = true});
-	health_set(&daemon->health, daemon->log, HEALTH_PANIC, loop_wall_clock(),
+	health_set(&daemon->health, daemon->log, HEALTH_PANIC, loop_now(daemon->loop),
 		   "%s/panic is there: only observing until 'tcpguard panic --off'",
 		   daemon->options.state_dir);
 }
@@ -223,7 +223,6 @@ static enum daemon_exit start(struct daemon *daemon)
 				       daemon);
 	if (err)
 		return kernel_failed(daemon->log, "set up the event loop", err);
-	daemon->started = loop_wall_clock();
 	daemon->started_at = loop_now(daemon->loop);
 	log_set_time(daemon->log, daemon->started_at);
 	if (control_is_answered(daemon->options.socket)) {
@@ -268,7 +267,8 @@ static void announce(struct daemon *daemon)
 	const struct tg_config *config = daemon->policy.config;
 	struct nft_sink_stats sink;
 	nft_sink_stats(daemon->sink, &sink);
-	enum tg_mode mode = daemon->options.observe ? TG_MODE_OBSERVE : config->mode;
+	bool observes = daemon->options.observe || panic_is_marked(daemon->options.state_dir);
+	enum tg_mode mode = observes ? TG_MODE_OBSERVE : config->mode;
 	log_write(daemon->log, LOG_NOTE,
 		  "tcpguardd " TCPGUARD_VERSION " is at work: mode %s, policies %zu, table %s",
 		  tg_mode_name(mode), config->policy_count,

@@ -96,7 +96,6 @@ struct daemon {
 	struct ct_feed_stats feed_before; /* of feeds that were replaced */
 	struct tg_engine_stats seen;      /* at the last upkeep, to notice what grew */
 	tg_time room_until;
-	int64_t started; /* seconds since the epoch */
 	tg_time started_at;
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;
@@ -144,6 +143,5 @@ void upkeep_table_lost(struct daemon *daemon);
 void upkeep_feed_failed(struct daemon *daemon, int error);
 /* The feed's counts since start. */
 void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats);
-int64_t daemon_wall(const struct daemon *daemon, tg_time at);
 
 #endif

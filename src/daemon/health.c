@@ -32,7 +32,7 @@ const char *health_reason_name(enum health_reason reason)
 	return "?";
 }
 
-void health_set(struct health *health, struct log *log, enum health_reason reason, int64_t now,
+void health_set(struct health *health, struct log *log, enum health_reason reason, tg_time now,
 		const char *format, ...)
 {
 	va_list args;
@@ -48,13 +48,14 @@ void health_set(struct health *health, struct log *log, enum health_reason reaso
 		  health->reasons[reason].text);
 }
 
-void health_clear(struct health *health, struct log *log, enum health_reason reason, int64_t now)
+void health_clear(struct health *health, struct log *log, enum health_reason reason, tg_time now)
 {
 	if (!health->reasons[reason].on)
 		return;
 	health->reasons[reason].on = false;
-	log_write(log, LOG_NOTE, "no longer degraded (%s), after %lld s: %s",
-		  health_reason_name(reason), (long long)(now - health->reasons[reason].since),
+	log_write(log, LOG_NOTE, "no longer degraded (%s), after %llu s: %s",
+		  health_reason_name(reason),
+		  (unsigned long long)((now - health->reasons[reason].since) / TG_SEC),
 		  health->reasons[reason].text);
 }
 

@@ -3,7 +3,8 @@
 #define DAEMON_HEALTH_H
 
 #include <stdbool.h>
-#include <stdint.h>
+
+#include <tcpguard/clock.h>
 
 struct log;
 
@@ -23,16 +24,16 @@ enum health_reason {
 struct health {
 	struct {
 		bool on;
-		int64_t since; /* seconds since the epoch */
+		tg_time since; /* not of the wall clock, which can be set */
 		char text[192];
 	} reasons[HEALTH_COUNT];
 };
 
 /* Logged when it begins; a new text for a running reason is only kept. */
-void health_set(struct health *health, struct log *log, enum health_reason reason, int64_t now,
+void health_set(struct health *health, struct log *log, enum health_reason reason, tg_time now,
 		const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* Logged when it ends. */
-void health_clear(struct health *health, struct log *log, enum health_reason reason, int64_t now);
+void health_clear(struct health *health, struct log *log, enum health_reason reason, tg_time now);
 bool health_is_ok(const struct health *health);
 const char *health_reason_name(enum health_reason reason);
 

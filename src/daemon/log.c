@@ -3,6 +3,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,22 @@
 /* A pipe that poll says is writable takes PIPE_BUF bytes without blocking; lines stay below it. */
 #define LOG_LINE_MAX 4000
 
+/*
+ * A terminal is writable when it has room for a byte, and a write then waits for the rest of the
+ * line, for ever when nobody reads. stderr may be shared, so that its O_NONBLOCK is not ours to
+ * set: opened again, the terminal has one of our own.
+ */
+static void reopen_terminal(struct log *log)
+{
+	char path[40];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", log->fd);
+	int fd = isatty(log->fd) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return; /* somebody else's terminal, after su: asking before the write must do */
+	log->fd = fd;
+	log->reopened = true;
+}
+
 void log_init(struct log *log, int fd, enum log_level level, const char *journal_stream)
 {
 	*log = (struct log){.fd = fd, .level = level};
@@ -28,6 +45,14 @@ void log_init(struct log *log, int fd, enum log_level level, const char *journal
 	if (journal_stream && sscanf(journal_stream, "%llu:%llu", &dev, &ino) == 2 &&
 	    fstat(fd, &st) == 0)
 		log->journal = st.st_dev == dev && st.st_ino == ino;
+	reopen_terminal(log);
+}
+
+void log_finish(struct log *log)
+{
+	if (log->reopened)
+		(void)close(log->fd); /* lines are written or not; nothing is buffered */
+	log->reopened = false;
 }
 
 bool log_level_parse(const char *name, enum log_level *ret_level)
@@ -59,7 +84,7 @@ static void send_line(struct log *log, enum log_level level, const char *text)
 	if (len <= 0)
 		return;
 	size_t size = MIN((size_t)len, sizeof(line) - 1);
-	/* stderr may be shared: its O_NONBLOCK is not ours to set, so each write asks first. */
+	/* A pipe or a file may be shared, too: each write asks first. */
 	ssize_t sent = send(log->fd, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent < 0 && errno == ENOTSOCK) {
 		struct pollfd pfd = {.fd = log->fd, .events = POLLOUT};

@@ -27,6 +27,7 @@ struct log_bucket {
  */
 struct log {
 	int fd;
+	bool reopened; /* fd is ours: a terminal, opened again not to wait for it */
 	enum log_level level;
 	bool journal; /* lines carry their priority as <N> */
 	tg_time now;  /* set by the owner every turn: this file reads no clock */
@@ -36,6 +37,7 @@ struct log {
 
 /* journal_stream is $JOURNAL_STREAM or NULL. */
 void log_init(struct log *log, int fd, enum log_level level, const char *journal_stream);
+void log_finish(struct log *log);
 /* False if there is no such level. */
 bool log_level_parse(const char *name, enum log_level *ret_level);
 void log_set_time(struct log *log, tg_time now);

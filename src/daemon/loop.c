@@ -62,6 +62,16 @@ int64_t loop_wall_clock(void)
 	return (int64_t)time(NULL);
 }
 
+/* Both clocks to the nanosecond: of whole seconds, the same time would be another at each look. */
+int64_t loop_wall_at(tg_time at)
+{
+	struct timespec ts = {0};
+	(void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail for this clock */
+	int64_t wall = (int64_t)ts.tv_sec * (int64_t)TG_SEC + ts.tv_nsec;
+	return (wall + ((int64_t)at - (int64_t)loop_clock()) + (int64_t)TG_SEC / 2) /
+	       (int64_t)TG_SEC;
+}
+
 tg_time loop_now(const struct loop *loop)
 {
 	return loop->now;

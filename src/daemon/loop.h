@@ -55,7 +55,8 @@ void loop_stop(struct loop *loop);
 tg_time loop_now(const struct loop *loop);
 /* Read again: for what must be exact within a long turn. */
 tg_time loop_clock(void);
-/* Seconds since the epoch, for people. */
+/* Seconds since the epoch, for people: now, and at another time, as the clock is set now. */
 int64_t loop_wall_clock(void);
+int64_t loop_wall_at(tg_time at);
 
 #endif

@@ -148,9 +148,10 @@ int main(int argc, char **argv)
 	}
 	struct daemon *daemon;
 	enum daemon_exit status = daemon_create(&arguments.daemon, &log, &daemon);
-	if (status)
-		return (int)status;
-	status = daemon_run(daemon);
-	daemon_destroy(daemon);
+	if (!status) {
+		status = daemon_run(daemon);
+		daemon_destroy(daemon);
+	}
+	log_finish(&log);
 	return (int)status;
 }

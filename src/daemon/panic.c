@@ -36,17 +36,22 @@ int panic_mark(const char *state_dir)
 		return dir;
 	_cleanup_close_ int fd =
 		openat(dir, marker, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (fd < 0)
-		return -errno;
+	int err = fd < 0 ? -errno : 0;
+	/* Whatever bears the name is the marker, a link or a folder, too. */
+	if (err && !panic_is_marked(state_dir))
+		return err;
 	/* The name is the message; it must be there after a power cut. */
 	return fsync(dir) < 0 ? -errno : 0;
 }
 
 int panic_unmark(const char *state_dir)
 {
+	/* A directory that took no marker refuses its removal, too: panic would have no end. */
+	if (!panic_is_marked(state_dir))
+		return 0;
 	_cleanup_close_ int dir = open_dir(state_dir);
 	if (dir < 0)
-		return dir == -ENOENT ? 0 : dir;
+		return dir;
 	if (unlinkat(dir, marker, 0) < 0 && errno != ENOENT)
 		return -errno;
 	return fsync(dir) < 0 ? -errno : 0;

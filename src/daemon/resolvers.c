@@ -83,35 +83,48 @@ static bool has_changed(struct resolvers_file *file)
 	return true;
 }
 
-static bool read_file(const char *path, struct resolvers *resolvers)
+/* Appends the servers of a file; 0 or -errno. */
+static int read_file(const char *path, struct tg_addr *servers, size_t *count, bool *ret_fits)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return errno == ENOENT;
+		return errno == ENOENT ? 0 : -errno;
 	_cleanup_free_ char *text = malloc(RESOLVERS_FILE_MAX + 1);
 	if (!text)
-		return false;
+		return -ENOMEM;
 	size_t len = 0;
-	ssize_t got;
+	ssize_t got = 0;
 	while (len < RESOLVERS_FILE_MAX &&
 	       (got = read(fd, text + len, RESOLVERS_FILE_MAX - len)) > 0)
 		len += (size_t)got;
+	if (got < 0)
+		return -errno;
 	text[len] = '\0';
-	return resolvers_parse(text, resolvers->servers, &resolvers->count, RESOLVERS_MAX) &&
-	       len < RESOLVERS_FILE_MAX;
+	if (!resolvers_parse(text, servers, count, RESOLVERS_MAX) || len == RESOLVERS_FILE_MAX)
+		*ret_fits = false;
+	return 0;
 }
 
 bool resolvers_refresh(struct resolvers *resolvers)
 {
-	bool changed = false;
+	struct tg_addr servers[RESOLVERS_MAX];
+	size_t count = 0;
+	bool changed = false, fits = true;
 	for (size_t i = 0; i < RESOLVERS_FILES; i++)
 		changed |= has_changed(&resolvers->files[i]);
 	if (!changed)
 		return false;
-	resolvers->count = 0;
-	resolvers->incomplete = false;
-	for (size_t i = 0; i < RESOLVERS_FILES; i++)
-		if (!read_file(resolvers->files[i].path, resolvers))
-			resolvers->incomplete = true;
+	for (size_t i = 0; i < RESOLVERS_FILES; i++) {
+		if (read_file(resolvers->files[i].path, servers, &count, &fits) == 0)
+			continue;
+		/* Out of descriptors, or of permission: those that are known stay, and the next
+		 * look reads again. */
+		resolvers->files[i].size = UINT64_MAX;
+		resolvers->incomplete = true;
+		return false;
+	}
+	memcpy(resolvers->servers, servers, count * sizeof(servers[0]));
+	resolvers->count = count;
+	resolvers->incomplete = !fits;
 	return true;
 }

@@ -32,7 +32,8 @@ struct resolvers {
 
 /* paths: NULL for the two of the host. Borrowed. */
 void resolvers_init(struct resolvers *resolvers, const char *const paths[RESOLVERS_FILES]);
-/* Reads the files if one changed since the last time; true if it did. */
+/* Reads the files if one changed since the last time, or could not be read then; true if the
+   servers may have changed. What cannot be read leaves the servers as they are. */
 bool resolvers_refresh(struct resolvers *resolvers);
 
 /* The addresses of the nameserver lines, appended to servers[*count]; false if cap is too small. */

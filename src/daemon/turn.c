@@ -177,7 +177,7 @@ static void answer_request(struct daemon *daemon, struct daemon_request *request
 	if (request->unban) {
 		tg_record_put_u64(out, "lifted", request->lifted);
 	} else if (request->decided) {
-		tg_record_put_u64(out, "until", (uint64_t)daemon_wall(daemon, decision->ban.until));
+		tg_record_put_u64(out, "until", (uint64_t)loop_wall_at(decision->ban.until));
 		tg_record_put(out, "action", tg_action_name(decision->ban.action));
 		if (decision->ban.action == TG_ACTION_RATE_LIMIT) {
 			char rate[TG_RATE_STRLEN];

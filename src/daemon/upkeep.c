@@ -26,14 +26,6 @@
 /* How long a full table is shown after it last refused something. */
 #define ROOM_SHOWN (60 * TG_SEC)
 
-int64_t daemon_wall(const struct daemon *daemon, tg_time at)
-{
-	tg_time now = loop_now(daemon->loop);
-	int64_t wall = loop_wall_clock();
-	return at >= now ? wall + (int64_t)((at - now + TG_SEC - 1) / TG_SEC)
-			 : wall - (int64_t)((now - at) / TG_SEC);
-}
-
 static tg_time longer(tg_time delay)
 {
 	return delay == 0 ? RETRY_FIRST : MIN(delay * 2, RETRY_LAST);
@@ -48,7 +40,7 @@ static void repair_table(void *data)
 	int err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
 				   daemon->policy.allow);
 	if (err < 0) {
-		health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock(),
+		health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_now(daemon->loop),
 			   "table inet tcpguard cannot be installed: %s; tried again",
 			   strerror(-err));
 		daemon->repair_delay = longer(daemon->repair_delay);
@@ -62,7 +54,7 @@ static void repair_table(void *data)
 	 */
 	struct tg_event event = {.type = TG_EVENT_SINK_LOST, .at = now};
 	tg_engine_step(daemon->engine, &event);
-	health_clear(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock());
+	health_clear(&daemon->health, daemon->log, HEALTH_TABLE, loop_now(daemon->loop));
 }
 
 void upkeep_table_lost(struct daemon *daemon)
@@ -71,7 +63,7 @@ void upkeep_table_lost(struct daemon *daemon)
 	if (daemon->table_lost)
 		return; /* the timer runs */
 	daemon->table_lost = true;
-	health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_wall_clock(),
+	health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_now(daemon->loop),
 		   "somebody changed or removed table inet tcpguard; it is put back");
 	if (daemon->repaired_at != 0 && now < daemon->repaired_at + REPAIR_PAUSE)
 		loop_timer_set(daemon->repair, daemon->repaired_at + REPAIR_PAUSE);
@@ -136,12 +128,12 @@ static void restart_feed(void *data)
 	tg_engine_step(daemon->engine, &event);
 	daemon->feed_restarts++;
 	daemon->refeed_delay = 0;
-	health_clear(&daemon->health, daemon->log, HEALTH_FEED, loop_wall_clock());
+	health_clear(&daemon->health, daemon->log, HEALTH_FEED, loop_now(daemon->loop));
 }
 
 void upkeep_feed_failed(struct daemon *daemon, int error)
 {
-	health_set(&daemon->health, daemon->log, HEALTH_FEED, loop_wall_clock(),
+	health_set(&daemon->health, daemon->log, HEALTH_FEED, loop_now(daemon->loop),
 		   "no conntrack events: %s; the feed is started again", strerror(error));
 	if (daemon->feed)
 		end_feed(daemon);
@@ -179,11 +171,14 @@ static void reprotect(void *data)
 {
 	struct daemon *daemon = data;
 	int err = follow_protected(daemon);
+	if (!err && daemon->resolvers.incomplete)
+		return; /* upkeep has said so, and clears it when they are read */
 	if (!err) {
-		health_clear(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_wall_clock());
+		health_clear(&daemon->health, daemon->log, HEALTH_PROTECTED,
+			     loop_now(daemon->loop));
 		return;
 	}
-	health_set(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_wall_clock(),
+	health_set(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_now(daemon->loop),
 		   "own addresses cannot be read: %s; the last known stay protected",
 		   strerror(-err));
 	loop_timer_set(daemon->reprotect, loop_now(daemon->loop) + TG_SEC);
@@ -209,50 +204,56 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 {
 	const struct tg_engine_stats *seen = &daemon->seen;
 	tg_time now = loop_now(daemon->loop);
-	int64_t wall = loop_wall_clock();
 	uint64_t sources = stats->sources_evicted - seen->sources_evicted;
 	uint64_t flows = stats->flows_refused - seen->flows_refused;
 	uint64_t bans = stats->refused_full - seen->refused_full;
 	if (sources + flows + bans > 0) {
 		daemon->room_until = now + ROOM_SHOWN;
-		health_set(&daemon->health, daemon->log, HEALTH_ROOM, wall,
+		health_set(&daemon->health, daemon->log, HEALTH_ROOM, now,
 			   "a table is full: %" PRIu64 " sources evicted, %" PRIu64
 			   " flows not counted, %" PRIu64 " bans refused since start",
 			   stats->sources_evicted, stats->flows_refused, stats->refused_full);
 	} else if (now >= daemon->room_until) {
-		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, wall);
+		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, now);
 	}
 }
 
 static void check_engine(struct daemon *daemon)
 {
 	struct tg_engine_stats stats;
-	int64_t wall = loop_wall_clock();
+	tg_time now = loop_now(daemon->loop);
 	tg_engine_stats(daemon->engine, &stats);
 	check_room(daemon, &stats);
 	if (stats.stale && daemon->seen.stale)
-		health_set(&daemon->health, daemon->log, HEALTH_GAP, wall,
+		health_set(&daemon->health, daemon->log, HEALTH_GAP, now,
 			   "events were lost and counts are not rebuilt yet: %" PRIu64
 			   " lost in %" PRIu64 " gaps",
 			   stats.lost, stats.gaps);
 	else if (!stats.stale)
-		health_clear(&daemon->health, daemon->log, HEALTH_GAP, wall);
+		health_clear(&daemon->health, daemon->log, HEALTH_GAP, now);
 	/* Twice in a row: a ban on its way is no fault. */
 	if (stats.bans_pending > 0 && daemon->seen.bans_pending > 0 &&
 	    stats.sink_errors > daemon->seen.sink_errors)
-		health_set(&daemon->health, daemon->log, HEALTH_BANS, wall,
+		health_set(&daemon->health, daemon->log, HEALTH_BANS, now,
 			   "the kernel has not taken %" PRIu32 " bans; tried again",
 			   stats.bans_pending);
 	else if (stats.bans_pending == 0)
-		health_clear(&daemon->health, daemon->log, HEALTH_BANS, wall);
+		health_clear(&daemon->health, daemon->log, HEALTH_BANS, now);
 	daemon->seen = stats;
 }
 
 static void upkeep_due(void *data)
 {
 	struct daemon *daemon = data;
-	if (resolvers_refresh(&daemon->resolvers))
+	bool incomplete = daemon->resolvers.incomplete;
+	/* Also when they are whole again, and the same: that clears it. */
+	if (resolvers_refresh(&daemon->resolvers) || (incomplete && !daemon->resolvers.incomplete))
 		reprotect_soon(daemon);
+	if (daemon->resolvers.incomplete)
+		health_set(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_now(daemon->loop),
+			   "resolv.conf cannot be read, or names more than %d resolvers; those "
+			   "that are known stay protected",
+			   RESOLVERS_MAX);
 	check_engine(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",

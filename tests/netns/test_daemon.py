@@ -61,6 +61,8 @@ class Lab:
         self.notify.bind(os.path.join(self.dir, "notify"))
         os.chmod(self.dir, 0o755)
         self.process = None
+
+    def prepare(self):
         self.write(POLICY)
         subprocess.run(["ip", "netns", "add", NETNS], check=True)
         self.on("ip", "link", "set", "lo", "up")
@@ -72,7 +74,7 @@ class Lab:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        subprocess.run(["ip", "netns", "del", NETNS], check=False)
+        subprocess.run(["ip", "netns", "del", NETNS], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.dir)
 
     def write(self, text):
@@ -85,6 +87,15 @@ class Lab:
 
     def cli(self, *words):
         return self.on(self.cli_path, "--socket", self.socket, "--config", self.policy, *words)
+
+    def raw(self, line):
+        """An answer as it comes, to a request that the CLI does not make."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(self.socket)
+            client.sendall(line.encode() + b"\n")
+            with client.makefile() as answer:
+                return answer.read()
 
     def json(self, *words):
         return json.loads(self.cli(*words, "--json").stdout)
@@ -181,6 +192,53 @@ def test_start(lab):
     check("the socket is for owner and group only", mode in (0o600, 0o660), oct(mode))
 
 
+STATES = "syn-sent syn-recv established fin-wait close-wait last-ack time-wait close".split()
+# What scripts may rely on, and of which type; a trailing "?" says that it may be null.
+PROMISED = {
+    "status": {"schema": int, "mode": str, "health": str, "degraded": list, "uptime": int, "policy.files": list,
+               "policy.loaded": str, "events.received": int, "events.lost": int, "events.gaps": int,
+               "events.resyncs": int, "flows": int, "sources": int, "max_sources": int, "bans.active": int,
+               "bans.observed": int, "conntrack.count": int, "conntrack.max": int,
+               **{f"states.{state}": int for state in STATES}},
+    "ban": {"source": str, "action": str, "policy?": str, "limit?": str, "measure?": str, "measured": int,
+            "threshold": int, "origin": str, "offence": int, "since": str, "expires_in": int, "enforced": bool,
+            "packets": int, "bytes": int, "reason": str},
+    "source": {"source": str, "policy": str, "total": int, "new_rate": int,
+               **{f"states.{state}": int for state in STATES}},
+}
+
+
+def broken_promises(value, promised):
+    broken = []
+    for name, kind in promised.items():
+        inner = value
+        for key in name.rstrip("?").split("."):
+            inner = inner.get(key, KeyError) if isinstance(inner, dict) else KeyError
+        # type() and not isinstance(): true is an int for Python.
+        if type(inner) is not kind and not (name.endswith("?") and inner is None):  # noqa: E721
+            broken.append((name, inner))
+    return broken
+
+
+def test_json(lab):
+    broken = broken_promises(lab.json("status"), PROMISED["status"])
+    check("status --json keeps every promise", not broken, broken)
+    stamp = lab.json("status")["policy"]["loaded"]
+    check("times are RFC 3339", time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ"), stamp)
+    lab.cli("ban", "198.51.100.7", "--action", "rate-limit")
+    lab.on("conntrack", "-I", "-p", "tcp", "-s", "198.51.100.9", "-d", "192.0.2.1", "--sport", "1025", "--dport", "80",
+           "--state", "ESTABLISHED", "-u", "ASSURED", "-t", "60")
+    check("a flow is counted", wait_until(lambda: lab.json("top")["sources"]))
+    for verb, key, kind in (("list", "bans", "ban"), ("top", "sources", "source")):
+        answer = lab.json(verb)
+        broken = [broken_promises(one, PROMISED[kind]) for one in answer[key]]
+        check(f"{verb} --json keeps every promise", len(broken) == 1 and not broken[0] and answer["schema"] == 1,
+              (broken, answer))
+    lab.on("conntrack", "-F")
+    check("and is gone", wait_until(lambda: not lab.json("top")["sources"]))
+    lab.cli("unban", "--all")
+
+
 def test_ban(lab):
     result = lab.cli("ban", "198.51.100.7", "--for", "10m", "--reason", "loud\033[2J neighbour")
     check("ban is 0", result.returncode == 0, result)
@@ -243,6 +301,12 @@ def test_reload(lab):
     lab.write(POLICY.replace("policies:", "defaults: {max-sources: 1024}\npolicies:"))
     result = lab.cli("reload")
     check("a size needs a restart, and it is said", result.returncode == 0 and "restart" in result.stdout, result)
+    # IPv6, and no two that could be one interval: the longest message that there can be.
+    with open(os.path.join(lab.dir, "allow"), "w", encoding="utf-8") as file:
+        file.writelines(f"fc00::{i >> 15:x}:{i << 1 & 0xffff:x}\n" for i in range(1000000))
+    lab.write(POLICY.replace("policies:", "lists: {most: {file: allow}}\nallow: [most]\npolicies:"))
+    result = lab.cli("reload")
+    check("the kernel takes the longest allow list that a policy can have", result.returncode == 0, result)
     lab.write(POLICY)
     check("back again", lab.cli("reload").returncode == 0)
 
@@ -295,6 +359,70 @@ def test_panic(lab):
           lab.cli("ban", "198.51.100.1").returncode == 1)
     check("panic --off ends it", lab.cli("panic", "--off").returncode == 0 and
           lab.json("status")["health"] == "ok" and lab.cli("ban", "198.51.100.1").returncode == 0)
+    os.rename(lab.state, lab.state + ".away")
+    with open(lab.state, "w", encoding="utf-8"):
+        pass
+    result = lab.cli("panic")
+    check("panic works without a state directory, and says what is missing", result.returncode == 0 and
+          "a restart enforces again" in result.stderr, result)
+    result = lab.cli("panic", "--off")
+    check("and ends", result.returncode == 0 and lab.json("status")["health"] == "ok", result)
+    os.unlink(lab.state)
+    os.rename(lab.state + ".away", lab.state)
+    os.symlink("/nonexistent", os.path.join(lab.state, "panic"))
+    result = lab.cli("panic")
+    check("a link of the marker's name is the marker", result.returncode == 0 and not result.stderr, result)
+    check("and goes", lab.cli("panic", "--off").returncode == 0 and not os.listdir(lab.state))
+    check("a ban is taken again", lab.cli("ban", "198.51.100.1").returncode == 0)
+
+
+def test_flags(lab):
+    """What a program that speaks the protocol by itself may get wrong."""
+    lab.cli("ban", "198.51.100.1")
+    for line in ("unban all=false", "unban all=yes", "unban all=no source=198.51.100.1", "panic off=yes"):
+        check(f"'{line}' is refused and lifts nothing", lab.raw(line).startswith("error code=2 ") and
+              "198.51.100.1" in lab.elements())
+
+
+def test_unreachable(lab):
+    """A daemon that nobody can connect to is ended all the same."""
+    lab.process.send_signal(signal.SIGSTOP)
+    waiting = []
+    try:
+        while len(waiting) < 1000:
+            waiting.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+            waiting[-1].connect(lab.socket)
+    except BlockingIOError:
+        pass
+    check("the backlog is full", len(waiting) < 1000)
+    result = lab.cli("status")
+    check("status says that it hangs", result.returncode == 3 and "hangs" in result.stderr, result)
+    result = lab.cli("panic", "--off", "--state-dir", lab.state)
+    check("panic --off does not say that no daemon runs", result.returncode == 3 and "no daemon" not in result.stdout,
+          result)
+    result = lab.cli("panic", "--state-dir", lab.state)
+    check("panic works with a full backlog", result.returncode == 0, result)
+    lab.process.wait(timeout=5)
+    for client in waiting:
+        client.close()
+    check("the table is gone", lab.on("nft", "list", "table", "inet", "tcpguard").returncode != 0)
+    check("it starts again", lab.start() and lab.cli("panic", "--off").returncode == 0, lab.logged())
+    lab.cli("ban", "198.51.100.1")
+    os.unlink(lab.socket)
+    result = lab.cli("panic", "--state-dir", lab.state)
+    check("panic works when the socket was removed", result.returncode == 0, result)
+    lab.process.wait(timeout=5)
+    check("the ban is gone", "198.51.100.1" not in lab.elements())
+    check("and it starts once more", lab.start() and lab.cli("panic", "--off").returncode == 0, lab.logged())
+    places = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+    for client in places:
+        client.connect(lab.socket)
+    result = lab.cli("panic", "--state-dir", lab.state)
+    check("panic works when all places are taken", result.returncode == 0, result)
+    for client in places:
+        client.close()
+    lab.process.wait(timeout=5)
+    check("and it starts yet again", lab.start() and lab.cli("panic", "--off").returncode == 0, lab.logged())
 
 
 def test_hung(lab):
@@ -362,13 +490,17 @@ def test_service(lab):
 
 
 def main():
-    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "setpriv"))):
-        print("1..0 # SKIP needs root, ip, nft and setpriv")
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "setpriv", "conntrack"))):
+        print("1..0 # SKIP needs root, ip, nft, setpriv and conntrack")
         return 0
+    # Taken too long, or the whole run ended: what was made goes all the same.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     lab = Lab(*sys.argv[1:3])
     try:
-        for test in (test_exit_statuses, test_check, test_start, test_ban, test_reload, test_restart, test_stranger,
-                     test_panic, test_hung, test_end, test_plain, test_service):
+        lab.prepare()
+        for test in (test_exit_statuses, test_check, test_start, test_json, test_ban, test_reload, test_restart, test_stranger,
+                     test_panic, test_flags, test_unreachable, test_hung, test_end, test_plain, test_service):
             test(lab)
     finally:
         if failed:

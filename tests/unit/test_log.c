@@ -3,6 +3,7 @@
 #include "daemon/log.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -105,6 +106,30 @@ TEST(a_stopped_reader_blocks_nothing)
 	close_log();
 }
 
+/* A terminal is writable while it has room for a byte, and a write waits for the whole line. */
+TEST(a_stopped_terminal_blocks_nothing)
+{
+	int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+	int fd = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	struct log log;
+	log_init(&log, fd, LOG_INFORM, NULL);
+	alarm(10); /* ends a write that waits */
+	for (int i = 0; i < 2000; i++) {
+		log_set_time(&log, (1000 + (tg_time)i) * TG_SEC);
+		log_write(&log, LOG_INFORM, "%0200d", i);
+	}
+	alarm(0);
+	CHECK(log.dropped > 0);
+	CHECK_U64(log.dropped + log.lines, 2000);
+	/* Who else writes to it has it as before. */
+	CHECK((fcntl(fd, F_GETFL) & O_NONBLOCK) == 0);
+	log_finish(&log);
+	close(fd);
+	close(terminal);
+}
+
 TEST(level_names)
 {
 	enum log_level level = LOG_INFORM;
@@ -118,6 +143,7 @@ int main(void)
 	RUN(journal_priority);
 	RUN(a_flood_is_cut_and_counted);
 	RUN(a_stopped_reader_blocks_nothing);
+	RUN(a_stopped_terminal_blocks_nothing);
 	RUN(level_names);
 	return DONE();
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -177,6 +178,18 @@ TEST(silenced_fd_stays_silent)
 	loop_destroy(world.loop);
 }
 
+/* A moment has one second, whenever it is asked for. */
+TEST(wall_time_of_a_moment_is_steady)
+{
+	struct timespec wall;
+	CHECK(clock_gettime(CLOCK_REALTIME, &wall) == 0);
+	tg_time second = loop_clock() - (tg_time)wall.tv_nsec;
+	for (tg_time off = 0; off <= 800 * TG_MSEC; off += 50 * TG_MSEC)
+		CHECK_U64((uint64_t)loop_wall_at(second - 400 * TG_MSEC + off),
+			  (uint64_t)wall.tv_sec);
+	CHECK_U64((uint64_t)loop_wall_at(second + 3600 * TG_SEC), (uint64_t)wall.tv_sec + 3600);
+}
+
 int main(void)
 {
 	RUN(timers_fire_in_order);
@@ -186,5 +199,6 @@ int main(void)
 	RUN(signals_come_through_the_loop);
 	RUN(hooks_surround_a_turn);
 	RUN(silenced_fd_stays_silent);
+	RUN(wall_time_of_a_moment_is_steady);
 	return DONE();
 }

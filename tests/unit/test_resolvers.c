@@ -3,6 +3,8 @@
 #include "daemon/resolvers.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -72,9 +74,44 @@ TEST(changes_are_noticed)
 	CHECK(rmdir(dir) == 0);
 }
 
+TEST(what_cannot_be_read_takes_no_protection_away)
+{
+	char dir[] = "/tmp/test_resolvers.XXXXXX", path[64], other[64];
+	CHECK(mkdtemp(dir) != NULL);
+	(void)snprintf(path, sizeof(path), "%s/resolv.conf", dir);
+	(void)snprintf(other, sizeof(other), "%s/other", dir);
+	const char *const paths[RESOLVERS_FILES] = {path, other};
+	struct resolvers resolvers;
+	resolvers_init(&resolvers, paths);
+	write_file(path, "nameserver 192.0.2.1\n");
+	CHECK(resolvers_refresh(&resolvers));
+	CHECK_U64(resolvers.count, 1);
+	CHECK(!resolvers.incomplete);
+	write_file(path, "nameserver 192.0.2.2\nnameserver 192.0.2.3\n");
+	struct rlimit limit, none = {0};
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	none.rlim_max = limit.rlim_max;
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	CHECK(!resolvers_refresh(&resolvers));
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK(resolvers.incomplete);
+	CHECK_U64(resolvers.count, 1);
+	/* The file is as it was at the look that failed. */
+	CHECK(resolvers_refresh(&resolvers));
+	CHECK_U64(resolvers.count, 2);
+	CHECK(!resolvers.incomplete);
+	/* A directory opens, and cannot be read. */
+	CHECK(unlink(path) == 0 && mkdir(path, 0700) == 0);
+	CHECK(!resolvers_refresh(&resolvers));
+	CHECK(resolvers.incomplete);
+	CHECK_U64(resolvers.count, 2);
+	CHECK(rmdir(path) == 0 && rmdir(dir) == 0);
+}
+
 int main(void)
 {
 	RUN(parse);
 	RUN(changes_are_noticed);
+	RUN(what_cannot_be_read_takes_no_protection_away);
 	return DONE();
 }
