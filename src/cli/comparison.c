@@ -116,10 +116,12 @@ static void print_ban(const struct comparison_ban *entry, const struct tg_trace_
 	(void)printf(" %s", tg_action_name(ban->action));
 	if (ban->action == TG_ACTION_RATE_LIMIT)
 		(void)printf(" to %s", tg_rate_format(&ban->to, rate));
-	const int64_t after = (int64_t)(entry->begin - header->start);
-	(void)printf(" from %s (%+.3f s) until %s, %s",
-		     output_time(decisions_wall(header, entry->begin), from),
-		     (double)after / (double)TG_SEC,
+	/* One that was adopted began before the trace. */
+	const bool before = entry->begin < header->start;
+	const tg_time apart = before ? header->start - entry->begin : entry->begin - header->start;
+	(void)printf(" from %s (%c%" PRIu64 ".%03u s) until %s, %s",
+		     output_time(decisions_wall(header, entry->begin), from), before ? '-' : '+',
+		     apart / TG_SEC, (unsigned)(apart % TG_SEC / TG_MSEC),
 		     output_time(decisions_wall(header, entry->end), until),
 		     ban->enforced ? "enforced" : "only observed");
 }

@@ -79,7 +79,7 @@ void decisions_print(const struct tg_config *config, const struct tg_trace_heade
 		     (unsigned)(after % TG_SEC / TG_MSEC),
 		     output_time(decisions_wall(header, decision->at), when),
 		     decisions_kind(decision), tg_prefix_format(&ban->source, source));
-	if (decision->type != TG_DECISION_BAN)
+	if (decision->type != TG_DECISION_BAN && decision->cause != TG_CAUSE_NONE)
 		(void)printf(" (%s)", tg_cause_name(decision->cause));
 	if (decision->cause == TG_CAUSE_PROTECTED)
 		(void)printf(" touches %s, %s", tg_prefix_format(&decision->covers, source),
@@ -110,7 +110,8 @@ void decisions_json(struct json *json, const struct tg_config *config,
 	json_time(json, "at", decisions_wall(header, decision->at));
 	json_number(json, "after_ms", since_start(header, decision->at) / TG_MSEC);
 	json_string(json, "decision", decisions_kind(decision));
-	json_string(json, "cause", tg_cause_name(decision->cause));
+	json_string(json, "cause",
+		    decision->cause == TG_CAUSE_NONE ? NULL : tg_cause_name(decision->cause));
 	json_string(json, "source", tg_prefix_format(&ban->source, text));
 	json_string(json, "action", tg_action_name(ban->action));
 	json_string(json, "to",
