@@ -166,6 +166,16 @@ static size_t family_size(unsigned family)
 	return family == TG_IPV4 ? 4 : 16;
 }
 
+/* Within the program such an address is an IPv4 address: two names for one host would count apart.
+ */
+static void check_mapped(struct cursor *c, const uint8_t *at, unsigned family,
+			 const uint8_t addr[16])
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	if (family == TG_IPV6 && memcmp(addr, mapped, sizeof(mapped)) == 0)
+		fail(c, at, "an IPv4 address written as IPv6");
+}
+
 /* The caller's prefix is zero beyond the address. */
 static void get_prefix(struct cursor *c, struct tg_prefix *prefix)
 {
@@ -178,6 +188,7 @@ static void get_prefix(struct cursor *c, struct tg_prefix *prefix)
 	const struct tg_prefix masked = tg_addr_mask(&prefix->addr, prefix->len);
 	if (!tg_prefix_equal(prefix, &masked))
 		fail(c, at, "a prefix has bits beyond its length");
+	check_mapped(c, at, prefix->addr.family, prefix->addr.bytes);
 }
 
 static void get_key(const struct tg_trace_reader *reader, struct cursor *c, struct tg_flow_key *key,
@@ -190,11 +201,13 @@ static void get_key(const struct tg_trace_reader *reader, struct cursor *c, stru
 	key->family = flags & TRACE_KEY_IPV6 ? TG_IPV6 : TG_IPV4;
 	const size_t size = family_size(key->family);
 	memcpy(key->src, get_bytes(c, size), size);
+	check_mapped(c, at, key->family, key->src);
 	key->sport = get_u16(c);
 	*index = get_u8(c);
 	if (flags & TRACE_KEY_HAS_ENDPOINT) {
 		*endpoint = (struct endpoint){.family = key->family, .used = true};
 		memcpy(endpoint->addr, get_bytes(c, size), size);
+		check_mapped(c, at, key->family, endpoint->addr);
 		endpoint->port = get_u16(c);
 		endpoint->zone = get_u16(c);
 	} else {
@@ -247,13 +260,6 @@ static void get_rate(struct cursor *c, struct tg_rate *rate)
 	rate->per_ms = (uint32_t)get_varint(c, UINT32_MAX);
 }
 
-/* A rate-limit lets something pass in some time: the engine divides by neither, but prints both. */
-static void check_rate(struct cursor *c, enum tg_action action, const struct tg_rate *to)
-{
-	if (action == TG_ACTION_RATE_LIMIT && (to->count == 0 || to->per_ms == 0))
-		fail(c, c->next, "a rate-limit without a rate");
-}
-
 static void get_request(struct cursor *c, bool ban, struct tg_ban_request *request)
 {
 	request->request = (uint32_t)get_varint(c, UINT32_MAX);
@@ -265,7 +271,9 @@ static void get_request(struct cursor *c, bool ban, struct tg_ban_request *reque
 	get_text(c, request->reason, sizeof(request->reason));
 	if (!ban)
 		return;
-	check_rate(c, request->action, &request->to);
+	if (request->action == TG_ACTION_RATE_LIMIT &&
+	    (request->to.count == 0 || request->to.per_ms == 0))
+		fail(c, c->next, "a rate-limit without a rate");
 	if (request->expire_ms == 0)
 		fail(c, c->next, "a ban without an end");
 }
@@ -285,7 +293,6 @@ static void get_adopt(struct cursor *c, struct tg_adopt *adopt)
 	adopt->age_ms = get_varint(c, UINT32_MAX * UINT64_C(1000));
 	adopt->left_ms = get_varint(c, TG_DURATION_MAX_MS);
 	get_text(c, adopt->reason, sizeof(adopt->reason));
-	check_rate(c, adopt->action, &adopt->to);
 }
 
 /* 0 or -ENOMEM. */

@@ -17,7 +17,8 @@
 
 /* A line of TG_PROTO_LINE_MAX, two digits for each byte. */
 #define LINE_BYTES 4000
-#define LINES_PER_FILL 4
+/* As much as a socket takes at once: a flood makes some 40 KB in a turn. */
+#define LINES_PER_FILL 16
 /* The picture leaves the rest of the buffer to live events. */
 #define PICTURE_ROOM (RECORDER_BUFFER / 2)
 /* Flows or bans of one piece. */
@@ -134,7 +135,7 @@ static void adopt_of(const struct tg_ban *ban, const struct recorder_view *view,
 		.left_ms = ban->until > view->now ? (ban->until - view->now) / TG_MSEC : 0,
 	};
 	/* 0 would mean that it has no end. */
-	ret_adopt->left_ms = MAX(ret_adopt->left_ms, 1);
+	ret_adopt->left_ms = MIN(MAX(ret_adopt->left_ms, 1), TG_DURATION_MAX_MS);
 	memcpy(ret_adopt->reason, ban->reason, sizeof(ban->reason));
 	if (ban->policy >= config->policy_count)
 		return;
@@ -204,7 +205,8 @@ static void put_lines(struct recorder *recorder, struct tg_strbuf *out)
 		}
 		text[2 * count] = '\0';
 		tg_record_begin(out, "trace");
-		tg_record_put(out, "data", text);
+		tg_strbuf_puts(out, " data="); /* digits need no encoding */
+		tg_strbuf_puts(out, text);
 		tg_record_end(out);
 		recorder->start += count;
 	}

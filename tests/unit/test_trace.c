@@ -319,6 +319,11 @@ TEST(refusals)
 		 9,
 		 46,
 		 "a prefix has bits beyond its length"},
+		{"mapped",
+		 {14, 1, 1, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1, 0},
+		 21,
+		 46,
+		 "an IPv4 address written as IPv6"},
 		{"family 2", {14, 1, 2, 8, 1, 2, 3, 4, 0}, 9, 46, "no such address family"},
 	};
 	struct written w;
