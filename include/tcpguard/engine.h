@@ -77,6 +77,10 @@ void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret
  * calls. */
 bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct tg_ban *ret_ban);
 
+/* The flows that it follows, as a dump would tell them; a cursor as above. */
+bool tg_engine_next_flow(const struct tg_engine *engine, uint32_t *cursor,
+			 struct tg_flow_event *ret_flow);
+
 /* One count of one source: what a limit compares. */
 struct tg_source_count {
 	struct tg_prefix source;

@@ -12,8 +12,8 @@
 #include "cli.h"
 
 static const struct cli_verb *const verbs[] = {
-	&verb_status, &verb_list,  &verb_top,    &verb_ban,
-	&verb_unban,  &verb_check, &verb_reload, &verb_panic,
+	&verb_status, &verb_list,   &verb_top,   &verb_ban,    &verb_unban,
+	&verb_check,  &verb_reload, &verb_panic, &verb_record, &verb_simulate,
 };
 
 void cli_complain(const char *format, ...)
@@ -43,7 +43,7 @@ static void print_help(FILE *out)
 {
 	(void)fprintf(out, "Usage: tcpguard [--socket PATH] [--config FILE] VERB [OPTION]...\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		(void)fprintf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+		(void)fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
 	(void)fprintf(out, "\n");
 	print_option(out, "socket", "PATH", "control socket (" TCPGUARD_SOCKET ")");
 	print_option(out, "config", "FILE", "policy file (" TCPGUARD_CONFIG ")");

@@ -101,7 +101,7 @@ static void print_config(const struct tg_config *config)
 }
 
 /* The reader has escaped nothing; a file may hold anything. Lines stay lines. */
-static void print_errors(const struct tg_diag *diag)
+void cli_print_errors(const struct tg_diag *diag)
 {
 	struct tg_strbuf text;
 	tg_strbuf_init(&text);
@@ -133,7 +133,7 @@ static int run_check(const struct cli *cli, const struct cli_args *args)
 	else if (config)
 		print_config(config);
 	else
-		print_errors(&diag);
+		cli_print_errors(&diag);
 	int status = config ? CLI_OK : CLI_NO;
 	tg_config_destroy(config);
 	tg_diag_finish(&diag);

@@ -284,6 +284,7 @@ static void print_losses(const struct status *status)
 		{"control", "busy", "clients too many"},
 		{"control", "malformed", "requests malformed"},
 		{"control", "timed_out", "clients timed out"},
+		{"record", "lost", "recorded events lost"},
 		{"log", "suppressed", "log lines left out"},
 		{"log", "dropped", "log lines dropped"},
 	};

@@ -210,6 +210,28 @@ bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct
 	return true;
 }
 
+bool tg_engine_next_flow(const struct tg_engine *engine, uint32_t *cursor,
+			 struct tg_flow_event *ret_flow)
+{
+	const struct flow *flow;
+	uint32_t index = *cursor;
+	do {
+		index = flow_table_next(engine->flows, index);
+		if (index == FLOW_NONE)
+			return false;
+		flow = flow_table_at(engine->flows, index++);
+	} while (flow->ended);
+	const uint32_t ticks = flow->deadline > engine->tick ? flow->deadline - engine->tick : 0;
+	*ret_flow = (struct tg_flow_event){
+		.key = flow->key,
+		.state = flow->state,
+		.dumped = true,
+		.timeout_s = ticks / (uint32_t)(TG_SEC / FLOW_TICK) + 1,
+	};
+	*cursor = index;
+	return true;
+}
+
 bool tg_engine_next_source(const struct tg_engine *engine, uint32_t *cursor,
 			   struct tg_source_count *ret_source)
 {

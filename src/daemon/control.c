@@ -30,6 +30,7 @@ struct control_client {
 	tg_time progress; /* when bytes last moved */
 	bool asked;       /* the request line is complete */
 	bool finished;    /* the whole answer is in out */
+	bool paused;      /* the next piece of a stream is not there yet */
 	control_more_fn *more;
 	void *state;
 	void (*free_state)(void *state);
@@ -129,10 +130,24 @@ void control_stream(struct control_client *client, control_more_fn *more, void *
 	want_write(client);
 }
 
+void control_pause(struct control_client *client)
+{
+	client->paused = true;
+}
+
+void control_wake(struct control_client *client)
+{
+	if (!client->paused)
+		return;
+	client->paused = false;
+	client->progress = loop_now(client->control->loop);
+	want_write(client);
+}
+
 /* One piece for each turn: a long list shares the loop with everything else. */
 static void client_writable(struct control_client *client)
 {
-	if (client->more && client->out.len < CONTROL_OUT_LOW &&
+	if (client->more && !client->paused && client->out.len < CONTROL_OUT_LOW &&
 	    !client->more(client->control->params.data, client->state, &client->out)) {
 		client->more = NULL;
 		control_done(client);
@@ -152,6 +167,8 @@ static void client_writable(struct control_client *client)
 	}
 	if (client->out.len == 0 && client->finished)
 		client_close(client);
+	else if (client->out.len == 0 && client->paused)
+		(void)loop_fd_set_events(client->source, 0); /* as in want_write */
 }
 
 static void client_dispatch(struct control_client *client)
@@ -295,6 +312,8 @@ static void sweep_clients(void *data)
 	tg_time now = loop_now(control->loop);
 	for (struct control_client *client = control->clients, *next; client; client = next) {
 		next = client->next;
+		if (client->paused && client->out.len == 0)
+			continue;
 		if (now - client->progress < CONTROL_IDLE)
 			continue;
 		control->stats.timed_out++;

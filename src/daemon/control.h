@@ -75,5 +75,9 @@ void control_error(struct control_client *client, int code, const char *format, 
 typedef bool control_more_fn(void *data, void *state, struct tg_strbuf *out);
 void control_stream(struct control_client *client, control_more_fn *more, void *state,
 		    void (*free_state)(void *state));
+/* more has nothing to append now; it is asked again after control_wake. The client may wait
+   as long as that takes. */
+void control_pause(struct control_client *client);
+void control_wake(struct control_client *client);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "base/util.h"
+#include "control_record.h"
 #include "daemon.h"
 
 struct number {
@@ -184,6 +185,14 @@ static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 		{"timed_out", control.timed_out},
 	};
 	put_numbers(out, "control", numbers, ARRAY_SIZE(numbers));
+	struct recorder_stats recorded;
+	control_record_stats(daemon, &recorded);
+	const struct number record[] = {
+		{"clients", daemon->recording},
+		{"events", recorded.events},
+		{"lost", recorded.lost},
+	};
+	put_numbers(out, "record", record, ARRAY_SIZE(record));
 	const struct number log[] = {
 		{"lines", daemon->log->lines},
 		{"suppressed", daemon->log->suppressed},

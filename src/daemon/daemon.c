@@ -28,7 +28,7 @@ static void adopt_one(void *data, const struct tg_adopt *adopt)
 	struct daemon *daemon = data;
 	struct tg_event event = {
 		.type = TG_EVENT_ADOPT, .at = loop_now(daemon->loop), .adopt = *adopt};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 	daemon->adopted++;
 }
 
@@ -103,7 +103,7 @@ static enum daemon_exit kernel_failed(struct log *log, const char *what, int err
 static void step_start(struct daemon *daemon, struct tg_event event)
 {
 	event.at = loop_now(daemon->loop);
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 }
 
 /* Own addresses before anything is adopted: an element that covers one must go. */

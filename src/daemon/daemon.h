@@ -16,6 +16,7 @@
 #include "notify.h"
 #include "resolvers.h"
 
+struct recorder;
 struct rt_watch;
 struct tg_diag;
 struct tg_strbuf;
@@ -58,6 +59,16 @@ struct daemon_request {
 	struct tg_decision decision;               /* the last */
 };
 
+/* Clients that record at a time; each costs 3.6 MB while it does. */
+#define DAEMON_RECORDERS_MAX 4
+
+/* A client that records. */
+struct daemon_recorder {
+	struct daemon *daemon;
+	struct recorder *recorder; /* NULL: free */
+	uint32_t client;
+};
+
 /* A policy in force: what the engine, the sink and the log borrow, freed together. */
 struct daemon_policy {
 	struct tg_config *config;
@@ -93,8 +104,11 @@ struct daemon {
 	tg_time repaired_at, repair_delay, refeed_delay;
 	bool table_lost;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
-	struct ct_feed_stats feed_before; /* of feeds that were replaced */
-	struct tg_engine_stats seen;      /* at the last upkeep, to notice what grew */
+	struct daemon_recorder recorders[DAEMON_RECORDERS_MAX];
+	unsigned recording;                      /* of them in use */
+	uint64_t recorded_events, recorded_lost; /* by those that ended */
+	struct ct_feed_stats feed_before;        /* of feeds that were replaced */
+	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */
 	tg_time room_until;
 	tg_time started_at;
 	uint32_t adopted;
@@ -111,6 +125,20 @@ enum daemon_exit daemon_create(const struct daemon_options *options, struct log 
 enum daemon_exit daemon_run(struct daemon *daemon);
 /* The bans stay in force. */
 void daemon_destroy(struct daemon *daemon);
+
+/* control_record.c */
+/* For every recorder, before the engine is told; the call below is what to use. */
+void record_event(struct daemon *daemon, const struct tg_event *event);
+/* Wakes the clients that something waits for. */
+void record_wake(struct daemon *daemon);
+
+/* The engine's one door in. */
+static inline void daemon_step(struct daemon *daemon, const struct tg_event *event)
+{
+	if (daemon->recording > 0)
+		record_event(daemon, event);
+	tg_engine_step(daemon->engine, event);
+}
 
 /* policy.c */
 /* Reads and prepares a policy; 0, or -errno with the reason in diag or, without entries there, by

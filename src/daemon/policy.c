@@ -73,10 +73,10 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	}
 	struct tg_event event = {
 		.type = TG_EVENT_POLICY, .at = loop_now(daemon->loop), .ruleset = policy->ruleset};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 	if (err > 0) { /* bans that were there are gone with a set that could not be kept */
 		event = (struct tg_event){.type = TG_EVENT_SINK_LOST, .at = event.at};
-		tg_engine_step(daemon->engine, &event);
+		daemon_step(daemon, &event);
 	}
 	struct daemon_policy old = daemon->policy;
 	daemon->policy = *policy;

@@ -60,7 +60,7 @@ static void acknowledge(void *data, uint32_t ban, uint32_t version, int error)
 	struct tg_event event = {.type = TG_EVENT_ACK,
 				 .at = loop_now(daemon->loop),
 				 .ack = {.ban = ban, .version = version, .error = error}};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 	for (size_t i = 0; i < ARRAY_SIZE(daemon->requests); i++) {
 		struct daemon_request *request = &daemon->requests[i];
 		if (request->id == 0)
@@ -228,20 +228,20 @@ void turn_request(struct daemon *daemon, struct control_client *client, struct t
 					   .unban = event->type == TG_EVENT_OPERATOR_UNBAN};
 	event->at = loop_now(daemon->loop);
 	event->request.request = request->id;
-	tg_engine_step(daemon->engine, event);
+	daemon_step(daemon, event);
 }
 
 void turn_panic(struct daemon *daemon, bool on)
 {
 	struct tg_event event = {.type = TG_EVENT_PANIC, .at = loop_now(daemon->loop), .panic = on};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 	turn_finish(daemon);
 }
 
 static void step_all(struct daemon *daemon, const struct tg_event *events, int count)
 {
 	for (int i = 0; i < count; i++)
-		tg_engine_step(daemon->engine, &events[i]);
+		daemon_step(daemon, &events[i]);
 }
 
 /* True when more waits. */
@@ -330,7 +330,7 @@ static void engine_tick(void *data)
 {
 	struct daemon *daemon = data;
 	struct tg_event event = {.type = TG_EVENT_TICK, .at = loop_now(daemon->loop)};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 }
 
 static void turn_begin(void *data)
@@ -343,6 +343,8 @@ static void turn_end(void *data)
 {
 	struct daemon *daemon = data;
 	turn_finish(daemon);
+	if (daemon->recording > 0)
+		record_wake(daemon);
 	tg_time now = loop_now(daemon->loop);
 	tg_time query = daemon->feed ? ct_feed_deadline(daemon->feed) : TG_NEVER;
 	/* The feed may want the same time again when the kernel is busy: then soon, not at once. */

@@ -53,7 +53,7 @@ static void repair_table(void *data)
 	/* Also when no set is missing: single elements may be, and only asking for each would tell.
 	 */
 	struct tg_event event = {.type = TG_EVENT_SINK_LOST, .at = now};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 	health_clear(&daemon->health, daemon->log, HEALTH_TABLE, loop_now(daemon->loop));
 }
 
@@ -125,7 +125,7 @@ static void restart_feed(void *data)
 	}
 	/* What happened in between is unknown; the new feed's first dump heals it. */
 	struct tg_event event = {.type = TG_EVENT_GAP, .at = loop_now(daemon->loop), .lost = 0};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 	daemon->feed_restarts++;
 	daemon->refeed_delay = 0;
 	health_clear(&daemon->health, daemon->log, HEALTH_FEED, loop_now(daemon->loop));
@@ -156,7 +156,7 @@ static int follow_protected(struct daemon *daemon)
 	/* The engine first: what it lifts must be out of its mind before the old set is freed. */
 	struct tg_event event = {
 		.type = TG_EVENT_PROTECTED, .at = loop_now(daemon->loop), .protected = set};
-	tg_engine_step(daemon->engine, &event);
+	daemon_step(daemon, &event);
 	daemon->protected = set;
 	err = nft_sink_protect(daemon->sink, set);
 	tg_prefix_set_destroy(old);

@@ -73,8 +73,27 @@ static void begin_later(void *data, struct control_client *client, const struct 
 	world.later = control_client_id(client);
 }
 
+/* A line, then nothing until somebody wakes it. */
+static bool drip_more(void *data, void *state, struct tg_strbuf *out)
+{
+	(void)data;
+	world.pieces++;
+	tg_record_begin(out, "drop");
+	tg_record_end(out);
+	control_pause(state);
+	return world.pieces < 3;
+}
+
+static void begin_drip(void *data, struct control_client *client, const struct tg_record *request)
+{
+	(void)data;
+	(void)request;
+	world.later = control_client_id(client);
+	control_stream(client, drip_more, client, NULL);
+}
+
 static const struct control_verb verbs[] = {
-	{"echo", begin_echo}, {"many", begin_many}, {"later", begin_later}};
+	{"echo", begin_echo}, {"many", begin_many}, {"later", begin_later}, {"drip", begin_drip}};
 
 static void setup(void)
 {
@@ -83,7 +102,7 @@ static void setup(void)
 	CHECK(mkdtemp(world.dir) != NULL);
 	(void)snprintf(world.path, sizeof(world.path), "%s/run/control.sock", world.dir);
 	struct control_params params = {
-		.path = world.path, .verbs = verbs, .verb_count = 3, .data = &world};
+		.path = world.path, .verbs = verbs, .verb_count = 4, .data = &world};
 	CHECK(loop_create(&world.loop) == 0);
 	CHECK(control_create(world.loop, &params, &world.control) == 0);
 }
@@ -333,6 +352,36 @@ TEST(an_answer_may_come_later)
 	teardown();
 }
 
+/* A stream that has nothing to say costs no turns, and its client is not taken for a stalled one.
+ */
+TEST(a_stream_may_pause)
+{
+	setup();
+	int fd = dial();
+	CHECK(write(fd, "drip\n", 5) == 5);
+	turns(20);
+	CHECK_U64(world.pieces, 1);
+	const tg_time end = loop_clock() + CONTROL_IDLE + 2 * TG_SEC;
+	int woken = 0;
+	while (loop_clock() < end) {
+		CHECK(loop_turn(world.loop, end) == 0);
+		woken++;
+	}
+	CHECK(woken < 20);
+	CHECK_U64(world.pieces, 1);
+	for (unsigned i = 2; i <= 3; i++) {
+		struct control_client *client = control_find(world.control, world.later);
+		CHECK(client != NULL);
+		if (client)
+			control_wake(client);
+		turns(5);
+		CHECK_U64(world.pieces, i);
+	}
+	CHECK_STR(hear(fd), "drop\ndrop\ndrop\ndone\n");
+	close(fd);
+	teardown();
+}
+
 TEST(only_a_dead_socket_is_replaced)
 {
 	struct control *second = NULL;
@@ -379,6 +428,7 @@ int main(void)
 	RUN(a_hundred_clients);
 	RUN(passed_descriptors_are_closed);
 	RUN(an_answer_may_come_later);
+	RUN(a_stream_may_pause);
 	RUN(only_a_dead_socket_is_replaced);
 	return DONE();
 }

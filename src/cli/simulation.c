@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns an engine and the policy that it replays a trace under. */
+#include "simulation.h"
+
+#include <string.h>
+
+#include <tcpguard/diag.h>
+
+#include "base/util.h"
+#include "cli.h"
+
+#define DECISIONS 64
+/* Deadlines kept between two events: three days of quarter seconds, so that a trace whose time
+   jumps costs no more than that. */
+#define TICKS_MAX (1 << 20)
+
+static void step(struct simulation *simulation, const struct tg_event *event)
+{
+	tg_engine_step(simulation->engine, event);
+}
+
+static void take(struct simulation *simulation)
+{
+	struct tg_decision decisions[DECISIONS];
+	size_t count;
+	do {
+		count = tg_engine_take(simulation->engine, decisions, DECISIONS);
+		for (size_t i = 0; i < count; i++) {
+			const struct tg_decision *d = &decisions[i];
+			/* What a question would have been answered is in the trace. */
+			if (d->type == TG_DECISION_VERIFY)
+				continue;
+			simulation->decided(simulation->data, d);
+			if ((d->type == TG_DECISION_BAN || d->type == TG_DECISION_LIFT) &&
+			    d->ban.enforced)
+				step(simulation,
+				     &(struct tg_event){.type = TG_EVENT_ACK,
+							.at = simulation->now,
+							.ack = {d->ban.id, d->ban.version, 0}});
+		}
+	} while (count > 0);
+}
+
+static void advance(struct simulation *simulation, tg_time to)
+{
+	take(simulation);
+	tg_time deadline = tg_engine_deadline(simulation->engine);
+	for (int i = 0; i < TICKS_MAX && deadline < to; i++) {
+		simulation->now = MAX(deadline, simulation->now);
+		step(simulation, &(struct tg_event){.type = TG_EVENT_TICK, .at = simulation->now});
+		take(simulation);
+		tg_time next = tg_engine_deadline(simulation->engine);
+		if (next <= deadline)
+			break; /* a deadline that a TICK did not move */
+		deadline = next;
+	}
+	simulation->now = to;
+}
+
+/*
+ * The recorded daemon asked the kernel about this flow when its own deadline passed; the
+ * deadlines here may be a moment later, and an answer that nobody asked for is worth
+ * nothing to an engine. So the answer is told as what it means at any time: a flow that
+ * is gone has ended, and one that lives has so long a time left.
+ */
+static void answer(struct simulation *simulation, const struct tg_event *event)
+{
+	struct tg_event plain = *event;
+	plain.flow.answered = false;
+	if (event->type == TG_EVENT_FLOW_STATE) {
+		step(simulation, event);
+		plain.flow.state = TG_TCP_UNKNOWN;
+	}
+	step(simulation, &plain);
+}
+
+void simulation_step(struct simulation *simulation, const struct tg_event *events, int count)
+{
+	for (int i = 0; i < count; i++) {
+		const struct tg_event *event = &events[i];
+		if (event->at > simulation->now)
+			advance(simulation, event->at);
+		/* A policy that the daemon loaded then; this one is replayed under ours. */
+		if (event->type == TG_EVENT_POLICY)
+			continue;
+		if ((event->type == TG_EVENT_FLOW_STATE || event->type == TG_EVENT_FLOW_END) &&
+		    event->flow.answered)
+			answer(simulation, event);
+		else
+			step(simulation, event);
+	}
+	take(simulation);
+}
+
+int simulation_init(struct simulation *simulation, const char *policy,
+		    const struct tg_trace_header *header, simulation_decision_fn *decided,
+		    void *data)
+{
+	struct tg_diag diag;
+	*simulation = (struct simulation){.now = header->start, .decided = decided, .data = data};
+	tg_diag_init(&diag);
+	simulation->config = tg_config_load(policy, NULL, &diag);
+	if (!simulation->config)
+		cli_print_errors(&diag);
+	tg_diag_finish(&diag);
+	if (!simulation->config)
+		return CLI_USAGE;
+	struct tg_engine_params params = {.max_sources = simulation->config->max_sources,
+					  .max_flows = simulation->config->max_flows,
+					  .max_bans = SIMULATION_BANS_MAX};
+	memcpy(params.seed, header->seed, sizeof(params.seed));
+	simulation->ruleset = tg_ruleset_create(simulation->config, &params, NULL);
+	simulation->engine = simulation->ruleset ? tg_engine_create(&params) : NULL;
+	if (!simulation->engine) {
+		cli_complain("out of memory");
+		simulation_finish(simulation);
+		return CLI_USAGE;
+	}
+	step(simulation, &(struct tg_event){.type = TG_EVENT_POLICY,
+					    .at = header->start,
+					    .ruleset = simulation->ruleset});
+	return CLI_OK;
+}
+
+void simulation_finish(struct simulation *simulation)
+{
+	tg_engine_destroy(simulation->engine);
+	tg_ruleset_destroy(simulation->ruleset);
+	tg_config_destroy(simulation->config);
+	simulation->engine = NULL;
+	simulation->ruleset = NULL;
+	simulation->config = NULL;
+}
+
+const struct tg_policy *simulation_policy(const struct tg_config *config, const struct tg_ban *ban)
+{
+	return ban->policy < config->policy_count ? &config->policies[ban->policy] : NULL;
+}
+
+const struct tg_limit *simulation_limit(const struct tg_config *config, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = simulation_policy(config, ban);
+	return policy && ban->limit < policy->limit_count ? &policy->limits[ban->limit] : NULL;
+}
+
+size_t simulation_limit_count(const struct tg_config *config)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < config->policy_count; i++)
+		count += config->policies[i].limit_count;
+	return count;
+}
+
+int simulation_limit_index(const struct tg_config *config, const struct tg_ban *ban)
+{
+	size_t index = ban->limit;
+	if (!simulation_limit(config, ban))
+		return -1;
+	for (size_t i = 0; i < ban->policy; i++)
+		index += config->policies[i].limit_count;
+	return (int)index;
+}

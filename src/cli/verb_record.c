@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* tcpguard record: writes what the daemon's engine is told, from now on, into a file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tcpguard/trace.h>
+#include <tcpguard/units.h>
+
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "cli.h"
+#include "client.h"
+
+enum { RECORD_FOR, RECORD_COUNT, RECORD_FORCE };
+
+#define WRITE_AT ((size_t)64 * 1024)
+#define PROGRESS_MS 500
+
+struct recording {
+	const char *path;
+	int fd;
+	struct tg_trace_reader *reader; /* finds where records end, and counts them */
+	struct tg_strbuf bytes;         /* complete ones up to whole, then a part of one */
+	size_t whole;
+	uint64_t written, events, lost, wanted;
+	uint64_t begun_ms, until_ms, shown_ms;
+	bool tty, full;
+};
+
+static uint64_t clock_ms(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool complain_write(const struct recording *recording)
+{
+	cli_complain("cannot write %s: %s", recording->path, strerror(errno));
+	return false;
+}
+
+/* Whole records only: what could not be written in full is taken back. */
+static bool flush(struct recording *recording)
+{
+	size_t done = 0;
+	while (done < recording->whole) {
+		ssize_t put =
+			write(recording->fd, recording->bytes.text + done, recording->whole - done);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0) {
+			(void)complain_write(recording);
+			/* A pipe cannot be cut; there the reader finds the part of a record. */
+			if (ftruncate(recording->fd, (off_t)recording->written) < 0)
+				cli_complain("%s ends within a record", recording->path);
+			return false;
+		}
+		done += (size_t)put;
+	}
+	recording->written += done;
+	tg_strbuf_consume(&recording->bytes, done);
+	recording->whole = 0;
+	return true;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool take_hex(struct recording *recording, const char *hex)
+{
+	for (; hex[0]; hex += 2) {
+		const int high = hex_digit(hex[0]), low = high < 0 ? -1 : hex_digit(hex[1]);
+		if (low < 0)
+			return false;
+		tg_strbuf_putc(&recording->bytes, (char)(high << 4 | low));
+	}
+	return !recording->bytes.failed;
+}
+
+/* False when the bytes are no trace, or memory runs out. */
+static bool find_records(struct recording *recording)
+{
+	struct tg_event event;
+	size_t used;
+	int result = 0;
+	while (!recording->full) {
+		result = tg_trace_read(recording->reader,
+				       (const uint8_t *)recording->bytes.text + recording->whole,
+				       recording->bytes.len - recording->whole, &used, &event);
+		recording->whole += used;
+		if (result <= 0)
+			break;
+		recording->events++;
+		if (event.type == TG_EVENT_GAP)
+			recording->lost += event.lost;
+		recording->full = recording->wanted > 0 && recording->events >= recording->wanted;
+	}
+	if (result >= 0)
+		return true;
+	cli_complain("the daemon's trace is not readable by this program");
+	return false;
+}
+
+static bool take_record(struct recording *recording, const struct tg_record *record)
+{
+	const char *data = tg_record_get(record, "data");
+	if (strcmp(record->name, "trace") != 0 || !data)
+		return true;
+	if (!take_hex(recording, data)) {
+		cli_complain("the daemon's answer is malformed");
+		return false;
+	}
+	return find_records(recording) && (recording->whole < WRITE_AT || flush(recording));
+}
+
+static void show_progress(struct recording *recording, uint64_t now)
+{
+	if (!recording->tty || now < recording->shown_ms + PROGRESS_MS)
+		return;
+	recording->shown_ms = now;
+	(void)fprintf(stderr, "\r%" PRIu64 " events, %" PRIu64 " KiB, %" PRIu64 " s",
+		      recording->events, (recording->written + recording->whole) / 1024,
+		      (now - recording->begun_ms) / 1000);
+}
+
+/* Until the time, the count, a signal or the daemon ends it. An exit status. */
+static int follow(struct recording *recording, struct client *client, int signals)
+{
+	struct tg_record record;
+	for (;;) {
+		const uint64_t now = clock_ms();
+		if (recording->full || now >= recording->until_ms)
+			return CLI_OK;
+		show_progress(recording, now);
+		enum client_result result = client_next(client, 0, &record);
+		if (result == CLIENT_RECORD) {
+			if (!take_record(recording, &record))
+				return CLI_NO;
+			continue;
+		}
+		if (result != CLIENT_TIMEOUT) {
+			/* No end was agreed on: the daemon is going, and says so or not. */
+			if (result == CLIENT_DONE)
+				cli_complain("the daemon cannot record any further");
+			return result == CLIENT_DONE ? CLI_NO : client_explain(result, &record);
+		}
+		struct pollfd fds[] = {{.fd = client->fd, .events = POLLIN},
+				       {.fd = signals, .events = POLLIN}};
+		uint64_t wait = recording->until_ms - now;
+		if (poll(fds, 2, (int)(wait < PROGRESS_MS ? wait : PROGRESS_MS)) > 0 &&
+		    fds[1].revents)
+			return CLI_OK;
+	}
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+	(void)sigemptyset(&set); /* these three fail for bad numbers only */
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int ask_and_follow(const struct cli *cli, struct recording *recording)
+{
+	struct client client;
+	struct tg_strbuf request;
+	_cleanup_close_ int signals = open_signals();
+	if (signals < 0) {
+		cli_complain("cannot wait for signals: %s", strerror(errno));
+		return CLI_NO;
+	}
+	int err = client_open(&client, cli->socket);
+	if (err)
+		return client_explain_open(cli->socket, err);
+	tg_strbuf_init(&request);
+	tg_record_begin(&request, "record");
+	tg_record_end(&request);
+	struct tg_record record;
+	int status = CLI_OK;
+	if (!client_send(&client, &request))
+		status = client_explain(client_next(&client, 0, &record), &record);
+	tg_strbuf_finish(&request);
+	if (status == CLI_OK)
+		status = follow(recording, &client, signals);
+	client_close(&client);
+	if (recording->tty && recording->shown_ms > 0)
+		(void)fputc('\n', stderr);
+	if (!flush(recording) && status == CLI_OK)
+		status = CLI_NO;
+	return status;
+}
+
+static bool read_options(const struct cli_args *args, struct recording *recording)
+{
+	const char *time = args->values[RECORD_FOR], *count = args->values[RECORD_COUNT];
+	uint64_t ms = 0;
+	const char *wrong = time ? tg_duration_parse(time, &ms) : NULL;
+	if (!wrong && count && (!tg_text_u64(count, &recording->wanted) || recording->wanted == 0))
+		wrong = "the count is a number from 1";
+	if (wrong) {
+		cli_complain("%s", wrong);
+		return false;
+	}
+	recording->begun_ms = clock_ms();
+	recording->until_ms = time ? recording->begun_ms + ms : UINT64_MAX;
+	return true;
+}
+
+/* A trace names clients and holds the hash seed: nobody else reads it. */
+static bool open_file(struct recording *recording, bool force, bool *ret_made)
+{
+	const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
+	recording->fd = open(recording->path, flags | O_EXCL, 0600);
+	*ret_made = recording->fd >= 0;
+	if (recording->fd < 0 && errno == EEXIST && force)
+		recording->fd = open(recording->path, flags | O_TRUNC, 0600);
+	if (recording->fd >= 0)
+		return true;
+	if (errno == EEXIST)
+		cli_complain("%s exists; --force replaces it", recording->path);
+	else
+		(void)complain_write(recording);
+	return false;
+}
+
+static int run_record(const struct cli *cli, const struct cli_args *args)
+{
+	struct recording recording = {.path = args->operands[0], .tty = isatty(STDERR_FILENO)};
+	bool made;
+	if (!read_options(args, &recording))
+		return CLI_USAGE;
+	recording.reader = tg_trace_reader_create();
+	if (!recording.reader) {
+		cli_complain("out of memory");
+		return CLI_NO;
+	}
+	if (!open_file(&recording, args->values[RECORD_FORCE] != NULL, &made)) {
+		tg_trace_reader_destroy(recording.reader);
+		return CLI_USAGE;
+	}
+	tg_strbuf_init(&recording.bytes);
+	int status = ask_and_follow(cli, &recording);
+	/* Not every kind of file can be synced; one that can and fails is not complete. */
+	if (fsync(recording.fd) < 0 && errno != EINVAL && errno != EROFS)
+		status = complain_write(&recording) ? status : CLI_NO;
+	if (close(recording.fd) < 0)
+		status = complain_write(&recording) ? status : CLI_NO;
+	if (recording.written == 0 && made)
+		(void)unlink(recording.path); /* an empty file would be no trace */
+	else
+		(void)printf("%" PRIu64 " events in %" PRIu64 " bytes, %" PRIu64 " lost\n",
+			     recording.events, recording.written, recording.lost);
+	tg_strbuf_finish(&recording.bytes);
+	tg_trace_reader_destroy(recording.reader);
+	return status;
+}
+
+const struct cli_verb verb_record = {
+	.name = "record",
+	.operands = "FILE",
+	.summary = "Write the live events into FILE, for simulate, until Ctrl-C",
+	.options = {[RECORD_FOR] = {"for", "TIME", "stop after this time: 30s, 10m"},
+		    [RECORD_COUNT] = {"count", "N", "stop after so many events"},
+		    [RECORD_FORCE] = {"force", NULL, "replace FILE if it exists"}},
+	.operands_min = 1,
+	.operands_max = 1,
+	.run = run_record,
+};
