@@ -140,8 +140,10 @@ static enum daemon_exit take_table(struct daemon *daemon)
 	err = nft_sink_adopt(daemon->sink, (uint64_t)loop_wall_clock(), adopt_one, daemon);
 	if (err) {
 		/* They expire by themselves; not starting would leave the host without a guard. */
-		log_write(daemon->log, LOG_WARN, "cannot read the bans that the kernel holds: %s",
-			  strerror(-err));
+		health_set(&daemon->health, daemon->log, HEALTH_ADOPTION, loop_now(daemon->loop),
+			   "the bans that the kernel holds cannot be read (%s): they end by "
+			   "themselves, unlisted, or all at once by 'tcpguard panic'",
+			   strerror(-err));
 	} else if (daemon->adopted > 0) {
 		log_write(daemon->log, LOG_NOTE,
 			  "adopted bans that were in force: %" PRIu32 ", in %llu ms",
