@@ -14,7 +14,6 @@
 #include "base/util.h"
 #include "engine_state.h"
 
-#define RETRY_FIRST (250 * TG_MSEC)
 #define RETRY_MOST (8 * TG_SEC)
 
 /* Not TG_NO_INDEX, which is the key of bans by hand. */
@@ -22,11 +21,17 @@
 
 /* For an element found without an end whose limit is unknown. */
 #define ADOPTED_EXPIRE_MS (10 * 60 * 1000)
+
 const struct tg_protected_prefix *bans_cover(const struct tg_engine *engine,
 					     const struct tg_prefix *source)
 {
 	const struct tg_protected_prefix *hit = tg_prefix_set_overlap(engine->protected, source);
 	return hit ? hit : tg_prefix_set_overlap(engine->ruleset->allow, source);
+}
+
+bool bans_enforces(const struct tg_engine *engine, const struct ruleset_limit *limit)
+{
+	return limit->mode == TG_MODE_ENFORCE && !engine->stats.panic;
 }
 
 static bool ban_pending(const struct ban *ban)
@@ -51,7 +56,6 @@ void bans_begin(struct tg_engine *engine, const struct ban *ban)
 	ban_account(engine, ban, UINT32_MAX); /* minus one */
 }
 
-/* After ban_begin and a change that the outside must learn. */
 void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
@@ -197,7 +201,7 @@ void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error
 		return;
 	}
 	if (engine->retry_at == TG_NEVER)
-		engine->retry_delay = RETRY_FIRST;
+		engine->retry_delay = ENGINE_RETRY_FIRST;
 	if (ban->life == BAN_LEAVING && !ban->dirty) {
 		bans_begin(engine, ban);
 		ban_table_remove(engine->bans, id);
@@ -276,7 +280,7 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 	ban->limit = new_limit;
 	if (ban->life != BAN_LIVE)
 		return;
-	const bool enforce = limit && limit->mode == TG_MODE_ENFORCE && !engine->stats.panic;
+	const bool enforce = limit && bans_enforces(engine, limit);
 	if (!ban_survives(ban, limit) || (ban->enforced && !enforce)) {
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 	} else if (!ban->enforced && enforce) {

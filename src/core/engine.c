@@ -41,7 +41,7 @@ struct tg_engine *tg_engine_create(const struct tg_engine_params *params)
 	engine->stats.stale = true; /* nothing is known before the first resync */
 	engine->refused_noted = TG_NEVER;
 	engine->retry_at = TG_NEVER;
-	engine->retry_delay = 250 * TG_MSEC;
+	engine->retry_delay = ENGINE_RETRY_FIRST;
 	return engine;
 }
 

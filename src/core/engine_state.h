@@ -22,6 +22,9 @@
 /* Of these kept for the operator's requests, one of which may come with each event. */
 #define ENGINE_NOTES_RESERVED 64
 
+/* After the kernel refused a change; then twice as long each time. */
+#define ENGINE_RETRY_FIRST (250 * TG_MSEC)
+
 struct tg_engine {
 	struct flow_table *flows;
 	struct source_table *sources[TG_FAMILY_COUNT];
@@ -125,6 +128,8 @@ uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family,
  */
 const struct tg_protected_prefix *bans_cover(const struct tg_engine *engine,
 					     const struct tg_prefix *source);
+/* Does an offence against it lead to more than a report now? */
+bool bans_enforces(const struct tg_engine *engine, const struct ruleset_limit *limit);
 /* Around every change of a ban that is in the table; a new one needs no begin. */
 void bans_begin(struct tg_engine *engine, const struct ban *ban);
 void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause);

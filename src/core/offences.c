@@ -51,11 +51,6 @@ static bool is_stronger(enum tg_action a, const struct tg_rate *a_to, enum tg_ac
 	       (uint64_t)a_to->count * b_to->per_ms < (uint64_t)b_to->count * a_to->per_ms;
 }
 
-static bool offence_enforces(const struct tg_engine *engine, const struct ruleset_limit *limit)
-{
-	return limit->mode == TG_MODE_ENFORCE && !engine->stats.panic;
-}
-
 static void ban_set_offence(struct tg_engine *engine, struct ban *ban,
 			    const struct ruleset_limit *limit, uint32_t measured,
 			    uint32_t threshold)
@@ -65,7 +60,7 @@ static void ban_set_offence(struct tg_engine *engine, struct ban *ban,
 	ban->to = limit->limit->to;
 	ban->limit = limit->index;
 	ban->origin = TG_ORIGIN_AUTO;
-	ban->enforced = offence_enforces(engine, limit);
+	ban->enforced = bans_enforces(engine, limit);
 	ban->measured = measured;
 	ban->threshold = threshold;
 	ban->request = 0;
@@ -77,7 +72,7 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const tg_time until = engine->now + limit->limit->expire_ms * TG_MSEC;
-	const bool enforce = offence_enforces(engine, limit);
+	const bool enforce = bans_enforces(engine, limit);
 	const bool stronger = enforce != ban->enforced
 				      ? enforce
 				      : is_stronger(limit->limit->action, &limit->limit->to,
@@ -124,7 +119,7 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 	/* The kernel has not let go of it yet; what would only be observed must not keep that from
 	 * it. */
 	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->installed &&
-	    !offence_enforces(engine, limit))
+	    !bans_enforces(engine, limit))
 		return;
 	engine->stats.offences++;
 	if (id == TG_BAN_NONE)

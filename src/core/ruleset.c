@@ -10,14 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
-
-static uint32_t round_up_to_power_of_two(uint32_t n)
-{
-	uint32_t p = 8;
-	while (p < n && p < UINT32_C(1) << 31)
-		p *= 2;
-	return p;
-}
+#include "source_table.h"
 
 static struct tg_prefix_set *allow_create(const struct tg_config *config)
 {
@@ -177,7 +170,7 @@ static bool classes_create(struct tg_ruleset *ruleset)
 
 static bool buckets_create(struct tg_ruleset *ruleset, const struct tg_engine_params *params)
 {
-	ruleset->bucket_sources = round_up_to_power_of_two(params->max_sources);
+	ruleset->bucket_sources = source_table_room(params->max_sources);
 	ruleset->memory = sizeof(*ruleset);
 	if (ruleset->bucket_count == 0)
 		return true;

@@ -22,14 +22,20 @@ struct source_table {
 	uint8_t seed[16];
 };
 
+uint32_t source_table_room(uint32_t max_sources)
+{
+	uint32_t sets = 1;
+	while (sets < UINT32_C(1) << 28 && sets * WAYS < max_sources)
+		sets *= 2;
+	return sets * WAYS;
+}
+
 struct source_table *source_table_create(uint32_t max_sources, const uint8_t seed[16])
 {
 	struct source_table *table = calloc(1, sizeof(*table));
 	if (!table)
 		return NULL;
-	uint32_t sets = 1;
-	while (sets < UINT32_C(1) << 28 && sets * WAYS < max_sources)
-		sets *= 2;
+	const uint32_t sets = source_table_room(max_sources) / WAYS;
 	table->set_mask = sets - 1;
 	memcpy(table->seed, seed, sizeof(table->seed));
 	table->sets = calloc(sets, sizeof(*table->sets));

@@ -34,6 +34,8 @@ _Static_assert(sizeof(struct source) == 64, "a source is one cache line");
  */
 struct source_table;
 
+/* The slots that a table for so many sources has: at least as many. */
+uint32_t source_table_room(uint32_t max_sources);
 struct source_table *source_table_create(uint32_t max_sources, const uint8_t seed[16]);
 void source_table_destroy(struct source_table *table);
 void source_table_clear(struct source_table *table);

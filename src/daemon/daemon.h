@@ -104,6 +104,7 @@ struct daemon {
 	tg_time repaired_at, repair_delay, refeed_delay;
 	bool table_lost;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
+	unsigned request_count; /* of these with an id */
 	struct daemon_recorder recorders[DAEMON_RECORDERS_MAX];
 	unsigned recording;                      /* of them in use */
 	uint64_t recorded_events, recorded_lost; /* by those that ended */

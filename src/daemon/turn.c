@@ -61,7 +61,8 @@ static void acknowledge(void *data, uint32_t ban, uint32_t version, int error)
 				 .at = loop_now(daemon->loop),
 				 .ack = {.ban = ban, .version = version, .error = error}};
 	daemon_step(daemon, &event);
-	for (size_t i = 0; i < ARRAY_SIZE(daemon->requests); i++) {
+	/* A flood's bans come by the thousand, and nobody waits for them. */
+	for (size_t i = 0; daemon->request_count > 0 && i < ARRAY_SIZE(daemon->requests); i++) {
 		struct daemon_request *request = &daemon->requests[i];
 		if (request->id == 0)
 			continue;
@@ -150,6 +151,7 @@ static void answer_request(struct daemon *daemon, struct daemon_request *request
 	struct control_client *client = control_find(daemon->control, request->id);
 	const struct tg_decision *decision = &request->decision;
 	request->id = 0;
+	daemon->request_count--;
 	if (!client)
 		return;
 	if (request->refused) {
@@ -224,6 +226,7 @@ void turn_request(struct daemon *daemon, struct control_client *client, struct t
 		control_error(client, 1, "too many requests wait for the kernel");
 		return;
 	}
+	daemon->request_count += request->id == 0;
 	*request = (struct daemon_request){.id = control_client_id(client),
 					   .unban = event->type == TG_EVENT_OPERATOR_UNBAN};
 	event->at = loop_now(daemon->loop);

@@ -7,15 +7,8 @@
 #include "core/ban_table.h"
 #include "core/flow_table.h"
 #include "core/source_table.h"
+#include "random.h"
 #include "test.h"
-
-static uint64_t random_state;
-
-static uint32_t random_below(uint32_t n)
-{
-	random_state = random_state * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t)((random_state >> 33) % n);
-}
 
 static const uint8_t seed[16] = "tables";
 
