@@ -124,12 +124,8 @@ static int read_set(struct nft_socket *socket, const char *table, const char *se
 {
 	int err = -EINTR;
 	for (int i = 0; i < TRIES && err == -EINTR; i++) {
-		char buffer[512] __attribute__((aligned(NLMSG_ALIGNTO)));
-		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-		request->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM;
-		struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(request, sizeof(*nfg));
-		nfg->nfgen_family = NFPROTO_INET;
-		nfg->version = NFNETLINK_V0;
+		char buffer[NFT_SOCKET_REQUEST_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
+		struct nlmsghdr *request = nft_socket_request(buffer, NFT_MSG_GETSETELEM);
 		mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, table);
 		mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set);
 		tg_strbuf_clear(messages);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
@@ -167,6 +168,16 @@ int nft_socket_send(struct nft_socket *sock, struct nft_batch *batch)
 			break;
 	}
 	return err;
+}
+
+struct nlmsghdr *nft_socket_request(char buffer[static NFT_SOCKET_REQUEST_MAX], uint8_t type)
+{
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	request->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | type;
+	struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(request, sizeof(*nfg));
+	nfg->nfgen_family = NFPROTO_INET;
+	nfg->version = NFNETLINK_V0;
+	return request;
 }
 
 int nft_socket_dump(struct nft_socket *sock, struct nlmsghdr *request, nft_socket_message message,

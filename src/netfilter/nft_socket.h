@@ -38,6 +38,12 @@ bool nft_socket_is_passing(int err);
 
 typedef void (*nft_socket_message)(void *data, const struct nlmsghdr *message);
 
+/* Two names of NFT_NAME_MAXLEN, and the headers. */
+#define NFT_SOCKET_REQUEST_MAX 1024
+/* A request for a list of the inet family, in buffer, to which the caller adds what it filters by.
+ */
+struct nlmsghdr *nft_socket_request(char buffer[static NFT_SOCKET_REQUEST_MAX], uint8_t type);
+
 /*
  * Asks for a list (request: one message, without batch frame) and hands over each message of the
  * answer. 0 or -errno; -EINTR: something changed meanwhile, so that the list may be wrong.

@@ -133,12 +133,8 @@ static void found_chain(void *data, const struct nlmsghdr *message)
 static int read_list(struct nft_socket *socket, uint8_t type, const char *table,
 		     nft_socket_message found, void *data)
 {
-	char buffer[512] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | type;
-	struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(message, sizeof(*nfg));
-	nfg->nfgen_family = NFPROTO_INET;
-	nfg->version = NFNETLINK_V0;
+	char buffer[NFT_SOCKET_REQUEST_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *message = nft_socket_request(buffer, type);
 	/* The table as a filter; a list of tables has none. */
 	if (type != NFT_MSG_GETTABLE)
 		mnl_attr_put_strz(message, NFTA_SET_TABLE, table);

@@ -13,20 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
-
-static const struct {
-	enum tg_event_type type;
-	enum tg_tcp_state state;
-	uint32_t timeout_s;
-} life[] = {
-	{TG_EVENT_FLOW_NEW, TG_TCP_SYN_SENT, 120},
-	{TG_EVENT_FLOW_STATE, TG_TCP_SYN_RECV, 60},
-	{TG_EVENT_FLOW_STATE, TG_TCP_ESTABLISHED, 432000},
-	{TG_EVENT_FLOW_STATE, TG_TCP_FIN_WAIT, 120},
-	{TG_EVENT_FLOW_STATE, TG_TCP_LAST_ACK, 30},
-	{TG_EVENT_FLOW_STATE, TG_TCP_TIME_WAIT, 120},
-	{TG_EVENT_FLOW_END, TG_TCP_UNKNOWN, 0},
-};
+#include "connection.h"
 
 struct open_flow {
 	uint32_t connection; /* names source and port */

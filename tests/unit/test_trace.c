@@ -7,6 +7,7 @@
 #include <tcpguard/trace.h>
 
 #include "base/util.h"
+#include "connection.h"
 #include "test.h"
 #include "trace_events.h"
 
@@ -383,19 +384,6 @@ TEST(bounds_of_the_writer)
 /* Connections as conntrack tells them, many open at once: at most 32 bytes for an event. */
 static double bytes_per_event(unsigned family, uint32_t open)
 {
-	static const struct {
-		enum tg_event_type type;
-		enum tg_tcp_state state;
-		uint32_t timeout_s;
-	} life[] = {
-		{TG_EVENT_FLOW_NEW, TG_TCP_SYN_SENT, 120},
-		{TG_EVENT_FLOW_STATE, TG_TCP_SYN_RECV, 60},
-		{TG_EVENT_FLOW_STATE, TG_TCP_ESTABLISHED, 432000},
-		{TG_EVENT_FLOW_STATE, TG_TCP_FIN_WAIT, 120},
-		{TG_EVENT_FLOW_STATE, TG_TCP_LAST_ACK, 30},
-		{TG_EVENT_FLOW_STATE, TG_TCP_TIME_WAIT, 120},
-		{TG_EVENT_FLOW_END, TG_TCP_UNKNOWN, 0},
-	};
 	uint8_t out[TG_TRACE_EVENT_MAX];
 	struct tg_trace_writer *writer = tg_trace_writer_create(&(struct tg_trace_header){0});
 	uint64_t bytes = TG_TRACE_HEADER_SIZE, events = 0;
