@@ -17,7 +17,9 @@ static inline bool same_rate(const struct tg_rate *a, const struct tg_rate *b)
 static inline bool same_flow(const struct tg_flow_event *a, const struct tg_flow_event *b)
 {
 	return memcmp(&a->key, &b->key, sizeof(a->key)) == 0 && a->state == b->state &&
-	       a->dumped == b->dumped && a->answered == b->answered && a->timeout_s == b->timeout_s;
+	       a->dumped == b->dumped && a->answered == b->answered &&
+	       a->timeout_s == b->timeout_s && a->counted == b->counted &&
+	       a->packets == b->packets && a->bytes == b->bytes;
 }
 
 static inline bool same_adopt(const struct tg_adopt *a, const struct tg_adopt *b)
@@ -28,6 +30,18 @@ static inline bool same_adopt(const struct tg_adopt *a, const struct tg_adopt *b
 	       same_rate(&a->to, &b->to) && a->measured == b->measured &&
 	       a->threshold == b->threshold && a->offence == b->offence && a->age_ms == b->age_ms &&
 	       a->left_ms == b->left_ms && strcmp(a->reason, b->reason) == 0;
+}
+
+static inline bool same_witness(const struct tg_witness *a, const struct tg_witness *b)
+{
+	return tg_prefix_equal(&a->source, &b->source) && strcmp(a->policy, b->policy) == 0 &&
+	       strcmp(a->limit, b->limit) == 0 && a->proven == b->proven;
+}
+
+static inline bool same_traffic(const struct tg_traffic *a, const struct tg_traffic *b)
+{
+	return tg_prefix_equal(&a->source, &b->source) && a->scope == b->scope &&
+	       strcmp(a->policy, b->policy) == 0 && a->packets == b->packets;
 }
 
 static inline bool same_request(const struct tg_ban_request *a, const struct tg_ban_request *b)
@@ -50,6 +64,10 @@ static inline bool same_event(const struct tg_event *a, const struct tg_event *b
 		return a->lost == b->lost;
 	case TG_EVENT_ADOPT:
 		return same_adopt(&a->adopt, &b->adopt);
+	case TG_EVENT_WITNESS:
+		return same_witness(&a->witness, &b->witness);
+	case TG_EVENT_TRAFFIC:
+		return same_traffic(&a->traffic, &b->traffic);
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
 		return same_request(&a->request, &b->request);

@@ -19,7 +19,11 @@ struct tg_addr {
 	uint8_t family; /* enum tg_family */
 };
 
-/* Bits beyond len are zero. */
+/*
+ * Bits beyond len are zero. Or, as the source of a count or a ban only, a policy's whole traffic:
+ * then len is TG_TOTAL_LEN and the address is zero; it contains and overlaps nothing.
+ */
+#define TG_TOTAL_LEN 255
 struct tg_prefix {
 	struct tg_addr addr;
 	uint8_t len;
@@ -52,7 +56,12 @@ struct tg_prefix tg_addr_mask(const struct tg_addr *addr, uint8_t len);
  */
 const char *tg_prefix_parse(const char *text, struct tg_prefix *ret_prefix);
 
-/* Always with /LEN. */
+static inline bool tg_prefix_is_total(const struct tg_prefix *prefix)
+{
+	return prefix->len == TG_TOTAL_LEN;
+}
+
+/* Always with /LEN; or "total". */
 const char *tg_prefix_format(const struct tg_prefix *prefix, char buf[static TG_PREFIX_STRLEN]);
 
 bool tg_prefix_equal(const struct tg_prefix *a, const struct tg_prefix *b);

@@ -34,11 +34,12 @@ struct tg_ban {
 	enum tg_origin origin;
 	uint16_t policy;   /* index into tg_config.policies, or TG_NO_INDEX */
 	uint16_t limit;    /* index into that policy's limits, or TG_NO_INDEX */
-	bool enforced;     /* false: only observed */
+	bool enforced;     /* false: only observed; always so of TG_ACTION_OBSERVE */
+	bool unproven;     /* a drop in the form of a rate-limit: no witness has proven it yet */
 	struct tg_rate to; /* of TG_ACTION_RATE_LIMIT */
 	uint32_t measured; /* at the offence */
 	uint32_t threshold;
-	uint32_t offence; /* 1: the first */
+	uint32_t offence; /* 1: the first; also the step of the ladder */
 	tg_time since;
 	tg_time until;              /* finite, always */
 	char reason[TG_REASON_MAX]; /* by hand: what the operator wrote; else empty */
@@ -72,6 +73,26 @@ struct tg_adopt {
 	uint64_t left_ms; /* until the kernel removes it; 0: an element without an end, which the
 			     engine gives one */
 	char reason[TG_REASON_MAX];
+};
+
+/*
+ * WITNESS: how many connections of this source to this policy's ports the kernel's own sockets
+ * prove, of those that the limit measures. Named, not numbered, so that it means the
+ * same to another policy in a replay.
+ */
+struct tg_witness {
+	struct tg_prefix source;
+	char policy[TG_NAME_MAX + 1];
+	char limit[TG_NAME_MAX + 1];
+	uint32_t proven;
+};
+
+/* TRAFFIC: packets that a ban's set element has met since it was made. */
+struct tg_traffic {
+	struct tg_prefix source;
+	enum tg_scope scope;
+	char policy[TG_NAME_MAX + 1]; /* empty: by hand */
+	uint64_t packets;
 };
 
 const char *tg_origin_name(enum tg_origin origin);

@@ -19,10 +19,34 @@ struct tg_diag;
 
 enum tg_mode { TG_MODE_OBSERVE, TG_MODE_ENFORCE };
 
-enum tg_measure { TG_MEASURE_CONCURRENT, TG_MEASURE_HALF_OPEN, TG_MEASURE_NEW, TG_MEASURE_COUNT };
+enum tg_measure {
+	TG_MEASURE_CONCURRENT, /* handshake finished, not gone */
+	TG_MEASURE_HALF_OPEN,
+	TG_MEASURE_NEW, /* flows begun, in a window */
+	TG_MEASURE_TIME_WAIT,
+	TG_MEASURE_CLOSE_WAIT,
+	TG_MEASURE_FIN_WAIT,
+	TG_MEASURE_LAST_ACK,
+	TG_MEASURE_IDLE,    /* established, and no payload for tg_config.idle_after_ms */
+	TG_MEASURE_FAILED,  /* handshakes begun and never finished, in a window */
+	TG_MEASURE_FAN_OUT, /* destinations that this host has a SYN under way to */
+	TG_MEASURE_COUNT
+};
+
+/* What stands behind a count, at best. */
+enum tg_evidence {
+	TG_EVIDENCE_FORGEABLE,   /* SYNs alone: anybody can send them in anybody's name. Never a
+				    drop, whatever a witness says */
+	TG_EVIDENCE_WITNESSABLE, /* finished handshakes, as conntrack sees them, which can be
+				    forged, too: a drop needs the sockets to prove it */
+	TG_EVIDENCE_OWN          /* this host's own packets */
+};
+enum tg_evidence tg_measure_evidence(enum tg_measure measure);
+/* Counts flows in a window (threshold per window_ms, burst), not flows that there are. */
+bool tg_measure_is_rate(enum tg_measure measure);
 
 /* In order of strength. */
-enum tg_action { TG_ACTION_RATE_LIMIT, TG_ACTION_DROP, TG_ACTION_COUNT };
+enum tg_action { TG_ACTION_OBSERVE, TG_ACTION_RATE_LIMIT, TG_ACTION_DROP, TG_ACTION_COUNT };
 
 /* What a ban holds back. */
 enum tg_scope {
@@ -41,21 +65,40 @@ enum tg_scope {
 #define TG_LIMITS_MAX 32     /* of one policy */
 #define TG_PORTS_MAX 256     /* ranges of one policy */
 #define TG_ADDRESSES_MAX 256 /* of one policy's match */
+#define TG_LADDERS_MAX 64
+#define TG_STEPS_MAX 16 /* of one ladder */
+#define TG_MIN_HOSTS_MAX 4096
+
+/* What follows from one offence. */
+struct tg_step {
+	enum tg_action action;
+	enum tg_scope scope; /* NEW or PORTS; follows from the action. Of OBSERVE: NEW */
+	/* SYNs that still pass; per second, minute, hour, day or week exactly, whatever the file
+	 * says: units of nft. Of DROP: as long as no witness has proven the source. Of OBSERVE:
+	 * none. */
+	struct tg_rate to;
+	uint64_t expire_ms;
+};
 
 struct tg_limit {
 	const char *name;
 	enum tg_measure measure;
 	uint32_t threshold; /* crossed when the measure is greater */
-	uint32_t window_ms; /* of TG_MEASURE_NEW: threshold flows in this time; else 0 */
-	uint32_t burst;     /* of TG_MEASURE_NEW: so many more at once are not an offence yet */
+	uint32_t window_ms; /* of a rate: threshold flows in this time; else 0 */
+	uint32_t burst;     /* of a rate: so many more at once are not an offence yet */
+	bool total;         /* the policy's whole traffic is one source; prefix_len is unused.
+			       Always so of FAN_OUT */
 	uint8_t prefix_len[TG_FAMILY_COUNT]; /* what is counted as one source */
-	enum tg_action action;
-	enum tg_scope scope; /* NEW or PORTS; follows from the action */
-	struct tg_rate to;   /* of TG_ACTION_RATE_LIMIT: SYNs that still pass; per second, minute,
-				hour, day or week exactly, whatever the file says: units of nft */
-	uint64_t expire_ms;
-	enum tg_mode mode; /* effective: limit, policy, host, in this order */
-	const char *file;  /* where it stands, for explain */
+	uint16_t min_hosts; /* a source is held responsible only when so many distinct addresses
+			       (IPv6: /64) of it have a flow; 0: any */
+	/* First, second, third … offence; the last one also stands for all that follow. At
+	 * least one. Of a limit that names an action itself: that one. */
+	const struct tg_step *steps;
+	size_t step_count;
+	uint64_t forget_ms; /* after the end of a ban its offence no longer counts; 0: at once */
+	const char *ladder; /* its name; NULL: the limit names an action itself */
+	enum tg_mode mode;  /* effective: limit, policy, host, in this order */
+	const char *file;   /* where it stands, for explain */
 	uint32_t line;
 };
 
@@ -78,6 +121,7 @@ struct tg_config {
 	enum tg_mode mode;
 	uint32_t max_sources; /* of each family */
 	uint32_t max_flows;
+	uint64_t idle_after_ms; /* without payload for so long, an established flow is idle */
 	const struct tg_prefix *allow; /* as written, lists expanded; may overlap */
 	size_t allow_count;
 	const struct tg_policy *policies; /* by name, in the order of the files */
@@ -88,6 +132,9 @@ struct tg_config {
 
 #define TG_MAX_SOURCES_DEFAULT 262144
 #define TG_MAX_FLOWS_DEFAULT 1048576
+#define TG_IDLE_AFTER_MS_DEFAULT 60000
+/* Of a drop that waits for its witness, when no step before it names another. */
+#define TG_UNPROVEN_RATE ((struct tg_rate){.count = 5, .per_ms = 1000})
 
 /*
  * Reads path, then policies.d beside it (*.yaml, names in C order), then the lists
@@ -100,6 +147,11 @@ void tg_config_destroy(struct tg_config *config);
 
 /* Does any limit of any policy measure this? */
 bool tg_config_measures(const struct tg_config *config, enum tg_measure measure);
+/*
+ * Does a ban of this limit go into such a set of the kernel, at some step? A drop also goes into
+ * that of its rate-limit, where it waits for the witness.
+ */
+bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope);
 
 const char *tg_mode_name(enum tg_mode mode);
 const char *tg_measure_name(enum tg_measure measure);

@@ -15,8 +15,13 @@ enum tg_decision_type {
 			       then ACK */
 	TG_DECISION_EXPIRE, /* its time is over; the kernel takes the element out by itself */
 	TG_DECISION_REFUSE, /* an offence or a request that gets no ban */
-	TG_DECISION_VERIFY  /* ask the kernel whether this flow still exists; answer with FLOW_STATE
+	TG_DECISION_VERIFY, /* ask the kernel whether this flow still exists; answer with FLOW_STATE
 			       or FLOW_END */
+	TG_DECISION_WITNESS, /* ask the kernel's sockets how many of the ban's measured connections
+				are real; answer with WITNESS, or not at all if nobody can tell */
+	TG_DECISION_PROBE,   /* ask the kernel what the ban's element has counted; answer with
+				TRAFFIC */
+	TG_DECISION_COUNT
 };
 
 enum tg_cause {
@@ -24,10 +29,13 @@ enum tg_cause {
 	/* of BAN */
 	TG_CAUSE_OFFENCE,
 	TG_CAUSE_OPERATOR,
-	TG_CAUSE_EXTENDED, /* a running ban whose source is still over its limit, or that the
-			      operator made longer or stronger */
-	TG_CAUSE_AGAIN,    /* also of LIFT: the kernel refused or lost it: another try; nothing new
-			      for the log */
+	TG_CAUSE_EXTENDED,  /* a running ban whose source is still over its limit, or that the
+			       operator made longer or stronger */
+	TG_CAUSE_INSISTS,   /* its time is over, but its source goes on sending: it stays */
+	TG_CAUSE_WITNESSED, /* the source is real: the drop that was asked for. Also of LIFT: of the
+			       rate-limit that stood in for it */
+	TG_CAUSE_AGAIN,     /* also of LIFT: the kernel refused or lost it: another try; nothing new
+			       for the log */
 	/* of LIFT */
 	TG_CAUSE_EXPIRED, /* its time is over, but the kernel, which refused its last change, may
 			     hold it for longer */
@@ -39,7 +47,9 @@ enum tg_cause {
 	/* of REFUSE */
 	TG_CAUSE_TABLE_FULL, /* no room for another ban */
 	TG_CAUSE_NOT_FOUND,  /* nothing to unban */
-	TG_CAUSE_PANIC_MODE  /* a ban by hand while panic is on */
+	TG_CAUSE_PANIC_MODE, /* a ban by hand while panic is on */
+	TG_CAUSE_FLOOD       /* a wide flood of SYNs is under way, of which this source is a small
+				part, if it is real at all: the service's state answers it */
 };
 
 struct tg_decision {
@@ -48,9 +58,13 @@ struct tg_decision {
 	tg_time at;
 	uint32_t request; /* of the operator's request that caused it, or 0 */
 	union {
-		struct tg_ban ban; /* BAN, LIFT, EXPIRE, REFUSE (its id is then TG_BAN_NONE) */
+		/* BAN, LIFT, EXPIRE, WITNESS, PROBE, REFUSE (its id is then TG_BAN_NONE) */
+		struct tg_ban ban;
 		struct tg_flow_key flow; /* VERIFY */
 	};
+	/* BAN of a source that is a total: the flow that crossed the limit. */
+	bool has_sample;
+	struct tg_flow_key sample;
 	/* REFUSE and LIFT with TG_CAUSE_PROTECTED: what it would have covered. */
 	struct tg_prefix covers;
 	enum tg_protect_kind covers_kind;

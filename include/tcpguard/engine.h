@@ -63,11 +63,19 @@ struct tg_engine_stats {
 	uint64_t bans, lifts, expiries, extensions, adopted;
 	uint64_t refused_protected, refused_full;
 	uint64_t sources_evicted;
-	uint64_t flows_refused; /* the flow table was full */
+	uint64_t flows_evicted; /* the flow table was full: the least made room */
+	uint64_t flows_refused; /* the flow table was full of better ones */
 	uint64_t verified;      /* questions asked about flows past their deadline */
 	uint64_t sink_errors;
 	uint64_t decisions_lost; /* notes that did not fit between two takes; never a ban */
-	bool stale;              /* a gap has not been healed by a resync yet */
+	uint64_t witness_asked, witness_proven, witness_denied;
+	uint64_t insisting;     /* bans kept because their source went on sending */
+	uint64_t suppressed;    /* offences left to the state of their service in a wide flood */
+	uint64_t uncounted;     /* answers about flows that told no packets: accounting is off */
+	uint32_t bans_unproven; /* live, a rate-limit in the place of a drop */
+	uint32_t services;      /* totals that are over their limit, or were until lately */
+	uint32_t records;       /* offences remembered after the end of their ban */
+	bool stale;             /* a gap has not been healed by a resync yet */
 	bool resyncing;
 	bool panic;
 };
@@ -81,11 +89,13 @@ bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct
 bool tg_engine_next_flow(const struct tg_engine *engine, uint32_t *cursor,
 			 struct tg_flow_event *ret_flow);
 
-/* One count of one source: what a limit compares. */
+/* One count of one source: what a limit compares. Totals come last. */
 struct tg_source_count {
 	struct tg_prefix source;
-	uint16_t policy; /* index into the config's policies */
-	uint32_t states[TG_TCP_STATE_COUNT];
+	uint16_t policy;                     /* index into the config's policies */
+	uint32_t states[TG_TCP_STATE_COUNT]; /* CLOSE is not counted by source */
+	uint32_t idle;                       /* of those in ESTABLISHED */
+	uint32_t hosts;     /* distinct addresses in it, if a limit wants to know; else 0 */
 	uint32_t new_level; /* fullest of its `new` buckets, in flows */
 };
 bool tg_engine_next_source(const struct tg_engine *engine, uint32_t *cursor,

@@ -26,6 +26,8 @@ enum tg_event_type {
 	TG_EVENT_ACK,           /* what became of a decision */
 	TG_EVENT_ADOPT,         /* a ban was found in the kernel at start */
 	TG_EVENT_SINK_LOST,     /* the kernel may have lost any of the bans */
+	TG_EVENT_WITNESS,       /* the answer to a WITNESS: what the sockets prove */
+	TG_EVENT_TRAFFIC,       /* the answer to a PROBE: what a ban's element has counted */
 	TG_EVENT_OPERATOR_BAN,
 	TG_EVENT_OPERATOR_UNBAN,
 	TG_EVENT_PANIC,     /* on: lift all, and only observe; off: back to what the policy says */
@@ -68,7 +70,10 @@ struct tg_flow_event {
 	uint8_t state;      /* enum tg_tcp_state */
 	bool dumped;        /* FLOW_STATE: told by a dump, not by an event */
 	bool answered;      /* FLOW_STATE, FLOW_END: the answer to a VERIFY */
+	bool counted;       /* packets and bytes are told: conntrack accounting is on */
 	uint32_t timeout_s; /* until the kernel gives the entry up, from now; 0: not told */
+	/* Both directions since the flow began, with IP headers. */
+	uint64_t packets, bytes;
 };
 
 struct tg_event {
@@ -83,6 +88,8 @@ struct tg_event {
 			int error; /* 0, or an errno */
 		} ack;
 		struct tg_adopt adopt;
+		struct tg_witness witness;
+		struct tg_traffic traffic;
 		struct tg_ban_request request;         /* OPERATOR_BAN, OPERATOR_UNBAN */
 		bool panic;                            /* PANIC: on or off */
 		const struct tg_prefix_set *protected; /* PROTECTED: borrowed until the next one */

@@ -12,7 +12,9 @@ const char *decisions_kind(const struct tg_decision *decision)
 {
 	switch (decision->type) {
 	case TG_DECISION_BAN:
-		return decision->cause == TG_CAUSE_EXTENDED ? "extend" : "ban";
+		return decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS
+			       ? "extend"
+			       : "ban";
 	case TG_DECISION_LIFT:
 		return "lift";
 	case TG_DECISION_EXPIRE:
@@ -20,6 +22,9 @@ const char *decisions_kind(const struct tg_decision *decision)
 	case TG_DECISION_REFUSE:
 		return "refuse";
 	case TG_DECISION_VERIFY:
+	case TG_DECISION_WITNESS:
+	case TG_DECISION_PROBE:
+	case TG_DECISION_COUNT:
 		break;
 	}
 	return "ask";

@@ -28,7 +28,8 @@ static void take(struct simulation *simulation)
 		for (size_t i = 0; i < count; i++) {
 			const struct tg_decision *d = &decisions[i];
 			/* What a question would have been answered is in the trace. */
-			if (d->type == TG_DECISION_VERIFY)
+			if (d->type == TG_DECISION_VERIFY || d->type == TG_DECISION_WITNESS ||
+			    d->type == TG_DECISION_PROBE)
 				continue;
 			simulation->decided(simulation->data, d);
 			if ((d->type == TG_DECISION_BAN || d->type == TG_DECISION_LIFT) &&

@@ -61,12 +61,19 @@ static void print_limit(const struct tg_limit *limit)
 	if (limit->window_ms > 0)
 		(void)printf(" in %s (burst %" PRIu32 ")",
 			     tg_duration_format(limit->window_ms, text), limit->burst);
-	(void)printf(" per /%u or /%u: %s", limit->prefix_len[TG_IPV4], limit->prefix_len[TG_IPV6],
-		     tg_action_name(limit->action));
-	if (limit->action == TG_ACTION_RATE_LIMIT)
-		(void)printf(" to %s", tg_rate_format(&limit->to, rate));
-	(void)printf(" for %s, %s\n", tg_duration_format(limit->expire_ms, text),
-		     tg_mode_name(limit->mode));
+	if (limit->total)
+		(void)printf(" in total:");
+	else
+		(void)printf(" per /%u or /%u:", limit->prefix_len[TG_IPV4],
+			     limit->prefix_len[TG_IPV6]);
+	for (size_t i = 0; i < limit->step_count; i++) {
+		const struct tg_step *step = &limit->steps[i];
+		(void)printf("%s %s", i == 0 ? "" : ", then", tg_action_name(step->action));
+		if (step->action == TG_ACTION_RATE_LIMIT)
+			(void)printf(" to %s", tg_rate_format(&step->to, rate));
+		(void)printf(" for %s", tg_duration_format(step->expire_ms, text));
+	}
+	(void)printf(", %s\n", tg_mode_name(limit->mode));
 }
 
 static void print_policy(const struct tg_policy *policy)

@@ -26,7 +26,7 @@ struct replay {
 	const struct tg_trace_header *header;
 	uint64_t *bans; /* by limit */
 	uint64_t bans_by_hand;
-	uint64_t kinds[TG_DECISION_VERIFY + 1];
+	uint64_t kinds[TG_DECISION_COUNT];
 	uint64_t events, gaps, lost;
 	tg_time last;
 	double cpu;

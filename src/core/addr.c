@@ -120,6 +120,10 @@ const char *tg_prefix_parse(const char *text, struct tg_prefix *ret_prefix)
 const char *tg_prefix_format(const struct tg_prefix *prefix, char buf[static TG_PREFIX_STRLEN])
 {
 	char addr[TG_ADDR_STRLEN];
+	if (tg_prefix_is_total(prefix)) {
+		memcpy(buf, "total", sizeof("total"));
+		return buf;
+	}
 	(void)snprintf(buf, TG_PREFIX_STRLEN, "%s/%u", tg_addr_format(&prefix->addr, addr),
 		       prefix->len);
 	return buf;
@@ -132,7 +136,7 @@ bool tg_prefix_equal(const struct tg_prefix *a, const struct tg_prefix *b)
 
 bool tg_prefix_contains(const struct tg_prefix *prefix, const struct tg_addr *addr)
 {
-	if (prefix->addr.family != addr->family)
+	if (prefix->addr.family != addr->family || tg_prefix_is_total(prefix))
 		return false;
 	struct tg_prefix masked = tg_addr_mask(addr, prefix->len);
 	return tg_addr_equal(&masked.addr, &prefix->addr);
@@ -140,6 +144,8 @@ bool tg_prefix_contains(const struct tg_prefix *prefix, const struct tg_addr *ad
 
 bool tg_prefix_overlaps(const struct tg_prefix *a, const struct tg_prefix *b)
 {
+	if (tg_prefix_is_total(a) || tg_prefix_is_total(b))
+		return false;
 	return a->len <= b->len ? tg_prefix_contains(a, &b->addr) : tg_prefix_contains(b, &a->addr);
 }
 

@@ -125,7 +125,7 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 /* Would this limit make such a ban, in the same set? */
 static bool ban_survives(const struct ban *ban, const struct ruleset_limit *limit)
 {
-	if (!limit || limit->limit->scope != (enum tg_scope)ban->scope)
+	if (!limit || !tg_limit_uses_scope(limit->limit, (enum tg_scope)ban->scope))
 		return false;
 	const unsigned family = ban->source.addr.family;
 	return ban->source.len == limit->limit->prefix_len[family] ||
@@ -154,7 +154,7 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	const bool endless = adopt->left_ms == 0 || adopt->left_ms > TG_DURATION_MAX_MS;
 	uint64_t left_ms = adopt->left_ms;
 	if (endless)
-		left_ms = limit ? limit->limit->expire_ms : ADOPTED_EXPIRE_MS;
+		left_ms = limit ? limit->limit->steps[0].expire_ms : ADOPTED_EXPIRE_MS;
 	ban->action = (uint8_t)adopt->action;
 	ban->origin = (uint8_t)adopt->origin;
 	ban->enforced = true;
@@ -240,6 +240,18 @@ void bans_lost(struct tg_engine *engine)
 	}
 }
 
+void bans_witness(struct tg_engine *engine, const struct tg_witness *witness)
+{
+	(void)engine;
+	(void)witness;
+}
+
+void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
+{
+	(void)engine;
+	(void)traffic;
+}
+
 void bans_panic(struct tg_engine *engine, bool on)
 {
 	engine->stats.panic = on;
@@ -285,10 +297,10 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 	} else if (!ban->enforced && enforce) {
 		/* As the limit says now: it was observed in order to be put right. */
-		const tg_time most = engine->now + limit->limit->expire_ms * TG_MSEC;
+		const tg_time most = engine->now + limit->limit->steps[0].expire_ms * TG_MSEC;
 		bans_begin(engine, ban);
 		ban->enforced = true;
-		ban->to = limit->limit->to;
+		ban->to = limit->limit->steps[0].to;
 		ban_table_set_until(engine->bans, id, MIN(ban->until, most));
 		bans_change(engine, id, TG_CAUSE_OFFENCE);
 	}

@@ -10,3 +10,41 @@ bool tg_config_measures(const struct tg_config *config, enum tg_measure measure)
 				return true;
 	return false;
 }
+
+enum tg_evidence tg_measure_evidence(enum tg_measure measure)
+{
+	switch (measure) {
+	case TG_MEASURE_HALF_OPEN:
+	case TG_MEASURE_FAILED:
+		return TG_EVIDENCE_FORGEABLE;
+	case TG_MEASURE_FAN_OUT:
+		return TG_EVIDENCE_OWN;
+	case TG_MEASURE_CONCURRENT:
+	case TG_MEASURE_NEW:
+	case TG_MEASURE_TIME_WAIT:
+	case TG_MEASURE_CLOSE_WAIT:
+	case TG_MEASURE_FIN_WAIT:
+	case TG_MEASURE_LAST_ACK:
+	case TG_MEASURE_IDLE:
+	case TG_MEASURE_COUNT:
+		break;
+	}
+	return TG_EVIDENCE_WITNESSABLE;
+}
+
+bool tg_measure_is_rate(enum tg_measure measure)
+{
+	return measure == TG_MEASURE_NEW || measure == TG_MEASURE_FAILED;
+}
+
+bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)
+{
+	for (size_t i = 0; i < limit->step_count; i++) {
+		const struct tg_step *step = &limit->steps[i];
+		if (step->action != TG_ACTION_OBSERVE &&
+		    (step->scope == scope ||
+		     (step->action == TG_ACTION_DROP && scope == TG_SCOPE_NEW)))
+			return true;
+	}
+	return false;
+}

@@ -153,6 +153,13 @@ static void judge(struct tg_engine *engine, enum tg_family family, uint32_t slot
 				continue;
 			measured = threshold + 1;
 			break;
+		case TG_MEASURE_TIME_WAIT:
+		case TG_MEASURE_CLOSE_WAIT:
+		case TG_MEASURE_FIN_WAIT:
+		case TG_MEASURE_LAST_ACK:
+		case TG_MEASURE_IDLE:
+		case TG_MEASURE_FAILED:
+		case TG_MEASURE_FAN_OUT:
 		case TG_MEASURE_COUNT:
 			continue;
 		}

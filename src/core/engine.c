@@ -141,6 +141,12 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 	case TG_EVENT_SINK_LOST:
 		bans_lost(engine);
 		break;
+	case TG_EVENT_WITNESS:
+		bans_witness(engine, &event->witness);
+		break;
+	case TG_EVENT_TRAFFIC:
+		bans_traffic(engine, &event->traffic);
+		break;
 	case TG_EVENT_OPERATOR_BAN:
 		operator_ban(engine, &event->request);
 		break;

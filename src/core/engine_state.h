@@ -138,6 +138,10 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt);
 void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error);
 void bans_lost(struct tg_engine *engine);
+/* What the sockets prove about a drop in the form of a rate-limit. */
+void bans_witness(struct tg_engine *engine, const struct tg_witness *witness);
+/* What its element has counted: does its source still try? */
+void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
 void bans_panic(struct tg_engine *engine, bool on);
 void bans_protect(struct tg_engine *engine);
 void bans_policy(struct tg_engine *engine, const struct tg_ruleset *old);

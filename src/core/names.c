@@ -22,6 +22,20 @@ const char *tg_measure_name(enum tg_measure measure)
 		return "half-open";
 	case TG_MEASURE_NEW:
 		return "new";
+	case TG_MEASURE_TIME_WAIT:
+		return "time-wait";
+	case TG_MEASURE_CLOSE_WAIT:
+		return "close-wait";
+	case TG_MEASURE_FIN_WAIT:
+		return "fin-wait";
+	case TG_MEASURE_LAST_ACK:
+		return "last-ack";
+	case TG_MEASURE_IDLE:
+		return "idle";
+	case TG_MEASURE_FAILED:
+		return "failed";
+	case TG_MEASURE_FAN_OUT:
+		return "fan-out";
 	case TG_MEASURE_COUNT:
 		break;
 	}
@@ -31,6 +45,8 @@ const char *tg_measure_name(enum tg_measure measure)
 const char *tg_action_name(enum tg_action action)
 {
 	switch (action) {
+	case TG_ACTION_OBSERVE:
+		return "observe";
 	case TG_ACTION_RATE_LIMIT:
 		return "rate-limit";
 	case TG_ACTION_DROP:
@@ -128,6 +144,10 @@ const char *tg_cause_name(enum tg_cause cause)
 		return "operator";
 	case TG_CAUSE_EXTENDED:
 		return "extended";
+	case TG_CAUSE_INSISTS:
+		return "insists";
+	case TG_CAUSE_WITNESSED:
+		return "witnessed";
 	case TG_CAUSE_AGAIN:
 		return "again";
 	case TG_CAUSE_EXPIRED:
@@ -146,6 +166,8 @@ const char *tg_cause_name(enum tg_cause cause)
 		return "not-found";
 	case TG_CAUSE_PANIC_MODE:
 		return "panic-mode";
+	case TG_CAUSE_FLOOD:
+		return "flood";
 	}
 	return "?";
 }

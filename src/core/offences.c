@@ -24,12 +24,12 @@ static void note_refused_offence(struct tg_engine *engine, const struct ruleset_
 	note->ban = (struct tg_ban){
 		.id = TG_BAN_NONE,
 		.source = *source,
-		.action = limit->limit->action,
-		.scope = limit->limit->scope,
+		.action = limit->limit->steps[0].action,
+		.scope = limit->limit->steps[0].scope,
 		.policy = view->policy,
 		.limit = limit->index,
 		.enforced = limit->mode == TG_MODE_ENFORCE,
-		.to = limit->limit->to,
+		.to = limit->limit->steps[0].to,
 		.measured = measured,
 		.threshold = threshold,
 		.since = engine->now,
@@ -56,8 +56,8 @@ static void ban_set_offence(struct tg_engine *engine, struct ban *ban,
 			    uint32_t threshold)
 {
 	ban->life = BAN_LIVE;
-	ban->action = (uint8_t)limit->limit->action;
-	ban->to = limit->limit->to;
+	ban->action = (uint8_t)limit->limit->steps[0].action;
+	ban->to = limit->limit->steps[0].to;
 	ban->limit = limit->index;
 	ban->origin = TG_ORIGIN_AUTO;
 	ban->enforced = bans_enforces(engine, limit);
@@ -71,12 +71,12 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 			  uint32_t measured, uint32_t threshold)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
-	const tg_time until = engine->now + limit->limit->expire_ms * TG_MSEC;
+	const tg_time until = engine->now + limit->limit->steps[0].expire_ms * TG_MSEC;
 	const bool enforce = bans_enforces(engine, limit);
-	const bool stronger = enforce != ban->enforced
-				      ? enforce
-				      : is_stronger(limit->limit->action, &limit->limit->to,
-						    ban->action, &ban->to);
+	const bool stronger = enforce != ban->enforced ? enforce
+						       : is_stronger(limit->limit->steps[0].action,
+								     &limit->limit->steps[0].to,
+								     ban->action, &ban->to);
 	if (stronger) {
 		/* A limit that only observes lends its end to none that acts. */
 		const tg_time least = ban->enforced == enforce ? ban->until : 0;
@@ -110,7 +110,7 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 				     TG_CAUSE_PROTECTED, hit);
 		return;
 	}
-	const enum tg_scope scope = limit->limit->scope;
+	const enum tg_scope scope = limit->limit->steps[0].scope;
 	uint32_t id = ban_table_find(engine->bans, view->policy, scope, source);
 	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE) {
 		offence_again(engine, id, limit, measured, threshold);
@@ -136,7 +136,8 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 	ban_set_offence(engine, ban, limit, measured, threshold);
 	ban->offence++;
 	ban->since = engine->now;
-	ban_table_set_until(engine->bans, id, engine->now + limit->limit->expire_ms * TG_MSEC);
+	ban_table_set_until(engine->bans, id,
+			    engine->now + limit->limit->steps[0].expire_ms * TG_MSEC);
 	bans_change(engine, id, TG_CAUSE_OFFENCE);
 	engine->stats.bans++;
 }

@@ -24,7 +24,9 @@ enum trace_type {
 	TRACE_OPERATOR_UNBAN = 12,
 	TRACE_PANIC = 13,
 	TRACE_PROTECTED = 14,
-	TRACE_POLICY = 15
+	TRACE_POLICY = 15,
+	TRACE_WITNESS = 16,
+	TRACE_TRAFFIC = 17
 };
 
 /* First byte of a record, beside the type in its low five bits. */
@@ -37,6 +39,7 @@ enum trace_type {
 #define TRACE_DUMPED 0x10
 #define TRACE_ANSWERED 0x20
 #define TRACE_HAS_TIMEOUT 0x40
+#define TRACE_HAS_COUNTERS 0x80
 
 /* First byte of a key. */
 #define TRACE_KEY_IPV6 0x01
@@ -52,7 +55,12 @@ enum trace_type {
 _Static_assert(TG_TCP_SYN_SENT == 0 && TG_TCP_CLOSE == 7 && TG_TCP_UNKNOWN == 8,
 	       "the numbers of states are part of the trace format");
 _Static_assert(TG_IPV4 == 0 && TG_IPV6 == 1, "and so are those of families");
-_Static_assert(TG_ACTION_RATE_LIMIT == 0 && TG_ACTION_DROP == 1 && TG_SCOPE_NEW == 0 &&
+/* An action that only observes is no ban of the kernel's: its number stands in no record. */
+#define TRACE_ACTION(action) \
+	((uint8_t)((action) > TG_ACTION_RATE_LIMIT ? (action)-TG_ACTION_RATE_LIMIT : 0))
+#define TRACE_ACTION_COUNT 2
+_Static_assert(TRACE_ACTION(TG_ACTION_RATE_LIMIT) == 0 && TRACE_ACTION(TG_ACTION_DROP) == 1 &&
+		       TRACE_ACTION(TG_ACTION_COUNT) == TRACE_ACTION_COUNT && TG_SCOPE_NEW == 0 &&
 		       TG_SCOPE_PORTS == 1 && TG_SCOPE_EVERYTHING == 2,
 	       "of actions and scopes");
 _Static_assert(TG_PROTECT_OWN == 0 && TG_PROTECT_ALLOWED == 6, "and of protected kinds");

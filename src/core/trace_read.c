@@ -226,14 +226,19 @@ static void get_flow(struct tg_trace_reader *reader, struct cursor *c, bool has_
 	const uint8_t *at = c->next;
 	const uint8_t head = get_u8(c);
 	flow->state = head & TRACE_STATE_MASK;
-	if (flow->state > TG_TCP_UNKNOWN || (head & 0x80))
-		fail(c, at, "unknown state or bits of a flow");
+	if (flow->state > TG_TCP_UNKNOWN)
+		fail(c, at, "unknown state of a flow");
 	flow->dumped = head & TRACE_DUMPED;
 	flow->answered = head & TRACE_ANSWERED;
 	if (head & TRACE_HAS_TIMEOUT) {
 		flow->timeout_s = (uint32_t)get_varint(c, UINT32_MAX);
 		if (flow->timeout_s == 0)
 			fail(c, at, "a timeout of zero");
+	}
+	flow->counted = head & TRACE_HAS_COUNTERS;
+	if (flow->counted) {
+		flow->packets = get_varint(c, UINT64_MAX);
+		flow->bytes = get_varint(c, UINT64_MAX);
 	}
 	at = c->next;
 	const uint16_t slot = get_u16(c);
@@ -260,12 +265,18 @@ static void get_rate(struct cursor *c, struct tg_rate *rate)
 	rate->per_ms = (uint32_t)get_varint(c, UINT32_MAX);
 }
 
+static enum tg_action get_action(struct cursor *c)
+{
+	return (enum tg_action)(TG_ACTION_RATE_LIMIT +
+				get_choice(c, TRACE_ACTION_COUNT, "no such action"));
+}
+
 static void get_request(struct cursor *c, bool ban, struct tg_ban_request *request)
 {
 	request->request = (uint32_t)get_varint(c, UINT32_MAX);
 	request->all = get_choice(c, 2, "neither yes nor no");
 	get_prefix(c, &request->source);
-	request->action = (enum tg_action)get_choice(c, TG_ACTION_COUNT, "no such action");
+	request->action = get_action(c);
 	get_rate(c, &request->to);
 	request->expire_ms = get_varint(c, TG_DURATION_MAX_MS);
 	get_text(c, request->reason, sizeof(request->reason));
@@ -281,7 +292,7 @@ static void get_request(struct cursor *c, bool ban, struct tg_ban_request *reque
 static void get_adopt(struct cursor *c, struct tg_adopt *adopt)
 {
 	get_prefix(c, &adopt->source);
-	adopt->action = (enum tg_action)get_choice(c, TG_ACTION_COUNT, "no such action");
+	adopt->action = get_action(c);
 	adopt->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
 	adopt->origin = (enum tg_origin)get_choice(c, TG_ORIGIN_COUNT, "no such origin");
 	get_text(c, adopt->policy, sizeof(adopt->policy));
@@ -293,6 +304,22 @@ static void get_adopt(struct cursor *c, struct tg_adopt *adopt)
 	adopt->age_ms = get_varint(c, UINT32_MAX * UINT64_C(1000));
 	adopt->left_ms = get_varint(c, TG_DURATION_MAX_MS);
 	get_text(c, adopt->reason, sizeof(adopt->reason));
+}
+
+static void get_witness(struct cursor *c, struct tg_witness *witness)
+{
+	get_prefix(c, &witness->source);
+	get_text(c, witness->policy, sizeof(witness->policy));
+	get_text(c, witness->limit, sizeof(witness->limit));
+	witness->proven = (uint32_t)get_varint(c, UINT32_MAX);
+}
+
+static void get_traffic(struct cursor *c, struct tg_traffic *traffic)
+{
+	get_prefix(c, &traffic->source);
+	traffic->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
+	get_text(c, traffic->policy, sizeof(traffic->policy));
+	traffic->packets = get_varint(c, UINT64_MAX);
 }
 
 /* 0 or -ENOMEM. */
@@ -378,6 +405,14 @@ static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t he
 	case TRACE_PROTECTED:
 		event->type = TG_EVENT_PROTECTED;
 		return get_protected(reader, c, &event->protected);
+	case TRACE_WITNESS:
+		event->type = TG_EVENT_WITNESS;
+		get_witness(c, &event->witness);
+		return 0;
+	case TRACE_TRAFFIC:
+		event->type = TG_EVENT_TRAFFIC;
+		get_traffic(c, &event->traffic);
+		return 0;
 	case TRACE_POLICY:
 		event->type = TG_EVENT_POLICY;
 		return 0;

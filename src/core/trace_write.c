@@ -151,9 +151,12 @@ static uint8_t *put_flow(struct tg_trace_writer *writer, const struct tg_flow_ev
 	const uint32_t slot = key_slot(&flow->key);
 	out = put_u8(out, (uint8_t)(flow->state | (flow->dumped ? TRACE_DUMPED : 0) |
 				    (flow->answered ? TRACE_ANSWERED : 0) |
-				    (flow->timeout_s ? TRACE_HAS_TIMEOUT : 0)));
+				    (flow->timeout_s ? TRACE_HAS_TIMEOUT : 0) |
+				    (flow->counted ? TRACE_HAS_COUNTERS : 0)));
 	if (flow->timeout_s)
 		out = put_varint(out, flow->timeout_s);
+	if (flow->counted)
+		out = put_varint(put_varint(out, flow->packets), flow->bytes);
 	out = put_u16(out, (uint16_t)slot);
 	uint8_t *used = &writer->used[slot / 8];
 	const uint8_t bit = (uint8_t)(1 << slot % 8);
@@ -175,7 +178,7 @@ static uint8_t *put_request(uint8_t *out, const struct tg_ban_request *request)
 	out = put_varint(out, request->request);
 	out = put_u8(out, request->all);
 	out = put_prefix(out, &request->source);
-	out = put_u8(out, (uint8_t)request->action);
+	out = put_u8(out, TRACE_ACTION(request->action));
 	out = put_rate(out, &request->to);
 	out = put_varint(out, request->expire_ms);
 	return put_text(out, request->reason);
@@ -184,7 +187,7 @@ static uint8_t *put_request(uint8_t *out, const struct tg_ban_request *request)
 static uint8_t *put_adopt(uint8_t *out, const struct tg_adopt *adopt)
 {
 	out = put_prefix(out, &adopt->source);
-	out = put_u8(out, (uint8_t)adopt->action);
+	out = put_u8(out, TRACE_ACTION(adopt->action));
 	out = put_u8(out, (uint8_t)adopt->scope);
 	out = put_u8(out, (uint8_t)adopt->origin);
 	out = put_text(out, adopt->policy);
@@ -196,6 +199,22 @@ static uint8_t *put_adopt(uint8_t *out, const struct tg_adopt *adopt)
 	out = put_varint(out, adopt->age_ms);
 	out = put_varint(out, adopt->left_ms);
 	return put_text(out, adopt->reason);
+}
+
+static uint8_t *put_witness(uint8_t *out, const struct tg_witness *witness)
+{
+	out = put_prefix(out, &witness->source);
+	out = put_text(out, witness->policy);
+	out = put_text(out, witness->limit);
+	return put_varint(out, witness->proven);
+}
+
+static uint8_t *put_traffic(uint8_t *out, const struct tg_traffic *traffic)
+{
+	out = put_prefix(out, &traffic->source);
+	out = put_u8(out, (uint8_t)traffic->scope);
+	out = put_text(out, traffic->policy);
+	return put_varint(out, traffic->packets);
 }
 
 static size_t protected_count(const struct tg_prefix_set *set)
@@ -245,6 +264,10 @@ static unsigned trace_type(enum tg_event_type type)
 		return TRACE_ADOPT;
 	case TG_EVENT_SINK_LOST:
 		return TRACE_SINK_LOST;
+	case TG_EVENT_WITNESS:
+		return TRACE_WITNESS;
+	case TG_EVENT_TRAFFIC:
+		return TRACE_TRAFFIC;
 	case TG_EVENT_OPERATOR_BAN:
 		return TRACE_OPERATOR_BAN;
 	case TG_EVENT_OPERATOR_UNBAN:
@@ -276,6 +299,10 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 	case TRACE_OPERATOR_BAN:
 	case TRACE_OPERATOR_UNBAN:
 		return put_request(out, &event->request);
+	case TRACE_WITNESS:
+		return put_witness(out, &event->witness);
+	case TRACE_TRAFFIC:
+		return put_traffic(out, &event->traffic);
 	case TRACE_PANIC:
 		return put_u8(out, event->panic);
 	case TRACE_PROTECTED:

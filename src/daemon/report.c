@@ -72,9 +72,10 @@ static void put_ban(struct tg_strbuf *out, const struct tg_config *config,
 {
 	const struct tg_ban *ban = &decision->ban;
 	char source[TG_PREFIX_STRLEN], duration[TG_DURATION_STRLEN];
-	const char *verb = decision->cause == TG_CAUSE_EXTENDED
-				   ? (ban->enforced ? "extend" : "would extend")
-				   : (ban->enforced ? "ban" : "would ban");
+	const char *verb =
+		decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS
+			? (ban->enforced ? "extend" : "would extend")
+			: (ban->enforced ? "ban" : "would ban");
 	tg_strbuf_printf(out, "%s %s: ", verb, tg_prefix_format(&ban->source, source));
 	put_why(out, config, ban);
 	tg_strbuf_puts(out, "; ");
@@ -133,12 +134,17 @@ void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 	case TG_CAUSE_OFFENCE:
 	case TG_CAUSE_OPERATOR:
 	case TG_CAUSE_EXTENDED:
+	case TG_CAUSE_INSISTS:
+	case TG_CAUSE_WITNESSED:
 	case TG_CAUSE_AGAIN:
 	case TG_CAUSE_EXPIRED:
 	case TG_CAUSE_UNBAN:
 	case TG_CAUSE_RELOAD:
 	case TG_CAUSE_PANIC:
 		break;
+	case TG_CAUSE_FLOOD:
+		tg_strbuf_printf(out, "%s is a small part of a wide flood", source);
+		return;
 	}
 	tg_strbuf_printf(out, "%s: refused (%s)", source, tg_cause_name(decision->cause));
 }
@@ -153,7 +159,8 @@ void report_decision(struct log *log, const struct tg_config *config,
 	case TG_DECISION_BAN:
 		if (decision->cause == TG_CAUSE_AGAIN)
 			level = LOG_DEBUGGING;
-		else if (decision->cause != TG_CAUSE_EXTENDED)
+		else if (decision->cause != TG_CAUSE_EXTENDED &&
+			 decision->cause != TG_CAUSE_INSISTS)
 			level = LOG_NOTE;
 		put_ban(&text, config, decision);
 		break;
@@ -175,6 +182,9 @@ void report_decision(struct log *log, const struct tg_config *config,
 		}
 		break;
 	case TG_DECISION_VERIFY:
+	case TG_DECISION_WITNESS:
+	case TG_DECISION_PROBE:
+	case TG_DECISION_COUNT:
 		return;
 	}
 	log_write(log, level, "%s", text.text);

@@ -122,6 +122,10 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 		if (turn->key_count == TURN_BATCH)
 			flush_questions(turn);
 		break;
+	case TG_DECISION_WITNESS:
+	case TG_DECISION_PROBE:
+	case TG_DECISION_COUNT:
+		break;
 	}
 }
 

@@ -83,6 +83,23 @@ static int layout_add(struct nft_layout *layout, uint16_t policy, enum tg_scope 
 	return 0;
 }
 
+static int layout_add_limit(struct nft_layout *layout, uint16_t policy,
+			    const struct tg_limit *limit, size_t from)
+{
+	for (enum tg_scope scope = 0; scope < TG_SCOPE_COUNT; scope++) {
+		if (limit->total || !tg_limit_uses_scope(limit, scope))
+			continue;
+		for (enum tg_family family = 0; family < TG_FAMILY_COUNT; family++) {
+			size_t ignored;
+			int err = layout_add(layout, policy, scope, family,
+					     limit->prefix_len[family], from, &ignored);
+			if (err < 0)
+				return err;
+		}
+	}
+	return 0;
+}
+
 static int layout_add_policy(struct nft_layout *layout, uint16_t index)
 {
 	const struct tg_policy *policy = &layout->config->policies[index];
@@ -91,13 +108,9 @@ static int layout_add_policy(struct nft_layout *layout, uint16_t index)
 		return -EINVAL;
 	/* Also for limits that only observe: a change of mode then changes no rule. */
 	for (size_t i = 0; i < policy->limit_count; i++) {
-		for (enum tg_family family = 0; family < TG_FAMILY_COUNT; family++) {
-			size_t ignored;
-			int err = layout_add(layout, index, policy->limits[i].scope, family,
-					     policy->limits[i].prefix_len[family], from, &ignored);
-			if (err < 0)
-				return err;
-		}
+		int err = layout_add_limit(layout, index, &policy->limits[i], from);
+		if (err < 0)
+			return err;
 	}
 	return 0;
 }
@@ -139,8 +152,9 @@ static bool layout_admits(const struct nft_layout *layout, uint16_t policy, enum
 		return scope != TG_SCOPE_PORTS;
 	const struct tg_policy *p = &layout->config->policies[policy];
 	for (size_t i = 0; i < p->limit_count; i++)
-		if (p->limits[i].scope == scope && (p->limits[i].prefix_len[family] == prefix_len ||
-						    prefix_len == tg_family_bits(family)))
+		if (!p->limits[i].total && tg_limit_uses_scope(&p->limits[i], scope) &&
+		    (p->limits[i].prefix_len[family] == prefix_len ||
+		     prefix_len == tg_family_bits(family)))
 			return true;
 	return false;
 }

@@ -26,6 +26,13 @@ enum limit_key {
 	LIMIT_CONCURRENT, /* the measures first, in the order of enum tg_measure */
 	LIMIT_HALF_OPEN,
 	LIMIT_NEW,
+	LIMIT_TIME_WAIT,
+	LIMIT_CLOSE_WAIT,
+	LIMIT_FIN_WAIT,
+	LIMIT_LAST_ACK,
+	LIMIT_IDLE,
+	LIMIT_FAILED,
+	LIMIT_FAN_OUT,
 	LIMIT_BURST,
 	LIMIT_SOURCE,
 	LIMIT_ACTION,
@@ -35,7 +42,9 @@ enum limit_key {
 	LIMIT_KEY_COUNT
 };
 static const char *const limit_keys[LIMIT_KEY_COUNT] = {
-	"concurrent", "half-open", "new", "burst", "source", "action", "to", "expire", "mode",
+	"concurrent", "half-open", "new",    "time-wait", "close-wait", "fin-wait",
+	"last-ack",   "idle",      "failed", "fan-out",   "burst",      "source",
+	"action",     "to",        "expire", "mode",
 };
 static const char *const action_words[] = {"rate-limit", "drop"};
 
@@ -172,9 +181,10 @@ static bool read_measure(const struct yaml_tree_node **found, struct tg_limit *l
  * anybody could have anybody dropped; a rate-limit of new SYNs costs the true owner
  * of the address little.
  */
-static bool check_forgeable(const struct yaml_tree_node *node, const struct tg_limit *limit)
+static bool check_forgeable(const struct yaml_tree_node *node, const struct tg_limit *limit,
+			    const struct tg_step *step)
 {
-	if (limit->action != TG_ACTION_DROP || limit->measure == TG_MEASURE_CONCURRENT)
+	if (step->action != TG_ACTION_DROP || limit->measure == TG_MEASURE_CONCURRENT)
 		return true;
 	schema_error(node,
 		     "'%s' with 'action: drop': SYNs can be forged in anybody's name, and "
@@ -184,7 +194,8 @@ static bool check_forgeable(const struct yaml_tree_node *node, const struct tg_l
 }
 
 static bool read_action(const struct named *named, const struct yaml_tree_node **found,
-			bool keys_good, bool measure_good, struct tg_limit *limit)
+			bool keys_good, bool measure_good, struct tg_limit *limit,
+			struct tg_step *step)
 {
 	size_t word;
 	if (!found[LIMIT_ACTION]) {
@@ -196,20 +207,22 @@ static bool read_action(const struct named *named, const struct yaml_tree_node *
 	if (!schema_word(found[LIMIT_ACTION], "action", action_words, ARRAY_SIZE(action_words),
 			 &word)) {
 		if (found[LIMIT_TO])
-			(void)read_to(found[LIMIT_TO], &limit->to); /* for its errors */
+			(void)read_to(found[LIMIT_TO], &step->to); /* for its errors */
 		return false;
 	}
-	limit->action = word == 0 ? TG_ACTION_RATE_LIMIT : TG_ACTION_DROP;
+	step->action = word == 0 ? TG_ACTION_RATE_LIMIT : TG_ACTION_DROP;
 	/* A drop of everything would also cut the replies to our own connections. */
-	limit->scope = limit->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
-	bool good = !measure_good || check_forgeable(found[LIMIT_ACTION], limit);
+	step->scope = step->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
+	bool good = !measure_good || check_forgeable(found[LIMIT_ACTION], limit, step);
+	if (step->action == TG_ACTION_DROP)
+		step->to = TG_UNPROVEN_RATE;
 	if (found[LIMIT_TO])
-		good &= read_to(found[LIMIT_TO], &limit->to);
-	if (found[LIMIT_TO] && limit->action != TG_ACTION_RATE_LIMIT) {
+		good &= read_to(found[LIMIT_TO], &step->to);
+	if (found[LIMIT_TO] && step->action != TG_ACTION_RATE_LIMIT) {
 		schema_error(found[LIMIT_TO], "'to' goes with 'action: rate-limit' only");
 		good = false;
 	}
-	if (!found[LIMIT_TO] && limit->action == TG_ACTION_RATE_LIMIT && keys_good) {
+	if (!found[LIMIT_TO] && step->action == TG_ACTION_RATE_LIMIT && keys_good) {
 		schema_error(found[LIMIT_ACTION], "'action: rate-limit' wants 'to', such as "
 						  "'to: 5/1s': what still passes");
 		good = false;
@@ -245,14 +258,22 @@ bool loader_limit(struct loader *loader, const struct named *named, enum tg_mode
 	bool good = keys && measure;
 	if (measure)
 		good &= read_measure(found, &limit);
-	good &= read_action(named, found, keys, measure, &limit);
+	struct tg_step *step = tg_arena_alloc(loader->arena, 1, sizeof(*step));
+	if (!step) {
+		loader_memory(loader);
+		return false;
+	}
+	*step = (struct tg_step){0};
+	limit.steps = step;
+	limit.step_count = 1;
+	good &= read_action(named, found, keys, measure, &limit, step);
 	if (found[LIMIT_SOURCE])
 		good &= loader_source(found[LIMIT_SOURCE], limit.prefix_len);
 	if (found[LIMIT_MODE])
 		good &= loader_mode(found[LIMIT_MODE], &limit.mode);
 	if (found[LIMIT_EXPIRE])
 		good &= schema_duration(found[LIMIT_EXPIRE], "expire", EXPIRE_MIN_MS,
-					TG_DURATION_MAX_MS, &limit.expire_ms);
+					TG_DURATION_MAX_MS, &step->expire_ms);
 	else if (keys)
 		schema_error(named->key,
 			     "the limit '%s' has no expire: how long a ban lasts, such "

@@ -33,8 +33,10 @@
 
 static const struct tg_limit limit = {.name = "open-per-ip",
 				      .prefix_len = {32, 64},
-				      .action = TG_ACTION_DROP,
-				      .scope = TG_SCOPE_PORTS};
+				      .steps = &(const struct tg_step){.action = TG_ACTION_DROP,
+								       .scope = TG_SCOPE_PORTS,
+								       .to = {5, 1000}},
+				      .step_count = 1};
 static const struct tg_policy policy = {.name = "web", .limits = &limit, .limit_count = 1};
 static const struct tg_config config = {.policies = &policy, .policy_count = 1};
 

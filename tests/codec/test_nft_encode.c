@@ -161,7 +161,7 @@ static void random_elem(struct nft_elem *elem, struct texts *texts, enum tg_fami
 	random_text(texts->reason, TG_REASON_MAX);
 	*elem = (struct nft_elem){
 		.key = {.family = (uint8_t)family},
-		.action = random_u32() % TG_ACTION_COUNT,
+		.action = random_u32() % 2 ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
 		.to = {1 + random_u32() % 1000, 1 + random_u32() % 100000},
 		.origin = random_u32() % TG_ORIGIN_COUNT,
 		.left_ms = random_u32() % 1000 ? random_u32() : 0,

@@ -24,11 +24,15 @@ static void require(bool holds)
 static void check_limit(const struct tg_limit *limit)
 {
 	require(limit->name && limit->file && limit->line > 0);
-	require(limit->threshold > 0 && limit->expire_ms >= 1000);
-	require(limit->expire_ms <= TG_DURATION_MAX_MS);
-	require((limit->measure == TG_MEASURE_NEW) == (limit->window_ms > 0));
-	require((limit->action == TG_ACTION_RATE_LIMIT) == (limit->to.count > 0));
-	require(limit->action != TG_ACTION_DROP || limit->measure == TG_MEASURE_CONCURRENT);
+	require(limit->threshold > 0 && limit->step_count > 0);
+	require(tg_measure_is_rate(limit->measure) == (limit->window_ms > 0));
+	for (size_t i = 0; i < limit->step_count; i++) {
+		const struct tg_step *step = &limit->steps[i];
+		require(step->expire_ms >= 1000 && step->expire_ms <= TG_DURATION_MAX_MS);
+		require((step->action == TG_ACTION_OBSERVE) == (step->to.count == 0));
+		require(step->action != TG_ACTION_DROP ||
+			tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE);
+	}
 	require(limit->prefix_len[TG_IPV4] <= 32 && limit->prefix_len[TG_IPV6] <= 128);
 }
 

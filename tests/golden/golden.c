@@ -51,7 +51,8 @@ static void fail(struct golden *g, const char *what)
 
 static void print_decision(struct golden *g, const struct tg_decision *d)
 {
-	static const char *const types[] = {"ban", "lift", "expire", "refuse", "verify"};
+	static const char *const types[] = {"ban",    "lift",    "expire", "refuse",
+					    "verify", "witness", "probe"};
 	char text[TG_PREFIX_STRLEN], rate[TG_RATE_STRLEN];
 	tg_strbuf_printf(&g->out, "%.3f %s", (double)d->at / (double)TG_SEC, types[d->type]);
 	if (d->type == TG_DECISION_VERIFY) {
@@ -74,6 +75,8 @@ static void print_decision(struct golden *g, const struct tg_decision *d)
 		tg_strbuf_printf(&g->out, "/%s %s %u>%u", limit->name,
 				 tg_measure_name(limit->measure), ban->measured, ban->threshold);
 	}
+	if (ban->unproven)
+		tg_strbuf_puts(&g->out, " unproven");
 	tg_strbuf_printf(&g->out, " #%u %s since %.3f until %.3f", ban->offence,
 			 ban->enforced ? "enforced" : "observed",
 			 (double)ban->since / (double)TG_SEC, (double)ban->until / (double)TG_SEC);
@@ -176,6 +179,10 @@ static void run_flow(struct golden *g, enum tg_event_type type, char **words, si
 	for (size_t i = 3; i < count; i++) {
 		if (strncmp(words[i], "timeout=", 8) == 0)
 			event.flow.timeout_s = (uint32_t)strtoul(words[i] + 8, NULL, 10);
+		else if (strncmp(words[i], "packets=", 8) == 0)
+			event.flow.packets = strtoull(words[i] + 8, NULL, 10);
+		else if (strncmp(words[i], "bytes=", 6) == 0)
+			event.flow.bytes = strtoull(words[i] + 6, NULL, 10);
 		else if (strncmp(words[i], "zone=", 5) == 0)
 			event.flow.key.zone = (uint16_t)strtoul(words[i] + 5, NULL, 10);
 		else if (strcmp(words[i], "dumped") == 0)
@@ -187,6 +194,7 @@ static void run_flow(struct golden *g, enum tg_event_type type, char **words, si
 		else
 			fail(g, "unknown word");
 	}
+	event.flow.counted = event.flow.packets > 0;
 	event.flow.key.family = src.addr.family;
 	event.flow.key.dport = (uint16_t)dst.port;
 	memcpy(event.flow.key.dst, dst.addr.bytes, 16);
@@ -313,6 +321,10 @@ static void run_show(struct golden *g)
 				tg_strbuf_printf(&g->out, " %s %u",
 						 tg_tcp_state_name((enum tg_tcp_state)s),
 						 sources[i].states[s]);
+		if (sources[i].idle > 0)
+			tg_strbuf_printf(&g->out, " idle %u", sources[i].idle);
+		if (sources[i].hosts > 0)
+			tg_strbuf_printf(&g->out, " hosts %u", sources[i].hosts);
 		if (sources[i].new_level > 0)
 			tg_strbuf_printf(&g->out, " new %u", sources[i].new_level);
 		tg_strbuf_putc(&g->out, '\n');
@@ -351,6 +363,32 @@ static void run_adopt(struct golden *g, char **words, size_t count)
 	step(g, event);
 }
 
+static void run_witness(struct golden *g, char **words, size_t count)
+{
+	struct tg_event event = {.type = TG_EVENT_WITNESS};
+	if (count != 5 || tg_prefix_parse(words[1], &event.witness.source)) {
+		fail(g, "wants PREFIX POLICY LIMIT PROVEN");
+		return;
+	}
+	snprintf(event.witness.policy, sizeof(event.witness.policy), "%s", words[2]);
+	snprintf(event.witness.limit, sizeof(event.witness.limit), "%s", words[3]);
+	event.witness.proven = (uint32_t)strtoul(words[4], NULL, 10);
+	step(g, event);
+}
+
+static void run_traffic(struct golden *g, char **words, size_t count)
+{
+	struct tg_event event = {.type = TG_EVENT_TRAFFIC};
+	if (count != 5 || tg_prefix_parse(words[1], &event.traffic.source)) {
+		fail(g, "wants PREFIX POLICY new|ports PACKETS");
+		return;
+	}
+	snprintf(event.traffic.policy, sizeof(event.traffic.policy), "%s", words[2]);
+	event.traffic.scope = strcmp(words[3], "ports") == 0 ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
+	event.traffic.packets = strtoull(words[4], NULL, 10);
+	step(g, event);
+}
+
 static void run_words(struct golden *g, char **words, size_t count)
 {
 	const char *verb = words[0];
@@ -381,6 +419,10 @@ static void run_words(struct golden *g, char **words, size_t count)
 		run_request(g, TG_EVENT_OPERATOR_UNBAN, words, count);
 	} else if (strcmp(verb, "adopt") == 0) {
 		run_adopt(g, words, count);
+	} else if (strcmp(verb, "witness") == 0) {
+		run_witness(g, words, count);
+	} else if (strcmp(verb, "traffic") == 0) {
+		run_traffic(g, words, count);
 	} else if (strcmp(verb, "protect") == 0) {
 		run_protect(g, words, count);
 	} else if (strcmp(verb, "panic") == 0) {

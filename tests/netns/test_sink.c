@@ -32,23 +32,27 @@ static const struct tg_limit web_limits[] = {
 	 .measure = TG_MEASURE_CONCURRENT,
 	 .threshold = 200,
 	 .prefix_len = {32, 64},
-	 .action = TG_ACTION_DROP,
-	 .scope = TG_SCOPE_PORTS},
+	 .steps = &(const struct tg_step){.action = TG_ACTION_DROP,
+					  .scope = TG_SCOPE_PORTS,
+					  .to = {5, 1000}},
+	 .step_count = 1},
 	{.name = "new-per-net",
 	 .measure = TG_MEASURE_NEW,
 	 .threshold = 100,
 	 .window_ms = 10000,
 	 .prefix_len = {24, 48},
-	 .action = TG_ACTION_RATE_LIMIT,
-	 .scope = TG_SCOPE_NEW,
-	 .to = {200, 1000}},
+	 .steps = &(const struct tg_step){.action = TG_ACTION_RATE_LIMIT,
+					  .scope = TG_SCOPE_NEW,
+					  .to = {200, 1000}},
+	 .step_count = 1},
 	{.name = "half-open",
 	 .measure = TG_MEASURE_HALF_OPEN,
 	 .threshold = 64,
 	 .prefix_len = {32, 128},
-	 .action = TG_ACTION_RATE_LIMIT,
-	 .scope = TG_SCOPE_NEW,
-	 .to = {5, 1000}},
+	 .steps = &(const struct tg_step){.action = TG_ACTION_RATE_LIMIT,
+					  .scope = TG_SCOPE_NEW,
+					  .to = {5, 1000}},
+	 .step_count = 1},
 };
 static const struct tg_limit ssh_limits[] = {
 	{.name = "new-per-ip",
@@ -56,8 +60,10 @@ static const struct tg_limit ssh_limits[] = {
 	 .threshold = 6,
 	 .window_ms = 60000,
 	 .prefix_len = {32, 64},
-	 .action = TG_ACTION_DROP,
-	 .scope = TG_SCOPE_PORTS},
+	 .steps = &(const struct tg_step){.action = TG_ACTION_DROP,
+					  .scope = TG_SCOPE_PORTS,
+					  .to = {5, 1000}},
+	 .step_count = 1},
 };
 static struct tg_prefix edge_addresses[2];
 static const struct tg_policy policies[] = {
@@ -108,12 +114,12 @@ static struct tg_decision ban_of(const char *source, uint16_t policy, uint16_t l
 		.measured = 250,
 		.threshold = 200,
 		.offence = 2,
-		.action = l ? l->action : TG_ACTION_DROP,
-		.scope = l ? l->scope : TG_SCOPE_EVERYTHING,
+		.action = l ? l->steps[0].action : TG_ACTION_DROP,
+		.scope = l ? l->steps[0].scope : TG_SCOPE_EVERYTHING,
 		.origin = l ? TG_ORIGIN_AUTO : TG_ORIGIN_OPERATOR,
 	};
 	if (l)
-		decision.ban.to = l->to;
+		decision.ban.to = l->steps[0].to;
 	return decision;
 }
 

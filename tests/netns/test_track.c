@@ -73,11 +73,13 @@ static void one_connection(int listener, struct nfct_handle *handle, struct seen
 
 static struct seen watch(enum tg_measure measure)
 {
-	const struct tg_limit limit = {.name = "l",
-				       .measure = measure,
-				       .threshold = 1,
-				       .prefix_len = {32, 64},
-				       .scope = TG_SCOPE_NEW};
+	const struct tg_limit limit = {
+		.name = "l",
+		.measure = measure,
+		.threshold = 1,
+		.prefix_len = {32, 64},
+		.steps = &(const struct tg_step){.action = TG_ACTION_RATE_LIMIT, .to = {5, 1000}},
+		.step_count = 1};
 	const struct tg_policy policy = {.name = "p", .limits = &limit, .limit_count = 1};
 	const struct tg_config config = {.policies = &policy, .policy_count = 1};
 	const struct nft_sink_params params = {0};

@@ -138,18 +138,18 @@ static void check_web(const struct tg_policy *web)
 	CHECK_U64(open->measure, TG_MEASURE_CONCURRENT);
 	CHECK_U64(open->threshold, 200);
 	CHECK_U64(open->window_ms, 0);
-	CHECK_U64(open->action, TG_ACTION_DROP);
-	CHECK_U64(open->scope, TG_SCOPE_PORTS);
-	CHECK_U64(open->expire_ms, 600000);
+	CHECK_U64(open->steps[0].action, TG_ACTION_DROP);
+	CHECK_U64(open->steps[0].scope, TG_SCOPE_PORTS);
+	CHECK_U64(open->steps[0].expire_ms, 600000);
 	CHECK_U64(open->mode, TG_MODE_ENFORCE);
 	CHECK_U64(open->prefix_len[TG_IPV4], 28);
 	CHECK_U64(open->prefix_len[TG_IPV6], 64);
 	CHECK_STR(open->file, main_path);
 	CHECK_U64(open->line, 10);
 	CHECK_U64(half->measure, TG_MEASURE_HALF_OPEN);
-	CHECK_U64(half->scope, TG_SCOPE_NEW);
-	CHECK_U64(half->to.count, 30);
-	CHECK_U64(half->to.per_ms, 60000);
+	CHECK_U64(half->steps[0].scope, TG_SCOPE_NEW);
+	CHECK_U64(half->steps[0].to.count, 30);
+	CHECK_U64(half->steps[0].to.per_ms, 60000);
 	CHECK_U64(half->prefix_len[TG_IPV4], 28);
 	CHECK_U64(half->prefix_len[TG_IPV6], 48);
 	const struct tg_limit *rate = &web->limits[2];
@@ -214,8 +214,8 @@ TEST(to_is_normalised_to_units_of_nft)
 		CHECK(config != NULL);
 		if (!config)
 			continue;
-		CHECK_U64(config->policies[0].limits[0].to.count, cases[i].count);
-		CHECK_U64(config->policies[0].limits[0].to.per_ms, cases[i].per_ms);
+		CHECK_U64(config->policies[0].limits[0].steps[0].to.count, cases[i].count);
+		CHECK_U64(config->policies[0].limits[0].steps[0].to.per_ms, cases[i].per_ms);
 		tg_config_destroy(config);
 	}
 }
@@ -368,7 +368,7 @@ TEST(override)
 	CHECK_U64(config->policies[0].port_count, 1);
 	CHECK_U64(config->policies[0].limit_count, 3);
 	CHECK_U64(config->policies[0].limits[0].threshold, 50);
-	CHECK_U64(config->policies[0].limits[0].expire_ms, 60000);
+	CHECK_U64(config->policies[0].limits[0].steps[0].expire_ms, 60000);
 	CHECK_U64(config->policies[0].limits[1].threshold, 6);
 	CHECK_STR(config->policies[0].limits[2].name, "c");
 	CHECK_U64(config->policies[0].limits[2].mode, TG_MODE_ENFORCE);

@@ -40,6 +40,7 @@ struct set_up {
 	struct tg_config config;
 	struct tg_policy policies[3];
 	struct tg_limit limits[3][LIMITS];
+	struct tg_step steps[3][LIMITS];
 	struct tg_prefix allow;
 	struct tg_ruleset *ruleset;
 };
@@ -72,7 +73,7 @@ static struct tg_prefix source_of(uint32_t source, uint8_t len)
 	return tg_addr_mask(&addr, len);
 }
 
-static void draw_limit(struct tg_limit *limit, unsigned i)
+static void draw_limit(struct tg_limit *limit, struct tg_step *step, unsigned i)
 {
 	static const char *const names[] = {"open", "half", "begun", "net",
 					    "wide", "slow", "fast",  "far"};
@@ -83,15 +84,18 @@ static void draw_limit(struct tg_limit *limit, unsigned i)
 		.measure = i == 3 ? TG_MEASURE_CONCURRENT : (enum tg_measure)i,
 		.threshold = 1 + random_below(6),
 		.prefix_len = {len[0], len[1]},
-		.action = i == 0 ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
-		.scope = i == 0 ? TG_SCOPE_PORTS : TG_SCOPE_NEW,
-		.expire_ms = 1000 * (1 + random_below(20)),
+		.steps = step,
+		.step_count = 1,
 		.mode = random_below(3) ? TG_MODE_ENFORCE : TG_MODE_OBSERVE,
 	};
 	if (limit->measure == TG_MEASURE_NEW)
 		limit->window_ms = 1000;
-	if (i != 0)
-		limit->to = (struct tg_rate){1 + random_below(5), 1000};
+	*step = (struct tg_step){
+		.action = i == 0 ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
+		.scope = i == 0 ? TG_SCOPE_PORTS : TG_SCOPE_NEW,
+		.to = {1 + random_below(5), 1000},
+		.expire_ms = 1000 * (1 + random_below(20)),
+	};
 }
 
 static struct set_up *draw_set_up(void)
@@ -107,7 +111,7 @@ static struct set_up *draw_set_up(void)
 		policy->port_count = (first + p) % 4 < 2;
 		policy->ports = &ports[(first + p) % 2];
 		for (unsigned i = 0; i < policy->limit_count; i++)
-			draw_limit(&s->limits[p][i], i);
+			draw_limit(&s->limits[p][i], &s->steps[p][i], i);
 	}
 	s->allow = source_of(SOURCES - 1, 32);
 	s->config = (struct tg_config){
@@ -316,7 +320,7 @@ static void reload(struct world *w)
 		for (size_t p = 0; p < s->config.policy_count && !used; p++)
 			for (size_t l = 0; l < s->policies[p].limit_count; l++)
 				used |= strcmp(s->policies[p].name, e->policy) == 0 &&
-					s->limits[p][l].scope == e->scope &&
+					tg_limit_uses_scope(&s->limits[p][l], e->scope) &&
 					(e->source.len ==
 						 s->limits[p][l]
 							 .prefix_len[e->source.addr.family] ||

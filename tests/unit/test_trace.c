@@ -39,6 +39,11 @@ static struct tg_prefix random_prefix(uint64_t *state)
 	return tg_addr_mask(&addr, (uint8_t)below(state, bits + 1));
 }
 
+static enum tg_action random_action(uint64_t *state)
+{
+	return below(state, 2) ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT;
+}
+
 static void random_text(uint64_t *state, char *text, size_t size)
 {
 	const size_t len = below(state, size);
@@ -64,6 +69,11 @@ static void random_flow(uint64_t *state, struct tg_flow_event *flow)
 	flow->dumped = below(state, 4) == 0;
 	flow->answered = below(state, 4) == 0;
 	flow->timeout_s = below(state, 3) == 0 ? (uint32_t)draw(state) : 0;
+	flow->counted = below(state, 5) == 0;
+	if (flow->counted) {
+		flow->packets = draw(state) >> below(state, 64);
+		flow->bytes = draw(state) >> below(state, 64);
+	}
 }
 
 static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_prefix_set **sets)
@@ -74,7 +84,8 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		TG_EVENT_RESYNC_END,     TG_EVENT_RESYNC_FAILED, TG_EVENT_TICK,
 		TG_EVENT_ADOPT,          TG_EVENT_SINK_LOST,     TG_EVENT_OPERATOR_BAN,
 		TG_EVENT_OPERATOR_UNBAN, TG_EVENT_PANIC,         TG_EVENT_PROTECTED,
-		TG_EVENT_POLICY,         TG_EVENT_FLOW_NEW,      TG_EVENT_FLOW_END};
+		TG_EVENT_POLICY,         TG_EVENT_FLOW_NEW,      TG_EVENT_FLOW_END,
+		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC};
 	struct tg_event event = {.type = types[below(state, ARRAY_SIZE(types))]};
 	if (below(state, 2))
 		*now += draw(state) >> (24 + below(state, 40));
@@ -90,7 +101,7 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		break;
 	case TG_EVENT_ADOPT:
 		event.adopt.source = random_prefix(state);
-		event.adopt.action = (enum tg_action)below(state, TG_ACTION_COUNT);
+		event.adopt.action = random_action(state);
 		event.adopt.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		event.adopt.origin = (enum tg_origin)below(state, TG_ORIGIN_COUNT);
 		random_text(state, event.adopt.policy, sizeof(event.adopt.policy));
@@ -103,12 +114,24 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.adopt.age_ms = below(state, 1000000);
 		event.adopt.left_ms = below(state, 1000000);
 		break;
+	case TG_EVENT_WITNESS:
+		event.witness.source = random_prefix(state);
+		random_text(state, event.witness.policy, sizeof(event.witness.policy));
+		random_text(state, event.witness.limit, sizeof(event.witness.limit));
+		event.witness.proven = (uint32_t)draw(state);
+		break;
+	case TG_EVENT_TRAFFIC:
+		event.traffic.source = random_prefix(state);
+		event.traffic.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
+		random_text(state, event.traffic.policy, sizeof(event.traffic.policy));
+		event.traffic.packets = draw(state) >> below(state, 64);
+		break;
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
 		event.request.request = (uint32_t)draw(state);
 		event.request.source = random_prefix(state);
 		event.request.all = below(state, 2);
-		event.request.action = (enum tg_action)below(state, TG_ACTION_COUNT);
+		event.request.action = random_action(state);
 		event.request.to = (struct tg_rate){1, (uint32_t)draw(state) | 1};
 		event.request.expire_ms = 1 + below(state, TG_DURATION_MAX_MS);
 		random_text(state, event.request.reason, sizeof(event.request.reason));
