@@ -17,14 +17,16 @@ struct flow {
 	uint32_t next;                   /* in its hash bucket, or in the free list */
 	uint32_t wheel_prev, wheel_next; /* flow_table.wheel */
 	uint32_t deadline;               /* in ticks */
-	uint64_t counted : 48;           /* engine's sequence when its sources last learnt of it */
+	uint64_t counted : 46;           /* engine's sequence when its sources last learnt of it */
 	uint64_t state : 4;              /* enum tg_tcp_state */
 	uint64_t began : 1;              /* `new` has counted it */
 	uint64_t seen : 1;               /* parity of the last resync that knows of it */
-	uint64_t ended : 1; /* gone, kept until the resync is over so that a stale dump cannot
-			       revive it */
-	uint64_t asked : 1; /* past its deadline, and the kernel was asked */
-	uint64_t alone : 8; /* by length slot: counted by its single address */
+	uint64_t ended : 1;    /* gone, kept until the resync is over so that a stale dump cannot
+				  revive it */
+	uint64_t asked : 1;    /* past its deadline, and the kernel was asked */
+	uint64_t idle : 1;     /* established, and no payload for a while */
+	uint64_t outbound : 1; /* this host opens it */
+	uint64_t alone : 8;    /* by length slot: counted by its single address */
 };
 _Static_assert(sizeof(struct flow) == 64, "a flow is one cache line");
 

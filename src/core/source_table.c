@@ -7,15 +7,18 @@
 #include "base/siphash.h"
 
 #define WAYS 8
+#define CACHE_LINE 64
 
-/* Beside the sources, so that a search reads one line of tags before it reads a source. 0: free. */
+/* The tags first, so that a search reads one line before it reads a source. 0: free. */
 struct source_set {
 	uint16_t tags[WAYS];
+	struct source sources[WAYS];
 };
+_Static_assert(sizeof(struct source_set) == 512, "a set is eight cache lines");
 
 struct source_table {
-	struct source *sources;
-	struct source_set *sets;
+	void *memory;
+	struct source_set *sets; /* in memory */
 	uint32_t set_mask;
 	uint32_t count;
 	uint64_t evicted;
@@ -38,12 +41,15 @@ struct source_table *source_table_create(uint32_t max_sources, const uint8_t see
 	const uint32_t sets = source_table_room(max_sources) / WAYS;
 	table->set_mask = sets - 1;
 	memcpy(table->seed, seed, sizeof(table->seed));
-	table->sets = calloc(sets, sizeof(*table->sets));
-	table->sources = calloc((size_t)sets * WAYS, sizeof(*table->sources));
-	if (!table->sets || !table->sources) {
-		source_table_destroy(table);
+	/* One set more, to begin at a cache line; and untouched, so that what is never used costs
+	 * no page. */
+	table->memory = calloc((size_t)sets + 1, sizeof(*table->sets));
+	if (!table->memory) {
+		free(table);
 		return NULL;
 	}
+	const uintptr_t rest = (uintptr_t)table->memory % CACHE_LINE;
+	table->sets = (void *)((uint8_t *)table->memory + (CACHE_LINE - rest) % CACHE_LINE);
 	return table;
 }
 
@@ -51,14 +57,14 @@ void source_table_destroy(struct source_table *table)
 {
 	if (!table)
 		return;
-	free(table->sets);
-	free(table->sources);
+	free(table->memory);
 	free(table);
 }
 
 void source_table_clear(struct source_table *table)
 {
-	memset(table->sets, 0, ((size_t)table->set_mask + 1) * sizeof(*table->sets));
+	for (uint32_t i = 0; i <= table->set_mask; i++)
+		memset(table->sets[i].tags, 0, sizeof(table->sets[i].tags));
 	table->count = 0;
 }
 
@@ -92,10 +98,9 @@ static uint32_t source_search(const struct source_table *table, const struct sou
 		for (uint32_t way = 0; way < WAYS; way++) {
 			if (set->tags[way] != place->tag)
 				continue;
-			const uint32_t slot = place->sets[i] * WAYS + way;
-			const struct source *source = &table->sources[slot];
+			const struct source *source = &set->sources[way];
 			if (source->view == view && memcmp(source->addr, addr, 16) == 0)
-				return slot;
+				return place->sets[i] * WAYS + way;
 		}
 	}
 	return SOURCE_NONE;
@@ -116,17 +121,20 @@ static unsigned set_used(const struct source_set *set)
 }
 
 /* The source that matters least in both sets: fewest flows, then longest silent. */
-static uint32_t source_victim(struct source_table *table, const struct source_place *place)
+static uint32_t source_victim(struct source_table *table, const struct source_place *place,
+			      uint16_t now)
 {
-	uint32_t best = SOURCE_NONE, best_flows = UINT32_MAX, best_seen = 0;
+	uint32_t best = SOURCE_NONE, best_flows = UINT32_MAX;
+	uint16_t best_silence = 0;
 	for (uint32_t i = 0; i < 2 * WAYS; i++) {
 		const uint32_t slot = place->sets[i / WAYS] * WAYS + i % WAYS;
-		const struct source *source = &table->sources[slot];
+		const struct source *source = source_table_at(table, slot);
 		const uint32_t flows = source_flows(source);
-		if (flows < best_flows || (flows == best_flows && source->last_seen < best_seen)) {
+		const uint16_t silence = (uint16_t)(now - source->last_seen);
+		if (flows < best_flows || (flows == best_flows && silence > best_silence)) {
 			best = slot;
 			best_flows = flows;
-			best_seen = source->last_seen;
+			best_silence = silence;
 		}
 	}
 	table->count--;
@@ -136,7 +144,8 @@ static uint32_t source_victim(struct source_table *table, const struct source_pl
 }
 
 /* Room for a source that is not there: in the emptier set, or a victim's. */
-static uint32_t source_room(struct source_table *table, const struct source_place *place)
+static uint32_t source_room(struct source_table *table, const struct source_place *place,
+			    uint16_t now)
 {
 	const unsigned used[2] = {set_used(&table->sets[place->sets[0]]),
 				  set_used(&table->sets[place->sets[1]])};
@@ -144,29 +153,31 @@ static uint32_t source_room(struct source_table *table, const struct source_plac
 	for (uint32_t way = 0; way < WAYS; way++)
 		if (table->sets[set].tags[way] == 0)
 			return set * WAYS + way;
-	return source_victim(table, place);
+	return source_victim(table, place, now);
 }
 
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made)
 {
 	const struct source_place place = source_place(table, addr, view);
+	const uint16_t now = (uint16_t)(tick / SOURCE_SEEN_TICKS);
 	uint32_t slot = source_search(table, &place, addr, view);
 	*ret_made = slot == SOURCE_NONE;
 	if (*ret_made) {
-		slot = source_room(table, &place);
+		slot = source_room(table, &place, now);
 		table->sets[slot / WAYS].tags[slot % WAYS] = place.tag;
-		table->sources[slot] = (struct source){.view = view};
-		memcpy(table->sources[slot].addr, addr, 16);
+		struct source *source = source_table_at(table, slot);
+		*source = (struct source){.view = view};
+		memcpy(source->addr, addr, 16);
 		table->count++;
 	}
-	table->sources[slot].last_seen = tick;
+	source_table_at(table, slot)->last_seen = now;
 	return slot;
 }
 
 struct source *source_table_at(struct source_table *table, uint32_t slot)
 {
-	return &table->sources[slot];
+	return &table->sets[slot / WAYS].sources[slot % WAYS];
 }
 
 uint32_t source_table_next(const struct source_table *table, uint32_t slot)
@@ -194,6 +205,5 @@ uint64_t source_table_evicted(const struct source_table *table)
 
 size_t source_table_memory(const struct source_table *table)
 {
-	return sizeof(*table) + ((size_t)table->set_mask + 1) *
-					(sizeof(*table->sets) + WAYS * sizeof(*table->sources));
+	return sizeof(*table) + ((size_t)table->set_mask + 2) * sizeof(*table->sets);
 }

@@ -15,15 +15,20 @@
 #define SOURCE_VIEW_INDEX(source_view) ((source_view) >> 1)
 #define SOURCE_VIEW_ALONE(source_view) ((source_view)&1)
 
+/* Without padding, so that a set of eight and their tags are eight cache lines. */
 struct source {
-	uint8_t addr[16]; /* masked */
-	uint64_t born;    /* engine's sequence: flows counted earlier do not stand in states */
-	uint16_t view;
+	uint8_t addr[16];   /* masked */
+	uint64_t born : 48; /* engine's sequence: flows counted earlier do not stand in states */
+	uint64_t view : 16;
 	uint16_t base; /* concurrent flows that an earlier ban has answered; see counts_forgive() */
-	uint32_t last_seen; /* in ticks */
+	uint16_t hosts;     /* distinct addresses in it that have a flow, where a limit asks */
+	uint16_t last_seen; /* in SOURCE_SEEN_TICKS; wraps */
 	uint32_t states[TG_TCP_STATE_COUNT];
-};
-_Static_assert(sizeof(struct source) == 64, "a source is one cache line");
+} __attribute__((packed, aligned(2)));
+_Static_assert(sizeof(struct source) == 62, "with its tag, a source has 64 bytes");
+
+/* Four seconds; 16 bits of them are three days. */
+#define SOURCE_SEEN_TICKS 16
 
 /*
  * The counts of one family's sources: a fixed table of sets of eight, hashed with SipHash,
