@@ -277,6 +277,45 @@ void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_p
 	}
 }
 
+static uint32_t bucket_level(uint64_t bucket, tg_time now, const struct ruleset_limit *limit)
+{
+	const uint64_t level = bucket > now ? bucket - now : 0;
+	return (uint32_t)((level + limit->cost - 1) / limit->cost);
+}
+
+bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
+		    const struct ruleset_view *view, const struct tg_prefix *source,
+		    uint32_t *ret_measured)
+{
+	const enum tg_family family = (enum tg_family)source->addr.family;
+	const uint16_t v = (uint16_t)(view - engine->ruleset->views);
+	if (tg_prefix_is_total(source))
+		return false;
+	const uint32_t slot =
+		source_table_find(engine->sources[family], source->addr.bytes,
+				  SOURCE_VIEW(v, source->len != view->len[family]));
+	if (slot == SOURCE_NONE)
+		return false;
+	const struct source *entry = source_table_at(engine->sources[family], slot);
+	if (limit->limit->measure == TG_MEASURE_CONCURRENT)
+		*ret_measured = sum_states(entry, CONCURRENT_STATES) - entry->base;
+	else if (limit->limit->measure == TG_MEASURE_HALF_OPEN)
+		*ret_measured = sum_states(entry, HALF_OPEN_STATES);
+	else
+		*ret_measured = bucket_level(bucket_row(engine, family, slot)[limit->bucket],
+					     engine->now, limit);
+	return true;
+}
+
+const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,
+					uint16_t limit)
+{
+	(void)engine; /* no total is counted */
+	(void)policy;
+	(void)limit;
+	return NULL;
+}
+
 uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot)
 {
 	const struct source *source = source_table_at(engine->sources[family], slot);

@@ -120,6 +120,16 @@ void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_p
 /* The source's name: its view's prefix length, or a single address. */
 struct tg_prefix counts_source_prefix(const struct tg_engine *engine, enum tg_family family,
 				      uint32_t slot);
+/*
+ * What the source's measure is now for this limit of the view; of a rate, what its bucket holds in
+ * flows, rounded up. What a drop was forgiven is left out. False: the source is not counted.
+ */
+bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
+		    const struct ruleset_view *view, const struct tg_prefix *source,
+		    uint32_t *ret_measured);
+/* Of a limit of a total: the flow that crossed it last; NULL: none yet. */
+const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,
+					uint16_t limit);
 /* What the fullest bucket of a source holds now, in flows. */
 uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
 

@@ -296,8 +296,8 @@ uint16_t ruleset_find_limit(const struct tg_ruleset *ruleset, uint16_t policy, c
 	return TG_NO_INDEX;
 }
 
-const struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
-					  uint16_t limit)
+struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
+				    uint16_t limit)
 {
 	for (uint16_t v = 0; v < ruleset->view_count; v++) {
 		const struct ruleset_view *view = &ruleset->views[v];

@@ -19,6 +19,7 @@ struct ruleset_limit {
 	uint16_t bucket; /* of the source's buckets */
 	uint64_t cost;
 	uint64_t room;
+	bool up; /* of a total: its state is live; bans.c says so */
 };
 
 /*
@@ -74,7 +75,7 @@ bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b);
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name);
 uint16_t ruleset_find_limit(const struct tg_ruleset *ruleset, uint16_t policy, const char *name);
 /* NULL if there is none. */
-const struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
-					  uint16_t limit);
+struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
+				    uint16_t limit);
 
 #endif
