@@ -8,6 +8,8 @@
 
 /* While the kernel's answer is awaited; it comes within a loop turn or two. */
 #define VERIFY_TICKS 8
+/* Of a tick's questions, kept from those whether flows say anything, which come for ever. */
+#define VERIFY_KEPT 128
 /* When the budget of questions is used up, a flow that counts for a drop asks again then. */
 #define VERIFY_LATER_TICKS 4
 /* CTA_TIMEOUT is cut to seconds, so that up to one more is left. */
@@ -340,9 +342,8 @@ void flows_resync_failed(struct tg_engine *engine)
 
 static bool ask(struct tg_engine *engine, const struct flow *flow)
 {
-	/* Whether flows say something is asked of many, for ever: it leaves room for others. */
 	const bool often = flow->state == TG_TCP_ESTABLISHED && idle_asks(engine, flow);
-	if (engine->verify_left <= (often ? ENGINE_VERIFY_PER_TICK / 2 : 0))
+	if (engine->verify_left <= (often ? VERIFY_KEPT : 0))
 		return false;
 	struct tg_decision *note = notes_add(engine, TG_DECISION_VERIFY, TG_CAUSE_NONE, false);
 	if (!note)
