@@ -133,6 +133,9 @@ bool counts_suppresses(struct tg_engine *engine, const struct ruleset_view *view
 bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
 		    const struct ruleset_view *view, const struct tg_prefix *source,
 		    uint32_t *ret_measured);
+/* How many of the source's flows an earlier drop has answered already, for this limit. */
+uint32_t counts_forgiven(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			 const struct tg_prefix *source);
 /* Of a limit of a total: the flow that crossed it last; NULL: none yet. */
 const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,
 					uint16_t limit);
@@ -272,7 +275,8 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 /* The limit whose drop the ban stands in for; TG_NO_INDEX: of none. */
 void witness_set(struct tg_engine *engine, struct ban *ban, uint16_t limit);
 /* Asks for one, unless that was done lately. */
-void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit);
+void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+		  uint32_t measured);
 /* What the sockets prove about a drop in the form of a rate-limit. */
 void bans_witness(struct tg_engine *engine, const struct tg_witness *witness);
 

@@ -81,7 +81,7 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 		ladder_extend(engine, id, limit, measured, TG_CAUSE_EXTENDED);
 	}
 	if (ban->scope == TG_SCOPE_NEW && ladder_wants_drop(limit->limit, ban->offence))
-		witness_want(engine, id, limit);
+		witness_want(engine, id, limit, measured);
 }
 
 /* Where a live ban stands that this offence belongs to: a drop, if it asks for one and has it. */
@@ -162,7 +162,7 @@ static void offence_new(struct tg_engine *engine, const struct ruleset_view *vie
 	bans_change(engine, id, TG_CAUSE_OFFENCE);
 	engine->stats.bans++;
 	if (ladder_wants_drop(limit->limit, number))
-		witness_want(engine, id, limit);
+		witness_want(engine, id, limit, measured);
 }
 
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
