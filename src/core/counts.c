@@ -242,6 +242,19 @@ void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_p
 	}
 }
 
+uint32_t counts_forgiven(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			 const struct tg_prefix *source)
+{
+	const struct ruleset_view *view = ruleset_view(engine->ruleset, limit);
+	const enum tg_family family = (enum tg_family)source->addr.family;
+	const uint16_t v = (uint16_t)(view - engine->ruleset->views);
+	const uint32_t slot = source_table_find(engine->sources[family], source->addr.bytes,
+						SOURCE_VIEW(v, source->len != view->len[family]));
+	return slot == SOURCE_NONE || limit->pours
+		       ? 0
+		       : forgiven(limit, source_table_at(engine->sources[family], slot));
+}
+
 bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
 		    const struct ruleset_view *view, const struct tg_prefix *source,
 		    uint32_t *ret_measured)

@@ -65,7 +65,7 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		engine->started = true;
 		engine->epoch = at;
 		engine->now = at;
-		engine->verify_left = VERIFY_PER_TICK;
+		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 	}
 	engine->now = MAX(engine->now, at);
 	const uint32_t tick = (uint32_t)((engine->now - engine->epoch) / FLOW_TICK);
@@ -73,8 +73,10 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		return;
 	if (tick != engine->tick) {
 		engine->tick = tick;
-		engine->verify_left = VERIFY_PER_TICK;
+		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 		flows_expire(engine);
+		if (engine->stats.services > 0)
+			insist_services(engine);
 		bans_retry(engine);
 	}
 	bans_expire(engine);
@@ -83,6 +85,7 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 {
 	const struct tg_ruleset *old = engine->ruleset;
+	notes_drop_questions(engine);
 	if (old && ruleset_same_shape(old, ruleset)) {
 		/* The same counts, other thresholds: buckets go on where they stood. */
 		ruleset_take_over(ruleset, old);
@@ -183,11 +186,12 @@ size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t 
 tg_time tg_engine_deadline(const struct tg_engine *engine)
 {
 	tg_time deadline = engine->retry_at;
-	if (flow_table_count(engine->flows) > 0 || deadline != TG_NEVER)
+	if (flow_table_count(engine->flows) > 0 || engine->stats.services > 0 ||
+	    deadline != TG_NEVER)
 		deadline = engine->epoch + (tg_time)(engine->tick + 1) * FLOW_TICK;
 	const uint32_t first = ban_table_first(engine->bans);
 	if (first != TG_BAN_NONE)
-		deadline = MIN(deadline, ban_table_at(engine->bans, first)->until);
+		deadline = MIN(deadline, ban_table_at(engine->bans, first)->wake);
 	return deadline;
 }
 
@@ -195,6 +199,7 @@ void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret
 {
 	*ret_stats = engine->stats;
 	ret_stats->flows = flow_table_count(engine->flows);
+	ret_stats->records = ban_table_records(engine->bans);
 	ret_stats->memory = sizeof(*engine) + ENGINE_NOTES * sizeof(*engine->notes) +
 			    flow_table_memory(engine->flows) + ban_table_memory(engine->bans) +
 			    (engine->ruleset ? engine->ruleset->memory : 0);

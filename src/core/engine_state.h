@@ -43,6 +43,7 @@ struct tg_engine {
 	bool gap_in_resync;
 	uint64_t evicted; /* sources, when all was last counted anew */
 
+	uint32_t probe_left;   /* questions about bans that this tick may still ask */
 	uint32_t verify_left;  /* questions that this tick may still ask */
 	tg_time flood_noted;   /* when a suppressed offence was last told */
 	tg_time refused_noted; /* when a refused offence was last told */
@@ -64,6 +65,8 @@ static inline const struct tg_config *engine_config(const struct tg_engine *engi
 /* A new decision to tell, or NULL when there is no room (counted). */
 struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type type,
 			      enum tg_cause cause, bool reserved);
+/* What is to be asked about bans names limits of the policy that is going. */
+void notes_drop_questions(struct tg_engine *engine);
 size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 
 /* flows.c */
@@ -133,6 +136,9 @@ bool counts_suppresses(struct tg_engine *engine, const struct ruleset_view *view
 bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
 		    const struct ruleset_view *view, const struct tg_prefix *source,
 		    uint32_t *ret_measured);
+/* How many of the source's flows an earlier drop has answered already, for this limit. */
+uint32_t counts_forgiven(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			 const struct tg_prefix *source);
 /* Of a limit of a total: the flow that crossed it last; NULL: none yet. */
 const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,
 					uint16_t limit);
@@ -237,10 +243,8 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt);
 void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error);
 void bans_lost(struct tg_engine *engine);
-/* What the sockets prove about a drop in the form of a rate-limit. */
-void bans_witness(struct tg_engine *engine, const struct tg_witness *witness);
-/* What its element has counted: does its source still try? */
-void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
+/* Of the offences of before, none counts any more. */
+void bans_forget_all(struct tg_engine *engine);
 void bans_panic(struct tg_engine *engine, bool on);
 void bans_protect(struct tg_engine *engine);
 void bans_policy(struct tg_engine *engine, const struct tg_ruleset *old);
@@ -248,6 +252,59 @@ void bans_expire(struct tg_engine *engine);
 void bans_retry(struct tg_engine *engine);
 size_t bans_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *ret_ban);
+
+/* What a measure must exceed; of a rate, with its burst. */
+static inline uint32_t bans_threshold(const struct tg_limit *limit)
+{
+	return limit->threshold + limit->burst;
+}
+/* The source of a total's ban: each limit of a policy's total has a state of its own. */
+static inline struct tg_prefix bans_total(const struct ruleset_limit *limit)
+{
+	return (struct tg_prefix){.addr.bytes = {(uint8_t)limit->index}, .len = TG_TOTAL_LEN};
+}
+
+/* ladder.c */
+/* What the kernel is to do. */
+struct ladder_rung {
+	enum tg_action action;
+	struct tg_rate to;
+};
+/* The step of an offence, the first of which is 1. */
+const struct tg_step *ladder_step(const struct tg_limit *limit, uint32_t offence);
+/* It is a drop, which waits for a witness. */
+bool ladder_wants_drop(const struct tg_limit *limit, uint32_t offence);
+/* That step in the set of a scope. */
+struct ladder_rung ladder_rung(const struct tg_limit *limit, uint32_t offence, enum tg_scope scope);
+/* How many offences of the source the policy remembers. */
+uint32_t ladder_offences(const struct tg_engine *engine, uint16_t policy,
+			 const struct tg_prefix *source);
+tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit, uint32_t offence);
+/* The ban does from now on what the step of its offence says; between begin and change. */
+void ladder_apply(struct tg_engine *engine, struct ban *ban, const struct ruleset_limit *limit);
+/* The ban goes on, one step further if there is one. */
+void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+		   uint32_t measured, enum tg_cause cause);
+
+/* witness.c */
+/* The limit whose drop the ban stands in for; TG_NO_INDEX: of none. */
+void witness_set(struct tg_engine *engine, struct ban *ban, uint16_t limit);
+/* Asks for one, unless that was done lately. */
+void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+		  uint32_t measured);
+/* What the sockets prove about a drop in the form of a rate-limit. */
+void bans_witness(struct tg_engine *engine, const struct tg_witness *witness);
+
+/* insist.c */
+/* A new end: when to ask for its packets. */
+void insist_arm(struct tg_engine *engine, uint32_t id);
+/* The ban has woken before its end. */
+void insist_wake(struct tg_engine *engine, uint32_t id);
+/* Its time is over: does it stay? Then it has been extended. */
+bool insist_stays(struct tg_engine *engine, uint32_t id);
+void insist_services(struct tg_engine *engine);
+/* What its element has counted: does its source still try? */
+void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
 
 /* offences.c */
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,

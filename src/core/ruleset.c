@@ -428,3 +428,13 @@ struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t p
 	}
 	return NULL;
 }
+
+const struct ruleset_view *ruleset_view(const struct tg_ruleset *ruleset,
+					const struct ruleset_limit *limit)
+{
+	uint16_t v = 0;
+	while (limit < ruleset->views[v].limits ||
+	       limit >= ruleset->views[v].limits + ruleset->views[v].limit_count)
+		v++;
+	return &ruleset->views[v];
+}

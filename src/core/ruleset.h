@@ -136,6 +136,9 @@ void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
 /* Indexes by name; TG_NO_INDEX. */
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name);
 uint16_t ruleset_find_limit(const struct tg_ruleset *ruleset, uint16_t policy, const char *name);
+/* That a limit of the ruleset belongs to. */
+const struct ruleset_view *ruleset_view(const struct tg_ruleset *ruleset,
+					const struct ruleset_limit *limit);
 /* NULL if there is none. */
 struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
 				    uint16_t limit);
