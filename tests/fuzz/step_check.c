@@ -271,14 +271,20 @@ static void check_bans(struct step_world *w)
 	STEP_REQUIRE(w, w->stats.bans_pending <= w->params.max_bans);
 }
 
-static void check_flows(struct step_world *w)
+void step_read_flows(struct step_world *w)
 {
-	uint32_t states[TG_TCP_STATE_COUNT] = {0};
 	uint32_t cursor = 0;
 	w->flow_count = 0;
 	while (w->flow_count < STEP_FLOWS_MAX &&
-	       tg_engine_next_flow(w->engine, &cursor, &w->flows[w->flow_count])) {
-		const struct tg_flow_event *flow = &w->flows[w->flow_count++];
+	       tg_engine_next_flow(w->engine, &cursor, &w->flows[w->flow_count]))
+		w->flow_count++;
+}
+
+static void check_flows(struct step_world *w)
+{
+	uint32_t states[TG_TCP_STATE_COUNT] = {0};
+	for (size_t i = 0; i < w->flow_count; i++) {
+		const struct tg_flow_event *flow = &w->flows[i];
 		STEP_REQUIRE(w, flow->state < TG_TCP_STATE_COUNT && flow->timeout_s > 0);
 		states[flow->state % TG_TCP_STATE_COUNT]++;
 	}
@@ -320,8 +326,20 @@ static bool wants_hosts(const struct step_world *w, const struct tg_source_count
 	return false;
 }
 
+static uint64_t states_sum(const struct tg_source_count *source)
+{
+	uint64_t sum = 0;
+	for (unsigned s = 0; s < TG_TCP_STATE_COUNT; s++)
+		sum += s == TG_TCP_CLOSE ? 0 : source->states[s];
+	return sum;
+}
+
 static void check_source(struct step_world *w, const struct tg_source_count *source, bool exact)
 {
+	/* Only what it has begun is left of it, and its flows may count for another by now:
+	 * its prefix, or its single addresses. What is missing shows in the sum. */
+	if (states_sum(source) == 0)
+		return;
 	for (unsigned s = 0; s < TG_TCP_STATE_COUNT; s++) {
 		if (s == TG_TCP_CLOSE)
 			continue;
@@ -335,14 +353,6 @@ static void check_source(struct step_world *w, const struct tg_source_count *sou
 	const uint32_t hosts = naive_hosts(w, &source->source, source->policy);
 	STEP_REQUIRE(w, source->hosts <= hosts);
 	STEP_REQUIRE(w, !exact || !wants_hosts(w, source) || source->hosts == hosts);
-}
-
-static uint64_t states_sum(const struct tg_source_count *source)
-{
-	uint64_t sum = 0;
-	for (unsigned s = 0; s < TG_TCP_STATE_COUNT; s++)
-		sum += s == TG_TCP_CLOSE ? 0 : source->states[s];
-	return sum;
 }
 
 /* No flow is missing: each counts once in each view of each policy that it matches. */

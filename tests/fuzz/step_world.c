@@ -147,6 +147,7 @@ static void send(struct step_world *w, const struct tg_event *event)
 	trace_event(w, event);
 	const unsigned before = allocations;
 	tg_engine_step(w->engine, event);
+	step_read_flows(w);
 	const size_t cap = 1 + w->told_events++ % ARRAY_SIZE(decisions);
 	do {
 		/* Whatever was there before must not show. */

@@ -123,7 +123,9 @@ void step_kernel_check(struct step_world *w);
 /* step_check.c */
 void step_check_decision(struct step_world *w, const struct tg_decision *decision,
 			 const struct tg_event *event);
-/* After each event. */
+/* After each event, before its decisions are looked at: what the engine follows now. */
+void step_read_flows(struct step_world *w);
+/* And after them. */
 void step_check(struct step_world *w);
 /* Every count against a naive one. */
 void step_check_counts(struct step_world *w);

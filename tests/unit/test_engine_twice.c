@@ -34,7 +34,7 @@ TEST(two_runs_of_random_streams)
 	uint8_t bytes[STREAM_MAX];
 	uint64_t events = 0, decisions[TG_DECISION_COUNT] = {0}, drops = 0, unproven = 0,
 		 totals = 0, again = 0, failed = 0;
-	for (unsigned i = 0; i < streams && failed < 3; i++) {
+	for (unsigned i = 0; i < streams && failed < 8; i++) {
 		const size_t size = step_random(seed + i, bytes, sizeof(bytes));
 		if (!step_run_twice(&world, bytes, size)) {
 			failed++;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Traces: what is written is read, what is cut waits, what is damaged is refused. */
+/*
+ * Traces: what is written is read, what is cut waits, what is damaged is refused.
+ *
+ *   test_trace [SEED [FILE]]   with FILE: writes a trace of every record there
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -464,9 +468,22 @@ TEST(a_million_events)
 	CHECK(ipv6 < 32);
 }
 
+/* For the fuzzer's corpus. */
+static int write_file(const char *path)
+{
+	struct written w;
+	write_random(&w, seed, 40);
+	FILE *file = fopen(path, "we");
+	const bool whole = file && fwrite(w.bytes, 1, w.len, file) == w.len && fclose(file) == 0;
+	drop(&w);
+	return whole ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
+	if (argc > 2)
+		return write_file(argv[2]);
 	printf("# seed %" PRIu64 "\n", seed);
 	RUN(round_trip);
 	RUN(every_truncation);
