@@ -90,8 +90,7 @@ static void put_head(const struct daemon *daemon, const struct tg_engine_stats *
 	tg_record_put_u64(out, "max_sources", stats->max_sources);
 	tg_record_put_u64(out, "memory", stats->memory);
 	/* Without such a limit the kernel is not asked to tell how connections close. */
-	tg_record_put_u64(out, "closing_followed",
-			  tg_config_measures(config, TG_MEASURE_CONCURRENT));
+	tg_record_put_u64(out, "closing_followed", tg_config_follows_closing(config));
 	tg_record_end(out);
 	for (size_t i = 0; i < config->file_count; i++) {
 		tg_record_begin(out, "file");
