@@ -246,8 +246,12 @@ bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *
 		    const struct ruleset_view *view, const struct tg_prefix *source,
 		    uint32_t *ret_measured)
 {
-	if (tg_prefix_is_total(source))
-		return totals_measure(engine, view, limit, ret_measured);
+	if (tg_prefix_is_total(source) != (view->total != NULL))
+		return false;
+	if (view->total) {
+		*ret_measured = totals_measure(engine, view, limit);
+		return true;
+	}
 	const enum tg_family family = (enum tg_family)source->addr.family;
 	const uint16_t v = (uint16_t)(view - engine->ruleset->views);
 	const uint32_t slot = source_table_find(engine->sources[family], source->addr.bytes,

@@ -183,8 +183,8 @@ void totals_judge(struct tg_engine *engine, const struct ruleset_view *view,
 uint32_t totals_new_level(const struct tg_engine *engine, const struct ruleset_view *view);
 /* No flow stands in any of them. */
 void totals_empty(struct tg_engine *engine);
-bool totals_measure(const struct tg_engine *engine, const struct ruleset_view *view,
-		    const struct ruleset_limit *limit, uint32_t *ret_measured);
+uint32_t totals_measure(const struct tg_engine *engine, const struct ruleset_view *view,
+			const struct ruleset_limit *limit);
 
 /* fan_out.c */
 /* This host's own flow in SYN_SENT, to somebody else, that a limit asks for? */

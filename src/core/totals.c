@@ -25,20 +25,16 @@ static void total_offence(struct tg_engine *engine, const struct ruleset_view *v
 	offences_ban(engine, view, limit, &total, measured, threshold);
 }
 
-bool totals_measure(const struct tg_engine *engine, const struct ruleset_view *view,
-		    const struct ruleset_limit *limit, uint32_t *ret_measured)
+uint32_t totals_measure(const struct tg_engine *engine, const struct ruleset_view *view,
+			const struct ruleset_limit *limit)
 {
 	const struct ruleset_total *total = view->total;
-	if (!total)
-		return false;
 	if (limit->pours)
-		*ret_measured = sources_level(total->services[limit - view->limits].bucket,
-					      engine->now, limit);
-	else if (limit->limit->measure == TG_MEASURE_FAN_OUT)
-		*ret_measured = total->destinations;
-	else
-		*ret_measured = source_sum(&total->source, limit->slots);
-	return true;
+		return sources_level(total->services[limit - view->limits].bucket, engine->now,
+				     limit);
+	if (limit->limit->measure == TG_MEASURE_FAN_OUT)
+		return total->destinations;
+	return source_sum(&total->source, limit->slots);
 }
 
 uint32_t totals_new_level(const struct tg_engine *engine, const struct ruleset_view *view)
@@ -98,10 +94,9 @@ void totals_judge(struct tg_engine *engine, const struct ruleset_view *view,
 {
 	for (uint16_t i = 0; i < view->limit_count; i++) {
 		const struct ruleset_limit *limit = &view->limits[i];
-		uint32_t measured;
 		if (limit->pours || (fan_out && limit->limit->measure != TG_MEASURE_FAN_OUT))
 			continue;
-		(void)totals_measure(engine, view, limit, &measured); /* it is a total */
+		const uint32_t measured = totals_measure(engine, view, limit);
 		if (measured > limit->limit->threshold)
 			total_offence(engine, view, i, measured, limit->limit->threshold, flow);
 	}
