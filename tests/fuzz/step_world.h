@@ -65,7 +65,9 @@ struct step_world {
 	tg_time now;
 	bool acks_at_once;
 	uint64_t told_events;
-	uint64_t memory; /* that the engine had at first under this policy */
+	uint64_t flows_at; /* event after which flows were read */
+	bool inexact;      /* a source was pushed out, and nothing was counted anew since */
+	uint64_t memory;   /* that the engine had at first under this policy */
 	struct tg_event last;
 
 	struct step_element elements[STEP_ELEMENTS_MAX];
@@ -123,10 +125,10 @@ void step_kernel_check(struct step_world *w);
 /* step_check.c */
 void step_check_decision(struct step_world *w, const struct tg_decision *decision,
 			 const struct tg_event *event);
-/* After each event, before its decisions are looked at: what the engine follows now. */
+/* What the engine follows now, if that was not looked at since the last event. */
 void step_read_flows(struct step_world *w);
-/* And after them. */
-void step_check(struct step_world *w);
+/* After each event and its decisions, if there were any. */
+void step_check(struct step_world *w, const struct tg_event *event, bool decided);
 /* Every count against a naive one. */
 void step_check_counts(struct step_world *w);
 /* The flow belongs to the policy's counts. */
