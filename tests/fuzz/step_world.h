@@ -65,6 +65,7 @@ struct step_world {
 	tg_time now;
 	bool acks_at_once;
 	uint64_t told_events;
+	unsigned policies; /* that were put into force */
 	uint64_t flows_at; /* event after which flows were read */
 	bool inexact;      /* a source was pushed out, and nothing was counted anew since */
 	uint64_t memory;   /* that the engine had at first under this policy */
