@@ -9,8 +9,8 @@
 #include "allocations.h"
 #include "base/util.h"
 
-/* Far below what a tg_time holds, with the longest ban on top. */
-#define TIME_MOST (UINT64_MAX / 4)
+/* The engine counts quarter seconds in 32 bits, which is for 34 years. */
+#define TIME_MOST (20 * 365 * 86400 * TG_SEC)
 #define EVENTS_MOST 1000
 /* To make a ruleset takes as long as some hundred events. */
 #define POLICIES_MOST 3
