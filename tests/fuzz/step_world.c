@@ -161,7 +161,7 @@ static void send(struct step_world *w, const struct tg_event *event)
 	} while (count == cap && !w->wrong);
 	step_kernel_expire(w);
 	step_check(w, event, all > 0);
-	if (w->told_events % 64 == 0 || w->stats.flows < 4)
+	if (w->told_events % 128 == 0 || w->stats.flows < 4)
 		step_check_counts(w);
 }
 
