@@ -161,7 +161,8 @@ TEST(each_closing_state_is_a_measure)
 
 TEST(a_handshake_fails_by_its_end_a_reset_or_its_deadline)
 {
-	static const struct tg_limit limits[] = {{LIMIT(FAILED, 100, &slow), .window_ms = 1000000000}};
+	static const struct tg_limit limits[] = {
+		{LIMIT(FAILED, 100, &slow), .window_ms = 1000000000}};
 	struct bench b;
 	begin(&b, limits, 1, 1024);
 	for (uint16_t port = 1; port <= 5; port++)
@@ -185,7 +186,8 @@ TEST(a_handshake_fails_by_its_end_a_reset_or_its_deadline)
 
 TEST(what_a_gap_or_a_resync_hides_is_no_failure)
 {
-	static const struct tg_limit limits[] = {{LIMIT(FAILED, 100, &slow), .window_ms = 1000000000}};
+	static const struct tg_limit limits[] = {
+		{LIMIT(FAILED, 100, &slow), .window_ms = 1000000000}};
 	struct bench b;
 	begin(&b, limits, 1, 1024);
 	for (uint16_t port = 1; port <= 3; port++)
