@@ -279,6 +279,31 @@ static void set_name(char name[TG_NAME_MAX + 1], const char *from)
 	(void)snprintf(name, TG_NAME_MAX + 1, "%s", from); /* names are short */
 }
 
+static void add_proof(struct step_world *w, const char *policy, const struct tg_prefix *source)
+{
+	w->overflow |= w->proof_count == STEP_PROOFS_MAX;
+	if (w->proof_count < STEP_PROOFS_MAX)
+		w->proofs[w->proof_count++] = (struct step_proof){policy, *source};
+}
+
+/* A ban may be of another policy's time, and of its threshold. */
+static uint32_t least_threshold(const struct step_world *w, const char *policy, const char *limit)
+{
+	uint32_t least = UINT32_MAX;
+	for (unsigned c = 0; c < STEP_CONFIGS; c++) {
+		const struct tg_config *config = &w->configs[c].config;
+		for (size_t p = 0; p < config->policy_count; p++) {
+			const struct tg_policy *in = &config->policies[p];
+			for (size_t i = 0; i < in->limit_count; i++)
+				if (strcmp(in->name, policy) == 0 &&
+				    strcmp(in->limits[i].name, limit) == 0)
+					least = MIN(least,
+						    in->limits[i].threshold + in->limits[i].burst);
+		}
+	}
+	return least;
+}
+
 static void tell_witness(struct step_world *w, const struct tg_prefix *source,
 			 const struct tg_policy *policy, const struct tg_limit *limit, unsigned how)
 {
@@ -288,12 +313,8 @@ static void tell_witness(struct step_world *w, const struct tg_prefix *source,
 				 .witness = {.source = *source, .proven = proven[how & 3]}};
 	set_name(event.witness.policy, policy->name);
 	set_name(event.witness.limit, limit->name);
-	if (event.witness.proven > threshold) {
-		w->overflow |= w->proof_count == STEP_PROOFS_MAX;
-		if (w->proof_count < STEP_PROOFS_MAX)
-			w->proofs[w->proof_count++] =
-				(struct step_proof){policy->name, limit->name, *source};
-	}
+	if (event.witness.proven > least_threshold(w, policy->name, limit->name))
+		add_proof(w, policy->name, source);
 	tell(w, event);
 }
 
@@ -385,10 +406,8 @@ static void adopt(struct step_world *w, uint8_t a, uint8_t which, uint8_t how)
 		set_name(event.adopt.policy, policy->name);
 		set_name(event.adopt.limit, limit->name);
 		/* A drop of a daemon before this one was proven to that. */
-		w->overflow |= w->proof_count == STEP_PROOFS_MAX;
-		if (event.adopt.action == TG_ACTION_DROP && w->proof_count < STEP_PROOFS_MAX)
-			w->proofs[w->proof_count++] = (struct step_proof){
-				.policy = policy->name, .source = event.adopt.source};
+		if (event.adopt.action == TG_ACTION_DROP)
+			add_proof(w, policy->name, &event.adopt.source);
 	}
 	tell(w, event);
 }

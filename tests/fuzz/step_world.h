@@ -39,7 +39,7 @@ struct step_pending {
 
 /* A drop may stand on it. */
 struct step_proof {
-	const char *policy, *limit;
+	const char *policy;
 	struct tg_prefix source;
 };
 
