@@ -8,12 +8,6 @@
 #include "base/util.h"
 #include "engine_state.h"
 
-/*
- * Questions about single flows, for each tick of a quarter second: a thousand a
- * second cost the kernel and us some five milliseconds.
- */
-#define VERIFY_PER_TICK 256
-
 struct tg_engine *tg_engine_create(const struct tg_engine_params *params)
 {
 	struct tg_engine *engine = calloc(1, sizeof(*engine));
@@ -65,7 +59,7 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		engine->started = true;
 		engine->epoch = at;
 		engine->now = at;
-		engine->verify_left = VERIFY_PER_TICK;
+		engine->verify_left = ENGINE_VERIFY_PER_TICK;
 	}
 	engine->now = MAX(engine->now, at);
 	const uint32_t tick = (uint32_t)((engine->now - engine->epoch) / FLOW_TICK);
@@ -73,7 +67,7 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		return;
 	if (tick != engine->tick) {
 		engine->tick = tick;
-		engine->verify_left = VERIFY_PER_TICK;
+		engine->verify_left = ENGINE_VERIFY_PER_TICK;
 		flows_expire(engine);
 		bans_retry(engine);
 	}
@@ -93,8 +87,10 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 		idle_policy(engine, old);
 		flows_recount(engine, true);
 	}
-	if (old)
+	if (old) {
+		ruleset_take_states(ruleset, old);
 		bans_policy(engine, old);
+	}
 	if (!engine->stats.stale)
 		counts_judge_all(engine);
 }

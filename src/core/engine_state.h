@@ -22,6 +22,12 @@
 /* Of these kept for the operator's requests, one of which may come with each event. */
 #define ENGINE_NOTES_RESERVED 64
 
+/*
+ * Questions about single flows, for each tick of a quarter second: a thousand a
+ * second cost the kernel and us some five milliseconds.
+ */
+#define ENGINE_VERIFY_PER_TICK 256u
+
 /* After the kernel refused a change; then twice as long each time. */
 #define ENGINE_RETRY_FIRST (250 * TG_MSEC)
 

@@ -340,7 +340,9 @@ void flows_resync_failed(struct tg_engine *engine)
 
 static bool ask(struct tg_engine *engine, const struct flow *flow)
 {
-	if (engine->verify_left == 0)
+	/* Whether flows say something is asked of many, for ever: it leaves room for others. */
+	const bool often = flow->state == TG_TCP_ESTABLISHED && idle_asks(engine, flow);
+	if (engine->verify_left <= (often ? ENGINE_VERIFY_PER_TICK / 2 : 0))
 		return false;
 	struct tg_decision *note = notes_add(engine, TG_DECISION_VERIFY, TG_CAUSE_NONE, false);
 	if (!note)
