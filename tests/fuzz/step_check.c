@@ -8,7 +8,6 @@
 #include "base/util.h"
 #include "step_world.h"
 
-#define BANS 0
 #define BIT(state) (1U << (state))
 #define HALF_OPEN (BIT(TG_TCP_SYN_SENT) | BIT(TG_TCP_SYN_RECV))
 #define CONCURRENT                                                                 \
@@ -179,9 +178,9 @@ static void check_ban(struct step_world *w, const struct tg_ban *ban)
 	STEP_REQUIRE(w, ban->until > w->now);
 	STEP_REQUIRE(w, ban->until - w->now <= TG_DURATION_MAX_MS * TG_MSEC);
 	STEP_REQUIRE(w, ban->since <= w->now);
-	STEP_REQUIRE(w, !ban->enforced ||
-				(!w->stats.panic && (!BANS || ban->action != TG_ACTION_OBSERVE)));
-	STEP_REQUIRE(w, ban->action != TG_ACTION_RATE_LIMIT ||
+	STEP_REQUIRE(w, !ban->enforced || (!w->stats.panic &&
+					   (!STEP_EVIDENCE || ban->action != TG_ACTION_OBSERVE)));
+	STEP_REQUIRE(w, !STEP_EVIDENCE || ban->action != TG_ACTION_RATE_LIMIT ||
 				(ban->to.count > 0 && ban->to.per_ms > 0));
 	STEP_REQUIRE(w, !ban->unproven ||
 				(ban->action == TG_ACTION_RATE_LIMIT &&
@@ -197,7 +196,7 @@ static void check_ban(struct step_world *w, const struct tg_ban *ban)
 				ban->source.len == tg_family_bits((enum tg_family)family));
 	STEP_REQUIRE(w, !limit->total || ban->action == TG_ACTION_OBSERVE);
 	STEP_REQUIRE(w, !ban->enforced || limit->mode == TG_MODE_ENFORCE);
-	if (BANS && ban->action == TG_ACTION_DROP && !w->overflow)
+	if (STEP_EVIDENCE && ban->action == TG_ACTION_DROP && !w->overflow)
 		STEP_REQUIRE(w, tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE &&
 					is_proven(w, ban));
 }
@@ -305,7 +304,7 @@ static void check_bans(struct step_world *w)
 	STEP_REQUIRE(w, w->stats.bans_observed == observed ||
 				w->stats.bans_observed == observed - totals);
 	STEP_REQUIRE(w, w->stats.bans_unproven == unproven);
-	STEP_REQUIRE(w, !BANS || w->stats.services == totals);
+	STEP_REQUIRE(w, !STEP_EVIDENCE || w->stats.services == totals);
 	STEP_REQUIRE(w, enforced + observed + w->stats.records <= w->params.max_bans);
 	STEP_REQUIRE(w, w->stats.bans_pending <= w->params.max_bans);
 }

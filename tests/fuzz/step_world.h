@@ -11,6 +11,9 @@
 
 #include "step_input.h"
 
+/* Does the engine ask for witnesses, and end totals by itself? */
+#define STEP_EVIDENCE 0
+
 #define STEP_FLOWS_MAX 4096
 #define STEP_SOURCES_MAX 8192
 #define STEP_ELEMENTS_MAX 512
