@@ -87,10 +87,8 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 		idle_policy(engine, old);
 		flows_recount(engine, true);
 	}
-	if (old) {
-		ruleset_take_states(ruleset, old);
+	if (old)
 		bans_policy(engine, old);
-	}
 	if (!engine->stats.stale)
 		counts_judge_all(engine);
 }

@@ -90,7 +90,7 @@ static void flow_arm(struct tg_engine *engine, uint32_t index, uint32_t timeout_
 		timeout_s = MIN(timeout_s, UNSEEN_CHECK_S);
 	uint32_t deadline =
 		engine->tick + timeout_s * (uint32_t)(TG_SEC / FLOW_TICK) + TIMEOUT_SLACK_TICKS;
-	if (flow->state == TG_TCP_ESTABLISHED && idle_asks(engine, flow))
+	if (flow->state == TG_TCP_ESTABLISHED && engine->ruleset->idle && idle_asks(engine, flow))
 		deadline = MIN(deadline, idle_due(engine, index));
 	flow_table_set_deadline(engine->flows, index, deadline);
 }

@@ -428,18 +428,3 @@ struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t p
 	}
 	return NULL;
 }
-
-void ruleset_take_states(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
-{
-	for (uint16_t v = 0; v < ruleset->view_count; v++) {
-		struct ruleset_view *view = &ruleset->views[v];
-		const char *name = ruleset->config->policies[view->policy].name;
-		const uint16_t policy = ruleset_find_policy(old, name);
-		for (uint16_t i = 0; view->total && i < view->limit_count; i++) {
-			const struct ruleset_limit *was = ruleset_limit(
-				old, policy,
-				ruleset_find_limit(old, policy, view->limits[i].limit->name));
-			view->limits[i].up = was && was->up;
-		}
-	}
-}

@@ -132,8 +132,6 @@ bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b);
 
 /* What the buckets and totals of old held, in a ruleset of the same shape. */
 void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old);
-/* Which states of services are live, by name, in any other ruleset. */
-void ruleset_take_states(struct tg_ruleset *ruleset, const struct tg_ruleset *old);
 
 /* Indexes by name; TG_NO_INDEX. */
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name);

@@ -320,28 +320,6 @@ TEST(questions_about_idle_flows_leave_room_for_others)
 	end(&b);
 }
 
-TEST(the_state_of_a_service_outlives_its_policy)
-{
-	static const struct tg_limit before[] = {{LIMIT(HALF_OPEN, 10, &observe), .total = true}};
-	static const struct tg_limit after[] = {{LIMIT(NEW, 10, &slow), .window_ms = 1000},
-						{LIMIT(HALF_OPEN, 20, &observe), .total = true}};
-	struct bench b;
-	begin(&b, before, 1, 1024);
-	ruleset_limit(b.ruleset, 0, 0)->up = true;
-	struct tg_policy policy = b.policy;
-	policy.limits = after;
-	policy.limit_count = 2;
-	struct tg_config config = b.config;
-	config.policies = &policy;
-	struct tg_ruleset *ruleset = tg_ruleset_create(&config, &b.params, NULL);
-	step(&b, (struct tg_event){.type = TG_EVENT_POLICY, .ruleset = ruleset});
-	tg_ruleset_destroy(b.ruleset);
-	b.ruleset = ruleset;
-	CHECK(ruleset_limit(ruleset, 0, 1)->up);
-	CHECK(!ruleset_limit(ruleset, 0, 0)->up);
-	end(&b);
-}
-
 TEST(closing_is_followed_for_who_counts_it)
 {
 	static const enum tg_measure with[] = {TG_MEASURE_CONCURRENT, TG_MEASURE_TIME_WAIT,
@@ -515,7 +493,6 @@ int main(void)
 	RUN(an_idle_flow_moved_no_payload_since_it_was_asked_last);
 	RUN(an_idle_limit_that_is_loaded_later_asks_all_that_is_open);
 	RUN(questions_about_idle_flows_leave_room_for_others);
-	RUN(the_state_of_a_service_outlives_its_policy);
 	RUN(closing_is_followed_for_who_counts_it);
 	RUN(fan_out_is_distinct_destinations_that_did_not_answer);
 	RUN(a_prefix_answers_only_for_enough_hosts);
