@@ -383,6 +383,8 @@ void flows_expire(struct tg_engine *engine)
 void flows_recount(struct tg_engine *engine, bool other_views)
 {
 	counts_begin_anew(engine, other_views);
+	/* What is pushed out from here on is missing in the new counts, too. */
+	engine->evicted = counts_evicted(engine);
 	const bool stale = engine->stats.stale;
 	engine->stats.stale = true; /* judged together, below */
 	for (uint32_t i = flow_table_next(engine->flows, 0); i != FLOW_NONE;
@@ -401,6 +403,5 @@ void flows_recount(struct tg_engine *engine, bool other_views)
 			flow_count(engine, flow, nowhere, 0);
 	}
 	counts_end_anew(engine);
-	engine->evicted = counts_evicted(engine);
 	engine->stats.stale = stale;
 }
