@@ -90,6 +90,10 @@ static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct
 		}
 		if (id < 0 || id >= count)
 			return usage_error(verb);
+		if (optarg && args->values[id]) {
+			cli_complain("--%s is given twice", options[id].name);
+			return usage_error(verb);
+		}
 		args->values[id] = optarg ? optarg : "";
 	}
 	args->operands = argv + optind;

@@ -122,5 +122,7 @@ check 'under its name' cmp "$dir/here.pcap.trace" "$dir/life.pcap.trace"
 check 'a wrong prefix is refused' says 2 '--local 10.0.0.1/8' \
 	"$tool" import life.pcap --output "$dir/wrong.trace" --local 192.0.2.0/24,10.0.0.1/8
 check 'an empty one, too' says 2 '--local' "$tool" import life.pcap --output "$dir/wrong.trace" --local ''
+check 'and so is a second list' says 2 'given twice' \
+	"$tool" import life.pcap --output "$dir/wrong.trace" --local 10.0.0.1 --local 10.0.0.2
 echo "1..$number"
 exit "$failed"
