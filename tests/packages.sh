@@ -4,7 +4,7 @@
 
 # To build tcpguard and to run the lab.
 packages_build=(gcc libc6-dev meson ninja-build pkg-config libmnl-dev libnftnl-dev
-	libnetfilter-conntrack-dev libyaml-dev)
+	libnetfilter-conntrack-dev libyaml-dev libpcap0.8-dev)
 # netbase: nft prints protocols by the names of /etc/protocols.
 packages_lab=(iproute2 nftables conntrack jq procps kmod netbase)
 # What run.sh wants beyond that: a second compiler with its sanitizers and fuzzers, and lint.
