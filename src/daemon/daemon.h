@@ -173,6 +173,8 @@ int upkeep_init(struct daemon *daemon);
 void upkeep_table_lost(struct daemon *daemon);
 /* The feed failed with error: starts another one, soon. */
 void upkeep_feed_failed(struct daemon *daemon, int error);
+/* Says so when the policy needs packet counts that conntrack does not keep. */
+void upkeep_accounting(struct daemon *daemon);
 /* The feed's counts since start. */
 void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats);
 

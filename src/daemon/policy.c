@@ -13,8 +13,8 @@
 
 #include "base/strbuf.h"
 #include "daemon.h"
-#include "witness.h"
 #include "protected.h"
+#include "witness.h"
 
 int policy_load(const struct daemon_options *options, const struct tg_engine_params *params,
 		struct daemon_policy *ret_policy, struct tg_diag *diag)
@@ -85,6 +85,7 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	daemon->policy = *policy;
 	turn_finish(daemon);
 	policy_finish(&old);
+	upkeep_accounting(daemon);
 	return true;
 }
 

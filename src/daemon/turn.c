@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "daemon.h"
+#include "owner.h"
 #include "report.h"
 #include "witness.h"
 
@@ -157,6 +158,7 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 	case TG_DECISION_BAN:
 	case TG_DECISION_LIFT:
 		report_decision(daemon->log, daemon->policy.config, decision);
+		owner_report(daemon->log, daemon->policy.config, decision);
 		if (decision->ban.enforced)
 			queue(turn, decision);
 		break;

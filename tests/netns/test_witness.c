@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "base/strbuf.h"
 #include "daemon/loop.h"
+#include "daemon/owner.h"
 #include "daemon/witness.h"
 #include "netfilter/sock_walk.h"
 #include "ns.h"
@@ -249,6 +251,37 @@ TEST(the_socket_of_a_flow)
 	finish();
 }
 
+TEST(the_owner_of_a_flow)
+{
+	struct tg_flow_key key = {.family = TG_IPV4, .src = {127, 0, 0, 7}, .dst = {127, 0, 0, 1}};
+	struct sockaddr_in at;
+	socklen_t size = sizeof(at);
+	struct tg_strbuf text;
+	struct owner owner;
+	begin();
+	CHECK(connect_from(AF_INET, "127.0.0.7"));
+	CHECK(getsockname(ends[0], (struct sockaddr *)&at, &size) == 0);
+	key.sport = ntohs(at.sin_port);
+	key.dport = PORT;
+	tg_time asked = ns_now();
+	owner_find(&key, &owner);
+	printf("# found in %llu us\n", (unsigned long long)((ns_now() - asked) / 1000));
+	CHECK(owner.socket);
+	CHECK_U64(owner.uid, getuid());
+	CHECK_U64(owner.pid, getpid());
+	CHECK_STR(owner.user, "root");
+	CHECK_STR(owner.process, "test_witness");
+	tg_strbuf_init(&text);
+	owner.pid = 0;
+	owner_describe(&text, &owner);
+	CHECK_STR(text.text, "user root (uid 0), process not readable");
+	tg_strbuf_finish(&text);
+	key.sport++;
+	owner_find(&key, &owner);
+	CHECK(!owner.socket);
+	finish();
+}
+
 TEST(cost_of_many_sockets)
 {
 	struct witness_stats stats;
@@ -294,6 +327,7 @@ int main(void)
 	RUN(closing_counts_until_it_is_over);
 	RUN(forgotten_questions_get_no_answer);
 	RUN(the_socket_of_a_flow);
+	RUN(the_owner_of_a_flow);
 	RUN(cost_of_many_sockets);
 	return DONE();
 }
