@@ -345,14 +345,15 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 	ban->limit = new_limit;
 	if (ban->life != BAN_LIVE)
 		return;
-	const bool enforce = limit && bans_enforces(engine, limit);
+	const bool enforce =
+		limit && bans_enforces(engine, limit) &&
+		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope).action !=
+			TG_ACTION_OBSERVE;
 	if (!ban_survives(ban, limit) || (ban->enforced && !enforce)) {
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 	} else if (limit->limit->total) {
 		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
-	} else if (!ban->enforced && enforce &&
-		   ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope).action !=
-			   TG_ACTION_OBSERVE) {
+	} else if (!ban->enforced && enforce) {
 		/* As the limit says now: it was observed in order to be put right. */
 		const tg_time most = ladder_end(engine, limit->limit, ban->offence);
 		bans_begin(engine, ban);

@@ -85,6 +85,7 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 {
 	const struct tg_ruleset *old = engine->ruleset;
+	notes_drop_questions(engine);
 	if (old && ruleset_same_shape(old, ruleset)) {
 		/* The same counts, other thresholds: buckets go on where they stood. */
 		ruleset_take_over(ruleset, old);

@@ -64,6 +64,8 @@ static inline const struct tg_config *engine_config(const struct tg_engine *engi
 /* A new decision to tell, or NULL when there is no room (counted). */
 struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type type,
 			      enum tg_cause cause, bool reserved);
+/* What is to be asked about bans names limits of the policy that is going. */
+void notes_drop_questions(struct tg_engine *engine);
 size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 
 /* flows.c */

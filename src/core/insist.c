@@ -18,7 +18,8 @@ void insist_arm(struct tg_engine *engine, uint32_t id)
 	const tg_time left = ban->until - MIN(ban->until, engine->now);
 	ban->probe = BAN_PROBE_NONE;
 	ban->insists = false;
-	if (ban->enforced && ban->origin == TG_ORIGIN_AUTO && left >= TOO_SHORT)
+	if (ban->enforced && ban->origin == TG_ORIGIN_AUTO && ban->policy != TG_NO_INDEX &&
+	    left >= TOO_SHORT)
 		ban_table_set_wake(engine->bans, id, engine->now + left / 2);
 }
 
@@ -111,6 +112,11 @@ bool insist_stays(struct tg_engine *engine, uint32_t id)
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
 	uint32_t measured = ban->measured;
 	if (ban->origin != TG_ORIGIN_AUTO || !limit || tg_prefix_is_total(&ban->source))
+		return false;
+	/* What the kernel holds cannot go on as something that is only observed. */
+	if (ban->enforced &&
+	    ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope).action ==
+		    TG_ACTION_OBSERVE)
 		return false;
 	if (ban->insists) {
 		engine->stats.insisting++;

@@ -28,7 +28,8 @@ static void note_refused_offence(struct tg_engine *engine, const struct ruleset_
 		.scope = ladder_step(limit->limit, 1)->scope,
 		.policy = view->policy,
 		.limit = limit->index,
-		.enforced = limit->mode == TG_MODE_ENFORCE,
+		.enforced = limit->mode == TG_MODE_ENFORCE &&
+			    ladder_step(limit->limit, 1)->action != TG_ACTION_OBSERVE,
 		.to = ladder_step(limit->limit, 1)->to,
 		.measured = measured,
 		.threshold = threshold,
@@ -75,7 +76,7 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 		bans_change(engine, id, TG_CAUSE_EXTENDED);
 		engine->stats.offences++;
 		engine->stats.extensions++;
-	} else if (ban->limit == limit->index &&
+	} else if (ban->limit == limit->index && ban->enforced == enforce &&
 		   ban->until - engine->now <= (until - engine->now) / 2) {
 		/* Still over the limit: the end moves on, at most twice in its time. */
 		ladder_extend(engine, id, limit, measured, TG_CAUSE_EXTENDED);

@@ -37,7 +37,10 @@ void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_li
 	note->ban.threshold = bans_threshold(limit->limit);
 }
 
-/* The drop, in the place where one was, is on its way out, or none. TG_BAN_NONE: not to be had. */
+/*
+ * The place for the drop: a new one, or where one was, or is on its way out, or runs already.
+ * Between begin and change then. TG_BAN_NONE: not to be had.
+ */
 static uint32_t place_of_drop(struct tg_engine *engine, const struct ban *stand_in, bool enforced)
 {
 	uint32_t id =
@@ -53,11 +56,31 @@ static uint32_t place_of_drop(struct tg_engine *engine, const struct ban *stand_
 		ban_table_recall(engine->bans, id);
 		return id;
 	}
-	/* What would only be observed must not keep the kernel from letting go. */
-	if (ban->life != BAN_LIVE && ban->installed && !enforced)
+	/* What would only be observed must not keep the kernel from letting go, nor take the place
+	 * of what it holds. */
+	if (!enforced && (ban->life == BAN_LIVE ? ban->enforced : ban->installed))
 		return TG_BAN_NONE;
 	bans_begin(engine, ban);
 	return id;
+}
+
+static void drop_begin(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+		       const struct ban *stand_in, uint32_t proven)
+{
+	struct ban *ban = ban_table_at(engine->bans, id);
+	const bool enforce = bans_enforces(engine, limit);
+	const bool runs = ban->life == BAN_LIVE && ban->heap != TG_BAN_NONE;
+	const tg_time least = runs && ban->enforced == enforce ? ban->until : 0;
+	const tg_time end = ladder_end(engine, limit->limit, stand_in->offence);
+	ban->offence = stand_in->offence;
+	ladder_apply(engine, ban, limit);
+	ban->measured = proven;
+	ban->threshold = bans_threshold(limit->limit);
+	ban->since = stand_in->since;
+	ban_table_set_until(engine->bans, id, MAX(end, least));
+	insist_arm(engine, id);
+	bans_change(engine, id, TG_CAUSE_WITNESSED);
+	engine->stats.bans += !runs;
 }
 
 void bans_witness(struct tg_engine *engine, const struct tg_witness *witness)
@@ -88,16 +111,7 @@ void bans_witness(struct tg_engine *engine, const struct tg_witness *witness)
 	const uint32_t id = place_of_drop(engine, stand_in, bans_enforces(engine, limit));
 	if (id == TG_BAN_NONE)
 		return;
-	struct ban *ban = ban_table_at(engine->bans, id);
-	ban->offence = stand_in->offence;
-	ladder_apply(engine, ban, limit);
-	ban->measured = witness->proven;
-	ban->threshold = threshold;
-	ban->since = stand_in->since;
-	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, ban->offence));
-	insist_arm(engine, id);
-	bans_change(engine, id, TG_CAUSE_WITNESSED);
-	engine->stats.bans++;
+	drop_begin(engine, id, limit, stand_in, witness->proven);
 	/* Behind the drop, so that there is no moment without either. */
 	if (stand_in->limit == index)
 		bans_lift(engine, waiting, TG_CAUSE_WITNESSED, 0);
