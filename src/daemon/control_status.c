@@ -127,10 +127,6 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"refused_protected", stats->refused_protected},
 		{"refused_full", stats->refused_full},
 		{"unproven", stats->bans_unproven},
-		{"insisting", stats->insisting},
-		{"remembered", stats->records},
-		{"services", stats->services},
-		{"suppressed", stats->suppressed},
 	};
 	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
 	const struct number engine[] = {
@@ -141,6 +137,13 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"verified", stats->verified},
 		{"uncounted", stats->uncounted},
 		{"decisions_lost", stats->decisions_lost},
+		{"services", stats->services},
+		{"suppressed", stats->suppressed},
+		{"insisting", stats->insisting},
+		{"records", stats->records},
+		{"witness_asked", stats->witness_asked},
+		{"witness_proven", stats->witness_proven},
+		{"witness_denied", stats->witness_denied},
 		{"reloads", daemon->reloads},
 		{"reloads_failed", daemon->reloads_failed},
 	};
@@ -168,11 +171,10 @@ static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats
 	struct witness_stats witness;
 	witness_stats(daemon->witness, &witness);
 	const struct number walks[] = {
-		{"asked", stats->witness_asked},   {"proven", stats->witness_proven},
-		{"denied", stats->witness_denied}, {"questions", witness.questions},
-		{"dropped", witness.dropped},      {"waiting", witness.waiting},
-		{"walks", witness.walks},          {"walks_failed", witness.failed},
-		{"sockets", witness.sockets},      {"last_us", witness.last_us},
+		{"questions", witness.questions}, {"dropped", witness.dropped},
+		{"waiting", witness.waiting},     {"walks", witness.walks},
+		{"walks_failed", witness.failed}, {"sockets", witness.sockets},
+		{"last_us", witness.last_us},
 	};
 	put_numbers(out, "witness", walks, ARRAY_SIZE(walks));
 }
