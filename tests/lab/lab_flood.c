@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lab-flood: SYNs from forged sources that never answer. Writes whole frames to an
- * interface, so that neither the routes nor the conntrack of its own namespace
- * have a say.
+ * lab-flood: SYNs, or ACKs of nothing, from forged sources that never answer. Writes
+ * whole frames to an interface, so that neither the routes nor the conntrack of its
+ * own namespace have a say.
  */
 #include "lab_util.h"
 
@@ -37,6 +37,7 @@ struct flood {
 	const char *dev;
 	struct ether_addr mac, own_mac;
 	bool has_mac;
+	uint8_t flags;
 	int ifindex;
 	int fd;
 	uint64_t sent, refused;
@@ -49,13 +50,14 @@ struct frame {
 
 static const char usage_text[] =
 	"usage: lab-flood --to ADDRESS:PORT --from ADDRESS --dev DEV --mac MAC [options]\n"
-	"Sends SYNs with forged sources. Prints 'sent=N refused=N ns=N'.\n"
+	"Sends SYNs (or ACKs) with forged sources. Prints 'sent=N refused=N ns=N'.\n"
 	"  --to ADDRESS:PORT   where to; IPv6 as [ADDRESS]:PORT\n"
 	"  --from ADDRESS      the first source\n"
 	"  --sources N         sources, in turn (1)\n"
 	"  --stride LEN        sources are neighbours of this prefix length (one address)\n"
 	"  --count N           SYNs (1); every one has a source and port of its own up to\n"
 	"                      64,511 for each source, then ports come again\n"
+	"  --ack               bare ACKs in place of SYNs\n"
 	"  --first-port N      first source port (1024)\n"
 	"  --rate N            a second (as fast as it can)\n"
 	"  --dev DEV           interface to send by\n"
@@ -134,7 +136,8 @@ static void frame_build(const struct flood *flood, uint64_t n, struct frame *fra
 	put_u16(tcp + 2, lab_address_port(&flood->to));
 	put_u16(tcp + 4, (uint32_t)(n * 2654435761u));
 	tcp[12] = 5 << 4;
-	tcp[13] = TH_SYN;
+	put_u16(tcp + 8, flood->flags & TH_ACK ? (uint32_t)(n * 2246822519u) : 0);
+	tcp[13] = flood->flags;
 	put_u16(tcp + 14, 64240);
 	put_u16(tcp + 16, fold(sum_words(tcp, 20, sum + IPPROTO_TCP + 20)));
 	frame->len = 14 + ip_len + 20;
@@ -223,6 +226,9 @@ static bool flood_option(struct flood *flood, int c)
 		return lab_number("stride", optarg, 128, &flood->stride);
 	case 'c':
 		return lab_number("count", optarg, UINT32_MAX, &flood->count);
+	case 'a':
+		flood->flags = TH_ACK;
+		return true;
 	case 'o':
 		return lab_number("first-port", optarg, 65535, &flood->first_port);
 	case 'r':
@@ -246,6 +252,7 @@ int main(int argc, char **argv)
 		{"sources", required_argument, NULL, 's'},
 		{"stride", required_argument, NULL, 'p'},
 		{"count", required_argument, NULL, 'c'},
+		{"ack", no_argument, NULL, 'a'},
 		{"first-port", required_argument, NULL, 'o'},
 		{"rate", required_argument, NULL, 'r'},
 		{"dev", required_argument, NULL, 'd'},
@@ -253,7 +260,8 @@ int main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	struct flood flood = {.count = 1, .sources = 1, .stride = 128, .first_port = FIRST_PORT};
+	struct flood flood = {
+		.count = 1, .sources = 1, .stride = 128, .first_port = FIRST_PORT, .flags = TH_SYN};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
