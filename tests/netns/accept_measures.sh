@@ -11,16 +11,17 @@ LAB_BUILD=${LAB_BUILD:?names the build directory}
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/lab.sh"
 lab_begin
 
-# Every flow is `new`, most are `concurrent` at some time: what tells them apart is how many.
+# Every flow is `new`, most are `concurrent` at some time, and who closes passes through FIN_WAIT for
+# as long as an ACK may be delayed: what tells them apart is how many.
 limits=(
-	'concurrent: 50'
+	'concurrent: 100'
 	'half-open: 40'
 	'new: 100/1s, burst: 100'
 	'time-wait: 40'
 	'close-wait: 20'
-	'fin-wait: 20'
+	'fin-wait: 40'
 	'last-ack: 20'
-	'idle: 30'
+	'idle: 60'
 	'failed: 30/10s'
 	'fan-out: 100'
 )
@@ -78,12 +79,12 @@ fired() {
 	check "$2: $3" wait_until "$LAB_PATIENCE" fires "$1" "$2"
 }
 
-# Talks: the control group of `idle`; so few that `concurrent` does not mind them.
-conns_start quiet --from 10.78.100.1 --to 10.77.0.2:80 --count 40 --quiet --talk 200
-conns_done quiet
-conns_start idle --from 10.78.100.2 --to 10.77.0.2:80 --count 40 --quiet
+# The control group of `idle`: as many that talk, and so few that `concurrent` does not mind them.
+conns_start control --from 10.78.100.1 --to 10.77.0.2:80 --count 80 --quiet --talk 200
+conns_done control
+conns_start idle --from 10.78.100.2 --to 10.77.0.2:80 --count 80 --quiet
 conns_done idle
-conns_start talk --from 10.78.100.3 --to 10.77.0.2:80 --count 80 --quiet --talk 200
+conns_start talk --from 10.78.100.3 --to 10.77.0.2:80 --count 130 --quiet --talk 200
 conns_done talk
 fired 10.78.100.3/32 concurrent 'many that talk'
 
@@ -98,11 +99,12 @@ conns_start time-wait --from 10.78.100.5 --to 10.77.0.2:80 --count 60 --quiet --
 conns_done time-wait
 fired 10.78.100.5/32 time-wait 'closed in good order'
 
-conns_start close-wait --from 10.78.100.6 --to 10.77.0.2:81 --count 25 --quiet --then half-close
+conns_start close-wait --from 10.78.100.6 --to 10.77.0.2:81 --count 25 --quiet --then half-close \
+	--rate 200
 conns_done close-wait
 fired 10.78.100.6/32 close-wait 'closed by the client, and not by the server'
 
-conns_start fin-wait --from 10.78.100.7 --to 10.77.0.2:80 --count 25 --quiet
+conns_start fin-wait --from 10.78.100.7 --to 10.77.0.2:80 --count 50 --quiet
 conns_done fin-wait
 lab_mute fins 10.78.100.7 && lab_mute answers 10.78.100.7
 conns_stop "$CONNS_PID"
