@@ -178,15 +178,18 @@ lab_serve() {
 # Packets of a few clients can be held back before any conntrack sees them, so that flows stand
 # in states that else pass in a moment. Members are added by lab_mute SET ADDRESS:
 #   answers  nothing that GUARD sends to it gets out
+#   resets   nor, of this one, the resets
 #   acks     its bare ACKs do not get out
 #   fins     of each connection, its first FIN gets out and no other
 lab_mutes() {
 	on "$GUARD" nft -f - <<-'EOF' &&
 		table ip lab_mute {
 			set answers { type ipv4_addr; }
+			set resets { type ipv4_addr; }
 			chain out {
 				type filter hook output priority -300;
 				ip daddr @answers drop
+				ip daddr @resets tcp flags & rst == rst drop
 			}
 		}
 	EOF
@@ -208,7 +211,7 @@ lab_mutes() {
 lab_mute() {
 	local ns=$CLIENT
 
-	[[ $1 == answers ]] && ns=$GUARD
+	[[ $1 == answers || $1 == resets ]] && ns=$GUARD
 	on "$ns" nft add element ip lab_mute "$1" "{ $2 }"
 }
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Nothing forged drops anybody. A flood of SYNs from 100,000 sources is a state of the service, not
-# 100,000 bans, and people are served through it; ACKs of nothing in the name of
-# a victim, which conntrack takes for connections, prove nothing.
+# 100,000 bans, and people are served through it; ACKs of nothing, and handshakes finished by
+# guessing, in the name of a victim, which conntrack takes for connections, prove nothing.
 set -uo pipefail
 LAB_BUILD=${LAB_BUILD:?names the build directory}
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
@@ -21,10 +21,14 @@ policies:
       half-open: {half-open: 3, action: rate-limit, to: 2/1s, expire: 10m}
       failed: {failed: 3/1m, action: rate-limit, to: 2/1s, expire: 10m}
       open-per-ip: {concurrent: 50, action: drop, expire: 10m}
+  mail:
+    match: {ports: [25]}
+    limits:
+      open-per-ip: {concurrent: 10, action: drop, expire: 10m}
 EOP
 lab_pair || tap_bail 'no lab'
 lab_mutes || tap_bail 'nobody can be muted'
-lab_serve "$GUARD" 10.77.0.2:80 || tap_bail 'no server'
+lab_serve "$GUARD" 10.77.0.2:80 10.77.0.2:25 || tap_bail 'no server'
 # What is half-open is given up soon, so that the end of the flood can be awaited.
 on "$GUARD" sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_syn_recv=8 \
 	net.netfilter.nf_conntrack_tcp_timeout_syn_sent=8 net.ipv4.tcp_synack_retries=1
@@ -82,16 +86,41 @@ check 'after calm was seen, and the time that it takes' \
 	test -n "$calm" -a $(((ended - ${calm:-0}) / 1000000)) -ge 1500
 check 'status counts no service' tg_true '.engine.services == 0' status
 
+# is_limited SOURCE: at most; and by nothing stronger.
+is_limited() {
+	equal "$(tg_value ".bans[] | select(.source == \"$1\") | \"\(.action) \(.enforced)\"" list)" 'rate-limit true'
+}
+
+taken() {
+	on "$GUARD" conntrack -L -p tcp -s "$1" --state ESTABLISHED 2>/dev/null | wc -l
+}
+
 # The victim's name on ACKs of nothing. The guard's answers, which would undo it, are lost.
 lab_mute answers 10.78.66.6
 flood --from 10.78.66.6 --ack --to 10.77.0.2:80 --count 300 --rate 5000 >/dev/null
-taken=$(on "$GUARD" conntrack -L -p tcp -s 10.78.66.6 --state ESTABLISHED 2>/dev/null | wc -l)
-check "conntrack takes them for $taken connections" test "$taken" -gt 50
+count=$(taken 10.78.66.6)
+check "loose pickup: conntrack takes ACKs of nothing for $count connections" test "$count" -gt 50
 check 'their source is asked for proof' wait_until 5 tg_true '.engine.witness_asked > 0' status
 check 'there is none' wait_until 5 tg_true '.engine.witness_denied > 0' status
-check 'so new connections are limited, and nothing is dropped' \
-	equal "$(tg_value '.bans[] | select(.source == "10.78.66.6/32") | "\(.action) \(.enforced)"' list)" 'rate-limit true'
+check 'so new connections are limited, and nothing is dropped' is_limited 10.78.66.6/32
+
+# What does not help: tcp_loose off. A SYN, and ACKs that guess what it was answered.
+on "$GUARD" sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0
+denied=$(tg_value .engine.witness_denied status)
+lab_mute resets 10.78.66.7
+tap_note "$(flood --from 10.78.66.7 --sweep --to 10.77.0.2:25 --count 20)"
+count=$(taken 10.78.66.7)
+check "no loose pickup: conntrack takes guesses for $count connections" test "$count" -gt 10
+check 'there is no proof either' wait_until 5 tg_true ".engine.witness_denied > $denied" status
+check 'it is limited at most, too' is_limited 10.78.66.7/32
 check 'nobody is dropped' equal "$(drops)" 0
 on "$GUARD" nft flush set ip lab_mute answers
-check 'the victim itself gets in' connects 10.78.66.6 10.77.0.2:80 5000
+on "$GUARD" nft flush set ip lab_mute resets
+check 'the first victim gets in' connects 10.78.66.6 10.77.0.2:80 5000
+check 'and the second' connects 10.78.66.7 10.77.0.2:25 5000
+# The same count by somebody real is the drop that was asked for.
+conns_start real --from 10.78.66.8 --to 10.77.0.2:25 --count 20 --rate 200 --timeout 500 --quiet
+check 'who is real is dropped' wait_until 5 tg_true \
+	'any(.bans[]; .source == "10.78.66.8/32" and .action == "drop" and .enforced)' list
+check 'and nobody else' equal "$(drops)" 1
 tap_done
