@@ -83,7 +83,7 @@ check 'it ends when the flood is over' wait_until 60 left
 ended=$(lab_now_ns)
 tap_note "calm was seen $(((ended - ${calm:-0}) / 1000000)) ms before its end"
 check 'after calm was seen, and the time that it takes' \
-	test -n "$calm" -a $(((ended - ${calm:-0}) / 1000000)) -ge 1500
+	test -n "$calm" -a $(((ended - ${calm:-0}) / 1000000)) -ge 1000
 check 'status counts no service' tg_true '.engine.services == 0' status
 
 # is_limited SOURCE: at most; and by nothing stronger.
