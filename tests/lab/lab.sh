@@ -270,6 +270,11 @@ is_banned() {
 	tg_true "any(.bans[]; .source == \"$1\" and .enforced)" list
 }
 
+# By a drop, not by the rate-limit that stands in for it until the sockets were asked.
+is_dropped() {
+	tg_true "any(.bans[]; .source == \"$1\" and .enforced and .action == \"drop\")" list
+}
+
 is_not_banned() {
 	tg list --json 2>/dev/null | jq -e "all(.bans[]; .source != \"$1\")" >/dev/null 2>&1
 }

@@ -122,7 +122,6 @@ on "$CLIENT" ip route add local 10.79.66.7 dev lo
 check 'and the second, when it is back' connects 10.79.66.7 10.77.0.2:25 5000
 # The same count by somebody real is the drop that was asked for.
 conns_start real --from 10.78.66.8 --to 10.77.0.2:25 --count 20 --rate 200 --timeout 500 --quiet
-check 'who is real is dropped' wait_until 5 tg_true \
-	'any(.bans[]; .source == "10.78.66.8/32" and .action == "drop" and .enforced)' list
+check 'who is real is dropped' wait_until 5 is_dropped 10.78.66.8/32
 check 'and nobody else' equal "$(drops)" 1
 tap_done
