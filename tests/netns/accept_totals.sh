@@ -18,13 +18,18 @@ policies:
     limits:
       open: {concurrent: 100, source: total, action: observe, expire: 2s}
       open-per-ip: {concurrent: 100, action: rate-limit, to: 5/1s, expire: 10m}
+  mail:
+    match: {ports: [25]}
+    limits:
+      begun: {new: 50/1s, source: total, action: observe, expire: 1s}
 EOP
 lab_pair || tap_bail 'no lab'
-lab_serve "$GUARD" 10.77.0.2:80 '[fd77::2]:80' || tap_bail 'no server'
+lab_serve "$GUARD" 10.77.0.2:80 '[fd77::2]:80' 10.77.0.2:25 || tap_bail 'no server'
 guard_start || tap_bail 'no daemon'
 
+# raised [LIMIT]
 raised() {
-	tg_true 'any(.bans[]; .source == "total" and .policy == "web" and .limit == "open")' list
+	tg_true "any(.bans[]; .source == \"total\" and .limit == \"${1:-open}\")" list
 }
 
 services() {
@@ -63,4 +68,13 @@ conns_start again --from 10.78.1.1 --sources 8 --stride 32 --to 10.77.0.2:80 --c
 conns_done again
 check 'it can be raised again' wait_until 5 raised
 check 'without a ban' equal "$(bans_of)" 'total web open'
+
+# A rate: 150 at once are a full bucket and more, of which half is drained in half a second.
+conns_start begun --from 10.78.2.1 --sources 10 --stride 32 --to 10.77.0.2:25 --count 150 --quiet \
+	--then close --rst --window 8
+conns_done begun
+check 'a rate is raised, too' wait_until 5 raised begun
+check 'two services now' services 2
+check 'and ends when it is calm' wait_until 10 eval '! raised begun'
+check 'the other goes on' raised
 tap_done
