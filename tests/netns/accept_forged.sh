@@ -124,4 +124,9 @@ check 'and the second, when it is back' connects 10.79.66.7 10.77.0.2:25 5000
 conns_start real --from 10.78.66.8 --to 10.77.0.2:25 --count 20 --rate 200 --timeout 500 --quiet
 check 'who is real is dropped' wait_until 5 is_dropped 10.78.66.8/32
 check 'and nobody else' equal "$(drops)" 1
+guard_stop TERM
+guard_start || tap_bail 'no daemon'
+check 'a daemon that starts anew takes that over' is_dropped 10.78.66.8/32
+check 'and limits whom it limited, no more' is_limited 10.78.66.6/32
+check 'and drops nobody else' equal "$(drops)" 1
 tap_done
