@@ -21,7 +21,8 @@ struct tg_addr {
 
 /*
  * Bits beyond len are zero. Or, as the source of a count or a ban only, a policy's whole traffic:
- * then len is TG_TOTAL_LEN and the address is zero; it contains and overlaps nothing.
+ * then len is TG_TOTAL_LEN and the address tells
+ * totals of one policy apart; it contains and overlaps nothing.
  */
 #define TG_TOTAL_LEN 255
 struct tg_prefix {

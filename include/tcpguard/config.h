@@ -147,6 +147,8 @@ void tg_config_destroy(struct tg_config *config);
 
 /* Does any limit of any policy measure this? */
 bool tg_config_measures(const struct tg_config *config, enum tg_measure measure);
+/* Does any need to know how connections close, beyond that they are gone? */
+bool tg_config_follows_closing(const struct tg_config *config);
 /*
  * Does a ban of this limit go into such a set of the kernel, at some step? A drop also goes into
  * that of its rate-limit, where it waits for the witness.

@@ -28,6 +28,7 @@ struct ban_table {
 	uint32_t max_bans, used, count, heap_count, free;
 	uint32_t max_reasons, reasons_used, reason_free;
 	uint32_t dirty_head, dirty_tail;
+	uint32_t record_head, record_tail, record_count; /* oldest first */
 	uint8_t seed[16];
 };
 
@@ -43,6 +44,7 @@ struct ban_table *ban_table_create(uint32_t max_bans, const uint8_t seed[16])
 	table->max_bans = max_bans;
 	table->max_reasons = max_bans / BANS_PER_REASON + 1;
 	table->free = table->dirty_head = table->dirty_tail = TG_BAN_NONE;
+	table->record_head = table->record_tail = TG_BAN_NONE;
 	table->reason_free = BAN_NO_REASON;
 	memcpy(table->seed, seed, sizeof(table->seed));
 	table->bans = calloc(max_bans, sizeof(*table->bans));
@@ -114,6 +116,9 @@ static void ban_unchain(struct ban_table *table, uint32_t id)
 uint32_t ban_table_insert(struct ban_table *table, uint16_t policy, enum tg_scope scope,
 			  const struct tg_prefix *source)
 {
+	if (table->free == TG_BAN_NONE && table->used == table->max_bans &&
+	    table->record_head != TG_BAN_NONE)
+		ban_table_remove(table, table->record_head);
 	uint32_t id = table->free;
 	if (id != TG_BAN_NONE)
 		table->free = table->bans[id].next;
@@ -129,6 +134,7 @@ uint32_t ban_table_insert(struct ban_table *table, uint16_t policy, enum tg_scop
 		.scope = (uint8_t)scope,
 		.policy = policy,
 		.limit = TG_NO_INDEX,
+		.witness = TG_NO_INDEX,
 		.version = version + 1,
 		.heap = BAN_OUT_OF_HEAP,
 		.dirty_next = TG_BAN_NONE,
@@ -148,9 +154,69 @@ static void reason_free(struct ban_table *table, struct ban *ban)
 	ban->reason = BAN_NO_REASON;
 }
 
+/* Out of the list of records; a ban outside the heap then, and counted. */
+static void record_unlink(struct ban_table *table, uint32_t id)
+{
+	struct ban *ban = &table->bans[id];
+	if (ban->heap == TG_BAN_NONE)
+		table->record_head = ban->dirty_next;
+	else
+		table->bans[ban->heap].dirty_next = ban->dirty_next;
+	if (ban->dirty_next == TG_BAN_NONE)
+		table->record_tail = ban->heap;
+	else
+		table->bans[ban->dirty_next].heap = ban->heap;
+	ban->heap = BAN_OUT_OF_HEAP;
+	ban->dirty_next = TG_BAN_NONE;
+	table->record_count--;
+	table->count++;
+}
+
+void ban_table_remember(struct ban_table *table, uint32_t id, tg_time until)
+{
+	struct ban *ban = &table->bans[id];
+	ban_table_drop_until(table, id);
+	reason_free(table, ban);
+	ban->life = BAN_RECORD;
+	ban->until = until;
+	ban->heap = table->record_tail;
+	ban->dirty_next = TG_BAN_NONE;
+	if (table->record_tail == TG_BAN_NONE)
+		table->record_head = id;
+	else
+		table->bans[table->record_tail].dirty_next = id;
+	table->record_tail = id;
+	table->record_count++;
+	table->count--;
+}
+
+void ban_table_recall(struct ban_table *table, uint32_t id)
+{
+	record_unlink(table, id);
+	struct ban *ban = &table->bans[id];
+	ban->life = BAN_LIVE;
+	ban->installed = false;
+	ban->remember = false;
+	ban->witness = TG_NO_INDEX;
+	ban->asked = 0;
+	ban->acked = 0;
+}
+
+uint32_t ban_table_oldest_record(const struct ban_table *table)
+{
+	return table->record_head;
+}
+
+uint32_t ban_table_records(const struct ban_table *table)
+{
+	return table->record_count;
+}
+
 void ban_table_remove(struct ban_table *table, uint32_t id)
 {
 	struct ban *ban = &table->bans[id];
+	if (ban->life == BAN_RECORD)
+		record_unlink(table, id);
 	ban_table_drop_until(table, id);
 	ban_unchain(table, id);
 	reason_free(table, ban);
@@ -179,10 +245,10 @@ uint32_t ban_table_next(const struct ban_table *table, uint32_t id)
 	return id < table->used ? id : TG_BAN_NONE;
 }
 
-/* The earlier end; the lower id where two end at once, so that a replay takes the same order. */
+/* The earlier; the lower id where two end at once, so that a replay takes the same order. */
 static bool heap_before(const struct ban_table *table, uint32_t a, uint32_t b)
 {
-	const tg_time ta = table->bans[a].until, tb = table->bans[b].until;
+	const tg_time ta = table->bans[a].wake, tb = table->bans[b].wake;
 	return ta != tb ? ta < tb : a < b;
 }
 
@@ -229,6 +295,13 @@ void ban_table_set_until(struct ban_table *table, uint32_t id, tg_time until)
 	ban->until = until;
 	if (ban->heap == BAN_OUT_OF_HEAP)
 		heap_put(table, table->heap_count++, id);
+	ban_table_set_wake(table, id, until);
+}
+
+void ban_table_set_wake(struct ban_table *table, uint32_t id, tg_time wake)
+{
+	struct ban *ban = &table->bans[id];
+	ban->wake = wake;
 	heap_up(table, ban->heap);
 	heap_down(table, ban->heap);
 }

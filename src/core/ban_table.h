@@ -17,7 +17,16 @@ enum ban_life {
 	BAN_FREE,
 	BAN_LIVE,
 	BAN_LEAVING, /* lifted; stays until the kernel has said that it is gone */
-	BAN_OVER     /* its time is over; stays until that has been told */
+	BAN_OVER,    /* its time is over; stays until that has been told */
+	BAN_RECORD   /* nothing but the number of its offence, until `until` */
+};
+
+/* What is known of the packets that a ban's element meets; insist.c. */
+enum ban_probe {
+	BAN_PROBE_NONE,
+	BAN_PROBE_FIRST_ASKED,
+	BAN_PROBE_FIRST_KNOWN,
+	BAN_PROBE_LAST_ASKED
 };
 
 struct ban {
@@ -28,17 +37,24 @@ struct ban {
 	bool enforced;
 	bool installed; /* the kernel may hold an element */
 	bool dirty;
+	bool remember; /* leaves a record behind */
+	bool insists;  /* its source sent so much lately that it is to stay */
+	uint8_t probe; /* enum ban_probe */
 	uint16_t policy, limit;
+	uint16_t witness; /* the limit whose drop waits for a witness; TG_NO_INDEX */
+	uint32_t asked;   /* tick of the last question for one, and one; 0: none yet */
+	uint32_t probe_packets, probe_tick; /* the first answer */
 	struct tg_rate to;
 	uint32_t measured, threshold, offence;
-	uint32_t version; /* grows with every change */
-	uint32_t acked;   /* the version that the kernel has confirmed */
-	uint32_t request; /* operator's, of the last change */
-	uint32_t next;    /* in its hash bucket or in the free list */
-	uint32_t heap;    /* position in the heap of ends */
-	uint32_t dirty_next;
-	uint32_t reason; /* in the pool; BAN_NO_REASON */
+	uint32_t version;    /* grows with every change */
+	uint32_t acked;      /* the version that the kernel has confirmed */
+	uint32_t request;    /* operator's, of the last change */
+	uint32_t next;       /* in its hash bucket or in the free list */
+	uint32_t heap;       /* position in the heap; of a record: the one before it */
+	uint32_t dirty_next; /* of a record: the one behind it */
+	uint32_t reason;     /* in the pool; BAN_NO_REASON */
 	tg_time since, until;
+	tg_time wake;    /* when it wants to be looked at: its end, or before; order of the heap */
 	tg_time changed; /* when the last change was decided */
 };
 
@@ -51,7 +67,10 @@ void ban_table_destroy(struct ban_table *table);
 /* TG_BAN_NONE. */
 uint32_t ban_table_find(const struct ban_table *table, uint16_t policy, enum tg_scope scope,
 			const struct tg_prefix *source);
-/* TG_BAN_NONE when the table is full. The ban has its key, is LIVE and not in the heap yet. */
+/*
+ * TG_BAN_NONE when the table is full of bans; the oldest record makes room. The ban has its key, is
+ * LIVE and not in the heap yet.
+ */
 uint32_t ban_table_insert(struct ban_table *table, uint16_t policy, enum tg_scope scope,
 			  const struct tg_prefix *source);
 /* The ban must not be dirty. */
@@ -62,11 +81,21 @@ struct ban *ban_table_at(struct ban_table *table, uint32_t id);
 /* The first ban that is not free at or after id; TG_BAN_NONE at the end. */
 uint32_t ban_table_next(const struct ban_table *table, uint32_t id);
 
-/* Puts the ban into the heap, or to its new place there. */
+/* Puts the ban into the heap, or to its new place there; it wakes at its end. */
 void ban_table_set_until(struct ban_table *table, uint32_t id, tg_time until);
+/* Before its end, of a ban in the heap. */
+void ban_table_set_wake(struct ban_table *table, uint32_t id, tg_time wake);
 void ban_table_drop_until(struct ban_table *table, uint32_t id);
-/* The ban that ends first; TG_BAN_NONE. */
+/* The ban that wakes first; TG_BAN_NONE. */
 uint32_t ban_table_first(const struct ban_table *table);
+
+/* Nothing is left of the ban but its offence, until then. It must not be dirty. */
+void ban_table_remember(struct ban_table *table, uint32_t id, tg_time until);
+/* A record becomes a ban again: LIVE, and not in the heap. */
+void ban_table_recall(struct ban_table *table, uint32_t id);
+/* The record that has been one for longest; TG_BAN_NONE. */
+uint32_t ban_table_oldest_record(const struct ban_table *table);
+uint32_t ban_table_records(const struct ban_table *table);
 
 void ban_table_mark(struct ban_table *table, uint32_t id);
 /* Oldest mark first; TG_BAN_NONE. */
@@ -76,6 +105,7 @@ bool ban_table_has_dirty(const struct ban_table *table);
 void ban_table_set_reason(struct ban_table *table, uint32_t id, const char *reason);
 const char *ban_table_reason(const struct ban_table *table, uint32_t id);
 
+/* Without records. */
 uint32_t ban_table_count(const struct ban_table *table);
 uint32_t ban_table_capacity(const struct ban_table *table);
 size_t ban_table_memory(const struct ban_table *table);

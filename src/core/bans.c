@@ -43,6 +43,13 @@ static bool ban_pending(const struct ban *ban)
 static void ban_account(struct tg_engine *engine, const struct ban *ban, uint32_t one)
 {
 	struct tg_engine_stats *stats = &engine->stats;
+	if (ban->life == BAN_LIVE && tg_prefix_is_total(&ban->source)) {
+		struct ruleset_limit *limit =
+			ruleset_limit(engine->ruleset, ban->policy, ban->limit);
+		stats->services += one;
+		if (limit)
+			limit->up = one == 1;
+	}
 	if (ban->life == BAN_LIVE && ban->enforced)
 		stats->bans_active += one;
 	if (ban->life == BAN_LIVE && !ban->enforced)
@@ -79,8 +86,10 @@ void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint3
 	if (ban->life != BAN_LIVE)
 		return;
 	ban_forgive(engine, ban);
+	witness_set(engine, ban, TG_NO_INDEX);
 	bans_begin(engine, ban);
 	ban->life = BAN_LEAVING;
+	ban->remember = false;
 	ban->request = request;
 	ban_table_drop_until(engine->bans, id);
 	bans_change(engine, id, cause);
@@ -100,6 +109,7 @@ void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *r
 		.policy = ban->policy == BAN_POLICY_GONE ? TG_NO_INDEX : ban->policy,
 		.limit = ban->limit,
 		.enforced = ban->enforced,
+		.unproven = ban->witness != TG_NO_INDEX && ban->witness == ban->limit,
 		.to = ban->to,
 		.measured = ban->measured,
 		.threshold = ban->threshold,
@@ -122,10 +132,23 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 	return lifted;
 }
 
+static bool limit_observes(const struct tg_limit *limit)
+{
+	for (size_t i = 0; i < limit->step_count; i++)
+		if (limit->steps[i].action == TG_ACTION_OBSERVE)
+			return true;
+	return false;
+}
+
 /* Would this limit make such a ban, in the same set? */
 static bool ban_survives(const struct ban *ban, const struct ruleset_limit *limit)
 {
-	if (!limit || !tg_limit_uses_scope(limit->limit, (enum tg_scope)ban->scope))
+	if (!limit || limit->limit->total != tg_prefix_is_total(&ban->source))
+		return false;
+	if (limit->limit->total)
+		return ban->source.addr.bytes[0] == limit->index;
+	if (!tg_limit_uses_scope(limit->limit, (enum tg_scope)ban->scope) &&
+	    !(ban->scope == TG_SCOPE_NEW && limit_observes(limit->limit)))
 		return false;
 	const unsigned family = ban->source.addr.family;
 	return ban->source.len == limit->limit->prefix_len[family] ||
@@ -154,7 +177,8 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	const bool endless = adopt->left_ms == 0 || adopt->left_ms > TG_DURATION_MAX_MS;
 	uint64_t left_ms = adopt->left_ms;
 	if (endless)
-		left_ms = limit ? limit->limit->steps[0].expire_ms : ADOPTED_EXPIRE_MS;
+		left_ms = limit ? ladder_step(limit->limit, adopt->offence)->expire_ms
+				: ADOPTED_EXPIRE_MS;
 	ban->action = (uint8_t)adopt->action;
 	ban->origin = (uint8_t)adopt->origin;
 	ban->enforced = true;
@@ -168,6 +192,7 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	ban->acked = ban->version;
 	ban_table_set_reason(engine->bans, id, adopt->reason);
 	ban_table_set_until(engine->bans, id, engine->now + left_ms * TG_MSEC);
+	insist_arm(engine, id);
 	ban_account(engine, ban, 1);
 	engine->stats.adopted++;
 	const bool unwanted =
@@ -185,12 +210,42 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	}
 }
 
+/* Told, and gone from the kernel: nothing is left but its offence, if that is remembered. */
+static void ban_leave(struct tg_engine *engine, uint32_t id)
+{
+	struct ban *ban = ban_table_at(engine->bans, id);
+	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
+	const tg_time forget = limit ? ban->until + limit->limit->forget_ms * TG_MSEC : 0;
+	if (ban->remember && forget > engine->now)
+		ban_table_remember(engine->bans, id, forget);
+	else
+		ban_table_remove(engine->bans, id);
+}
+
+/* Records whose time is over, oldest first; those behind a younger one wait, and count for nothing.
+ */
+static void forget(struct tg_engine *engine)
+{
+	uint32_t id = ban_table_oldest_record(engine->bans);
+	while (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->until <= engine->now) {
+		ban_table_remove(engine->bans, id);
+		id = ban_table_oldest_record(engine->bans);
+	}
+}
+
+void bans_forget_all(struct tg_engine *engine)
+{
+	for (uint32_t id = ban_table_oldest_record(engine->bans); id != TG_BAN_NONE;
+	     id = ban_table_oldest_record(engine->bans))
+		ban_table_remove(engine->bans, id);
+}
+
 void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error)
 {
 	if (id >= ban_table_capacity(engine->bans))
 		return;
 	struct ban *ban = ban_table_at(engine->bans, id);
-	if (ban->life == BAN_FREE || ban->version != version)
+	if (ban->life == BAN_FREE || ban->life == BAN_RECORD || ban->version != version)
 		return; /* changed since: its next answer counts */
 	if (error) {
 		engine->stats.sink_errors++;
@@ -204,7 +259,7 @@ void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error
 		engine->retry_delay = ENGINE_RETRY_FIRST;
 	if (ban->life == BAN_LEAVING && !ban->dirty) {
 		bans_begin(engine, ban);
-		ban_table_remove(engine->bans, id);
+		ban_leave(engine, id);
 	} else if (ban->life == BAN_LIVE) {
 		bans_begin(engine, ban);
 		ban->acked = version;
@@ -240,18 +295,6 @@ void bans_lost(struct tg_engine *engine)
 	}
 }
 
-void bans_witness(struct tg_engine *engine, const struct tg_witness *witness)
-{
-	(void)engine;
-	(void)witness;
-}
-
-void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
-{
-	(void)engine;
-	(void)traffic;
-}
-
 void bans_panic(struct tg_engine *engine, bool on)
 {
 	engine->stats.panic = on;
@@ -277,11 +320,16 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 					   : ruleset_find_limit(engine->ruleset, new_policy,
 								policy->limits[ban->limit].name);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, new_policy, new_limit);
+	if (ban->life == BAN_RECORD && new_policy == TG_NO_INDEX) {
+		ban_table_remove(engine->bans, id);
+		return;
+	}
 	if (new_policy == TG_NO_INDEX) {
 		/* Its set has gone with the policy. Another may have its index by now. */
 		ban_table_rekey(engine->bans, id, BAN_POLICY_GONE);
 		ban->installed = false;
 		ban->limit = TG_NO_INDEX;
+		ban->remember = false;
 		if (ban->life == BAN_LIVE)
 			bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 		else
@@ -289,19 +337,29 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 		return;
 	}
 	ban_table_rekey(engine->bans, id, new_policy);
+	witness_set(engine, ban,
+		    ban->witness == TG_NO_INDEX || ban->life != BAN_LIVE
+			    ? TG_NO_INDEX
+			    : ruleset_find_limit(engine->ruleset, new_policy,
+						 policy->limits[ban->witness].name));
 	ban->limit = new_limit;
 	if (ban->life != BAN_LIVE)
 		return;
-	const bool enforce = limit && bans_enforces(engine, limit);
+	const bool enforce =
+		limit && bans_enforces(engine, limit) &&
+		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope).action !=
+			TG_ACTION_OBSERVE;
 	if (!ban_survives(ban, limit) || (ban->enforced && !enforce)) {
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
+	} else if (limit->limit->total) {
+		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
 	} else if (!ban->enforced && enforce) {
 		/* As the limit says now: it was observed in order to be put right. */
-		const tg_time most = engine->now + limit->limit->steps[0].expire_ms * TG_MSEC;
+		const tg_time most = ladder_end(engine, limit->limit, ban->offence);
 		bans_begin(engine, ban);
-		ban->enforced = true;
-		ban->to = limit->limit->steps[0].to;
+		ladder_apply(engine, ban, limit);
 		ban_table_set_until(engine->bans, id, MIN(ban->until, most));
+		insist_arm(engine, id);
 		bans_change(engine, id, TG_CAUSE_OFFENCE);
 	}
 }
@@ -315,25 +373,40 @@ void bans_policy(struct tg_engine *engine, const struct tg_ruleset *old)
 	bans_protect(engine); /* the allow list may be longer */
 }
 
+static bool ban_is_remembered(const struct tg_engine *engine, const struct ban *ban)
+{
+	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
+	return ban->origin == TG_ORIGIN_AUTO && limit && limit->limit->forget_ms > 0;
+}
+
 void bans_expire(struct tg_engine *engine)
 {
 	for (uint32_t id = ban_table_first(engine->bans); id != TG_BAN_NONE;
 	     id = ban_table_first(engine->bans)) {
 		struct ban *ban = ban_table_at(engine->bans, id);
-		if (ban->until > engine->now)
-			return;
+		if (ban->wake > engine->now)
+			break;
+		if (ban->until > engine->now) {
+			insist_wake(engine, id);
+			continue;
+		}
+		if (insist_stays(engine, id))
+			continue;
 		ban_forgive(engine, ban);
+		witness_set(engine, ban, TG_NO_INDEX);
 		/* What the kernel did not confirm it may hold as it was before, with a later end.
 		 */
 		const bool unsure = ban->installed && ban_pending(ban);
 		bans_begin(engine, ban);
 		ban->life = unsure ? BAN_LEAVING : BAN_OVER;
 		ban->installed = unsure;
+		ban->remember = ban_is_remembered(engine, ban);
 		ban->request = 0;
 		ban_table_drop_until(engine->bans, id);
 		bans_change(engine, id, unsure ? TG_CAUSE_EXPIRED : TG_CAUSE_NONE);
 		engine->stats.expiries++;
 	}
+	forget(engine);
 }
 
 static void take_lift(struct tg_engine *engine, uint32_t id, struct tg_decision *out)
@@ -350,8 +423,19 @@ static void take_lift(struct tg_engine *engine, uint32_t id, struct tg_decision 
 	}
 	if (!ban->installed) {
 		bans_begin(engine, ban);
-		ban_table_remove(engine->bans, id);
+		ban_leave(engine, id);
 	}
+}
+
+static void take_sample(const struct tg_engine *engine, const struct ban *ban,
+			struct tg_decision *out)
+{
+	const struct tg_flow_key *sample = tg_prefix_is_total(&ban->source)
+						   ? counts_sample(engine, ban->policy, ban->limit)
+						   : NULL;
+	out->has_sample = sample != NULL;
+	if (sample)
+		out->sample = *sample;
 }
 
 size_t bans_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
@@ -373,16 +457,18 @@ size_t bans_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
 		switch ((enum ban_life)ban->life) {
 		case BAN_LIVE:
 			ban->installed |= ban->enforced;
+			take_sample(engine, ban, decision);
 			break;
 		case BAN_LEAVING:
 			take_lift(engine, id, decision);
 			break;
 		case BAN_OVER:
 			decision->type = TG_DECISION_EXPIRE;
-			ban_table_remove(engine->bans, id);
+			ban_leave(engine, id);
 			break;
 		case BAN_FREE:
-			assert(!"a free ban is never dirty");
+		case BAN_RECORD:
+			assert(!"nothing is told of what is no ban");
 			break;
 		}
 	}

@@ -2,12 +2,26 @@
 /* Questions about a config that more than one reader asks. */
 #include <tcpguard/config.h>
 
+#include "base/util.h"
+
 bool tg_config_measures(const struct tg_config *config, enum tg_measure measure)
 {
 	for (size_t p = 0; p < config->policy_count; p++)
 		for (size_t i = 0; i < config->policies[p].limit_count; i++)
 			if (config->policies[p].limits[i].measure == measure)
 				return true;
+	return false;
+}
+
+bool tg_config_follows_closing(const struct tg_config *config)
+{
+	static const enum tg_measure measures[] = {
+		TG_MEASURE_CONCURRENT, TG_MEASURE_TIME_WAIT, TG_MEASURE_CLOSE_WAIT,
+		TG_MEASURE_FIN_WAIT,   TG_MEASURE_LAST_ACK,  TG_MEASURE_IDLE,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(measures); i++)
+		if (tg_config_measures(config, measures[i]))
+			return true;
 	return false;
 }
 

@@ -18,15 +18,6 @@ bool counts_is_own(const struct tg_engine *engine, const struct tg_addr *addr)
 	return hit && (hit->kind == TG_PROTECT_OWN || hit->kind == TG_PROTECT_LOOPBACK);
 }
 
-static uint32_t sum_states(const struct source *source, unsigned states)
-{
-	uint32_t sum = 0;
-	for (unsigned s = 0; s < TG_TCP_STATE_COUNT; s++)
-		if (in_states(states, s))
-			sum += source->states[s];
-	return sum;
-}
-
 /* A prefix that holds an address which must not be banned is not held responsible as a whole. */
 static bool must_stand_alone(const struct tg_engine *engine, const struct tg_addr *src, uint8_t len)
 {
@@ -61,157 +52,124 @@ void counts_settle(struct tg_engine *engine, struct flow *flow)
 	}
 }
 
-static uint64_t *bucket_row(const struct tg_engine *engine, enum tg_family family, uint32_t slot)
+/* Of the connections that a drop has answered already none counts again, in whatever state it is
+ * closing by now. */
+static uint32_t forgiven(const struct ruleset_limit *limit, const struct source *source)
 {
-	const struct tg_ruleset *ruleset = engine->ruleset;
-	return ruleset->buckets[family] + (size_t)slot * ruleset->bucket_count;
+	return limit->slots & ~CONCURRENT_SLOTS ? 0 : source->base;
 }
 
-static uint32_t source_make(struct tg_engine *engine, const struct tg_addr *masked, uint16_t view)
+/* What may cross a limit: a flow that came to a state, and did not come from such a one. */
+struct rise {
+	unsigned to, from; /* bits of slots; to: 0 when counts cannot be trusted */
+	unsigned poured;
+	bool hosts; /* the prefix has one more */
+};
+
+static bool rises(const struct ruleset_limit *limit, const struct rise *rise)
 {
-	struct source_table *table = engine->sources[masked->family];
-	const uint64_t evicted = source_table_evicted(table);
-	bool made;
-	uint32_t slot = source_table_get(table, masked->bytes, view, engine->tick, &made);
-	if (!made)
-		return slot;
-	source_table_at(table, slot)->born = ++engine->sequence;
-	engine->stats.sources[masked->family] -= (uint32_t)(source_table_evicted(table) - evicted);
-	if (engine->ruleset->bucket_count > 0)
-		memset(bucket_row(engine, masked->family, slot), 0,
-		       engine->ruleset->bucket_count * sizeof(uint64_t));
-	return slot;
+	return (limit->slots & rise->to && !(limit->slots & rise->from)) ||
+	       (rise->hosts && rise->to && limit->limit->min_hosts > 0);
 }
 
-static void source_add(struct tg_engine *engine, enum tg_family family, struct source *source,
-		       unsigned state)
-{
-	engine->stats.sources[family] += source_flows(source) == 0;
-	source->states[state]++;
-}
-
-static void source_sub(struct tg_engine *engine, enum tg_family family, struct source *source,
-		       unsigned state)
-{
-	source->states[state]--;
-	engine->stats.sources[family] -= source_flows(source) == 0;
-	if (source->base > 0)
-		source->base = (uint16_t)MIN(source->base, sum_states(source, CONCURRENT_STATES));
-}
-
-struct tg_prefix counts_source_prefix(const struct tg_engine *engine, enum tg_family family,
-				      uint32_t slot)
+uint32_t counts_hosts(const struct tg_engine *engine, enum tg_family family, uint32_t slot)
 {
 	const struct source *source = source_table_at(engine->sources[family], slot);
 	const struct ruleset_view *view = &engine->ruleset->views[SOURCE_VIEW_INDEX(source->view)];
-	struct tg_prefix prefix = {.addr.family = (uint8_t)family, .len = view->len[family]};
-	memcpy(prefix.addr.bytes, source->addr, 16);
-	if (SOURCE_VIEW_ALONE(source->view))
-		prefix.len = tg_family_bits(family);
-	return prefix;
-}
-
-/* One more flow into the bucket; over its rim? A full bucket stays full, so that it drains in one
- * window. */
-static bool bucket_pour(uint64_t *bucket, tg_time now, const struct ruleset_limit *limit)
-{
-	const uint64_t level = *bucket > now ? *bucket - now : 0;
-	if (level + limit->cost > limit->room) {
-		*bucket = now + limit->room;
-		return true;
-	}
-	*bucket = now + level + limit->cost;
-	return false;
+	if (ruleset_has_hosts(view, family) && !SOURCE_VIEW_ALONE(source->view))
+		return source->hosts;
+	return source_flows(source) > 0;
 }
 
 /* What one flow did to one source: which limits of the view does it cross? */
-static void judge(struct tg_engine *engine, enum tg_family family, uint32_t slot, unsigned raised,
-		  bool began)
+static void judge(struct tg_engine *engine, enum tg_family family, uint32_t slot,
+		  const struct rise *rise)
 {
 	const struct source *source = source_table_at(engine->sources[family], slot);
 	const struct ruleset_view *view = &engine->ruleset->views[SOURCE_VIEW_INDEX(source->view)];
 	for (uint16_t i = 0; i < view->limit_count; i++) {
 		const struct ruleset_limit *limit = &view->limits[i];
-		uint32_t threshold = limit->limit->threshold, measured = 0;
-		switch (limit->limit->measure) {
-		case TG_MEASURE_CONCURRENT:
-			if (raised & CONCURRENT_STATES)
-				measured = sum_states(source, CONCURRENT_STATES);
-			if (measured <= threshold + source->base)
-				continue;
-			break;
-		case TG_MEASURE_HALF_OPEN:
-			if (raised & HALF_OPEN_STATES)
-				measured = sum_states(source, HALF_OPEN_STATES);
-			if (measured <= threshold)
-				continue;
-			break;
-		case TG_MEASURE_NEW:
+		uint32_t threshold = limit->limit->threshold, measured;
+		if (limit->pours) {
 			threshold += limit->limit->burst;
-			if (!began || !bucket_pour(&bucket_row(engine, family, slot)[limit->bucket],
-						   engine->now, limit))
+			if (!(limit->pours & rise->poured) ||
+			    !sources_pour(&sources_buckets(engine, family, slot)[limit->bucket],
+					  engine->now, limit))
 				continue;
 			measured = threshold + 1;
-			break;
-		case TG_MEASURE_TIME_WAIT:
-		case TG_MEASURE_CLOSE_WAIT:
-		case TG_MEASURE_FIN_WAIT:
-		case TG_MEASURE_LAST_ACK:
-		case TG_MEASURE_IDLE:
-		case TG_MEASURE_FAILED:
-		case TG_MEASURE_FAN_OUT:
-		case TG_MEASURE_COUNT:
-			continue;
+		} else {
+			if (!rises(limit, rise))
+				continue;
+			measured = source_sum(source, limit->slots);
+			if (measured <= threshold + forgiven(limit, source))
+				continue;
 		}
-		struct tg_prefix prefix = counts_source_prefix(engine, family, slot);
-		offences_ban(engine, view, limit, &prefix, measured, threshold);
+		if (limit->limit->min_hosts > 0 &&
+		    counts_hosts(engine, family, slot) < limit->limit->min_hosts)
+			continue;
+		const struct tg_prefix prefix = sources_prefix(engine, family, slot);
+		if (!counts_suppresses(engine, view, limit, &prefix, measured, threshold))
+			offences_ban(engine, view, limit, &prefix, measured, threshold);
 	}
 }
 
+/* The entry of the source that the flow belongs to in a view; made if there is something to count.
+ */
+static uint32_t find_source(struct tg_engine *engine, const struct tg_prefix *masked,
+			    uint16_t source_view, bool make)
+{
+	if (make)
+		return sources_make(engine, &masked->addr, source_view);
+	return source_table_find(engine->sources[masked->addr.family], masked->addr.bytes,
+				 source_view);
+}
+
 void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, unsigned to,
-		 bool began)
+		 unsigned poured)
 {
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	const struct ruleset_class *class = ruleset_class(ruleset, flow->key.dport);
 	const struct tg_addr src = counts_addr(&flow->key, flow->key.src);
 	const struct tg_addr dst = counts_addr(&flow->key, flow->key.dst);
 	const enum tg_family family = (enum tg_family)src.family;
-	/* Between a gap and its resync only `new` can be trusted: it never counts too much. */
-	unsigned raised =
-		to != from && to != TG_TCP_UNKNOWN && !engine->stats.stale ? STATE_BIT(to) : 0;
-	if (from != TG_TCP_UNKNOWN) {
-		engine->stats.states[from]--;
-		/* Within a measure nothing was raised. */
-		if (in_states(CONCURRENT_STATES, from))
-			raised &= ~CONCURRENT_STATES;
-		if (in_states(HALF_OPEN_STATES, from))
-			raised &= ~HALF_OPEN_STATES;
-	}
-	if (to != TG_TCP_UNKNOWN)
-		engine->stats.states[to]++;
+	const uint8_t bits = tg_family_bits(family);
+	struct source_table *table = engine->sources[family];
+	struct host_move host = {.policy = TG_NO_INDEX};
+	/* Between a gap and its resync only rates can be trusted: they never count too much. */
+	struct rise rise = {.poured = poured};
+	if (to != from && to != SLOT_NONE && !engine->stats.stale)
+		rise.to = STATE_BIT(to);
+	if (from != SLOT_NONE)
+		rise.from = STATE_BIT(from);
+	/* First, so that a flood is known by the flow that begins it. */
+	if (class->total_count > 0)
+		totals_move(engine, flow, from, to, poured);
 	for (uint16_t i = 0; i < class->view_count; i++) {
 		const uint16_t v = class->views[i];
 		const struct ruleset_view *view = &ruleset->views[v];
 		if (!ruleset_match_address(&ruleset->config->policies[view->policy], &dst))
 			continue;
 		const bool alone = stands_alone(engine, flow, &src, view);
-		const uint8_t bits = tg_family_bits(family);
 		const struct tg_prefix masked =
 			tg_addr_mask(&src, alone ? bits : view->len[family]);
-		const uint16_t source_view = SOURCE_VIEW(v, alone);
-		struct source_table *table = engine->sources[family];
-		uint32_t slot = to != TG_TCP_UNKNOWN || began
-					? source_make(engine, &masked.addr, source_view)
-					: source_table_find(table, masked.addr.bytes, source_view);
+		const uint32_t slot = find_source(engine, &masked, SOURCE_VIEW(v, alone),
+						  to != SLOT_NONE || poured & view->pours);
 		if (slot == SOURCE_NONE)
 			continue;
 		struct source *source = source_table_at(table, slot);
-		if (to != TG_TCP_UNKNOWN)
-			source_add(engine, family, source, to);
-		if (from != TG_TCP_UNKNOWN && source->born <= flow->counted)
-			source_sub(engine, family, source, from);
-		if (raised || began)
-			judge(engine, family, slot, raised, began);
+		const uint32_t before = view->of_hosts ? source_flows(source) : 0;
+		if (to != SLOT_NONE)
+			sources_add(engine, family, source, to);
+		if (from != SLOT_NONE && source->born <= flow->counted)
+			sources_sub(engine, family, source, from);
+		rise.hosts = false;
+		if (view->of_hosts)
+			host = hosts_moved(engine, family, slot, before);
+		else if (view->counts_hosts && !alone && host.policy == view->policy &&
+			 ruleset_has_hosts(view, family))
+			rise.hosts = hosts_count(engine, family, &host, source);
+		if (rise.to || poured)
+			judge(engine, family, slot, &rise);
 	}
 	flow->counted = engine->sequence;
 }
@@ -229,8 +187,9 @@ static void sources_empty(struct tg_engine *engine, enum tg_family family)
 		struct tg_addr addr = {.family = (uint8_t)family};
 		memcpy(addr.bytes, source->addr, 16);
 		memset(source->states, 0, sizeof(source->states));
+		source->hosts = 0;
 		if (counts_is_own(engine, &addr) && engine->ruleset->bucket_count > 0)
-			memset(bucket_row(engine, family, slot), 0,
+			memset(sources_buckets(engine, family, slot), 0,
 			       engine->ruleset->bucket_count * sizeof(uint64_t));
 	}
 }
@@ -240,18 +199,21 @@ static void sources_settle(struct source_table *table)
 	for (uint32_t slot = source_table_next(table, 0); slot != SOURCE_NONE;
 	     slot = source_table_next(table, slot + 1)) {
 		struct source *source = source_table_at(table, slot);
-		source->base = (uint16_t)MIN(source->base, sum_states(source, CONCURRENT_STATES));
+		source->base = (uint16_t)MIN(source->base, source_sum(source, CONCURRENT_SLOTS));
 	}
 }
 
 void counts_judge_all(struct tg_engine *engine)
 {
+	static const struct rise all = {.to = UINT32_MAX};
+	for (uint16_t v = 0; v < engine->ruleset->view_count; v++)
+		if (engine->ruleset->views[v].total)
+			totals_judge(engine, &engine->ruleset->views[v], NULL, false);
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
 		const struct source_table *table = engine->sources[f];
 		for (uint32_t slot = source_table_next(table, 0); slot != SOURCE_NONE;
 		     slot = source_table_next(table, slot + 1))
-			judge(engine, (enum tg_family)f, slot, CONCURRENT_STATES | HALF_OPEN_STATES,
-			      false);
+			judge(engine, (enum tg_family)f, slot, &all);
 	}
 }
 
@@ -260,9 +222,12 @@ void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_p
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	const enum tg_family family = (enum tg_family)prefix->addr.family;
 	const uint8_t bits = tg_family_bits(family);
+	if (tg_prefix_is_total(prefix))
+		return;
 	for (uint16_t v = 0; v < ruleset->view_count; v++) {
 		const struct ruleset_view *view = &ruleset->views[v];
-		if (!view->counts_concurrent || (policy != TG_NO_INDEX && view->policy != policy) ||
+		if (view->total || !(view->slots & CONCURRENT_SLOTS) ||
+		    (policy != TG_NO_INDEX && view->policy != policy) ||
 		    (prefix->len != view->len[family] && prefix->len != bits))
 			continue;
 		const bool alone = prefix->len != view->len[family];
@@ -273,24 +238,75 @@ void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_p
 		struct source *source = source_table_at(engine->sources[family], slot);
 		if (source->base == 0)
 			source->base =
-				(uint16_t)MIN(sum_states(source, CONCURRENT_STATES), UINT16_MAX);
+				(uint16_t)MIN(source_sum(source, CONCURRENT_SLOTS), UINT16_MAX);
 	}
+}
+
+uint32_t counts_forgiven(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			 const struct tg_prefix *source)
+{
+	const struct ruleset_view *view = ruleset_view(engine->ruleset, limit);
+	const enum tg_family family = (enum tg_family)source->addr.family;
+	const uint16_t v = (uint16_t)(view - engine->ruleset->views);
+	const uint32_t slot = source_table_find(engine->sources[family], source->addr.bytes,
+						SOURCE_VIEW(v, source->len != view->len[family]));
+	return slot == SOURCE_NONE || limit->pours
+		       ? 0
+		       : forgiven(limit, source_table_at(engine->sources[family], slot));
+}
+
+bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
+		    const struct ruleset_view *view, const struct tg_prefix *source,
+		    uint32_t *ret_measured)
+{
+	if (tg_prefix_is_total(source) != (view->total != NULL))
+		return false;
+	if (view->total) {
+		*ret_measured = totals_measure(engine, view, limit);
+		return true;
+	}
+	const enum tg_family family = (enum tg_family)source->addr.family;
+	const uint16_t v = (uint16_t)(view - engine->ruleset->views);
+	const uint32_t slot = source_table_find(engine->sources[family], source->addr.bytes,
+						SOURCE_VIEW(v, source->len != view->len[family]));
+	if (slot == SOURCE_NONE)
+		return false;
+	const struct source *entry = source_table_at(engine->sources[family], slot);
+	const uint32_t sum = source_sum(entry, limit->slots);
+	if (limit->pours)
+		*ret_measured = sources_level(sources_buckets(engine, family, slot)[limit->bucket],
+					      engine->now, limit);
+	else
+		*ret_measured = sum - MIN(sum, forgiven(limit, entry));
+	return true;
+}
+
+const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,
+					uint16_t limit)
+{
+	for (uint16_t v = 0; v < engine->ruleset->view_count; v++) {
+		const struct ruleset_view *view = &engine->ruleset->views[v];
+		for (uint16_t i = 0; view->policy == policy && view->total && i < view->limit_count;
+		     i++)
+			if (view->limits[i].index == limit && view->total->services[i].has_sample)
+				return &view->total->services[i].sample;
+	}
+	return NULL;
 }
 
 uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot)
 {
 	const struct source *source = source_table_at(engine->sources[family], slot);
 	const struct ruleset_view *view = &engine->ruleset->views[SOURCE_VIEW_INDEX(source->view)];
-	uint64_t most = 0;
+	uint32_t most = 0;
 	for (uint16_t i = 0; i < view->limit_count; i++) {
 		const struct ruleset_limit *limit = &view->limits[i];
-		if (limit->limit->measure != TG_MEASURE_NEW)
+		if (limit->pours != POURED_NEW)
 			continue;
-		const uint64_t end = bucket_row(engine, family, slot)[limit->bucket];
-		const uint64_t level = end > engine->now ? end - engine->now : 0;
-		most = MAX(most, (level + limit->cost - 1) / limit->cost);
+		const uint64_t bucket = sources_buckets(engine, family, slot)[limit->bucket];
+		most = MAX(most, sources_level(bucket, engine->now, limit));
 	}
-	return (uint32_t)most;
+	return most;
 }
 
 void counts_begin_anew(struct tg_engine *engine, bool other_views)
@@ -302,6 +318,7 @@ void counts_begin_anew(struct tg_engine *engine, bool other_views)
 			sources_empty(engine, (enum tg_family)f);
 		engine->stats.sources[f] = 0;
 	}
+	totals_empty(engine);
 	memset(engine->stats.states, 0, sizeof(engine->stats.states));
 }
 
@@ -309,4 +326,10 @@ void counts_end_anew(struct tg_engine *engine)
 {
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++)
 		sources_settle(engine->sources[f]);
+}
+
+uint64_t counts_evicted(const struct tg_engine *engine)
+{
+	return source_table_evicted(engine->sources[TG_IPV4]) +
+	       source_table_evicted(engine->sources[TG_IPV6]);
 }

@@ -39,6 +39,7 @@ struct tg_engine *tg_engine_create(const struct tg_engine_params *params)
 	engine->stats.max_sources = source_table_capacity(engine->sources[TG_IPV4]);
 	engine->stats.max_bans = params->max_bans;
 	engine->stats.stale = true; /* nothing is known before the first resync */
+	engine->flood_noted = TG_NEVER;
 	engine->refused_noted = TG_NEVER;
 	engine->retry_at = TG_NEVER;
 	engine->retry_delay = ENGINE_RETRY_FIRST;
@@ -64,7 +65,7 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		engine->started = true;
 		engine->epoch = at;
 		engine->now = at;
-		engine->verify_left = VERIFY_PER_TICK;
+		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 	}
 	engine->now = MAX(engine->now, at);
 	const uint32_t tick = (uint32_t)((engine->now - engine->epoch) / FLOW_TICK);
@@ -72,8 +73,10 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		return;
 	if (tick != engine->tick) {
 		engine->tick = tick;
-		engine->verify_left = VERIFY_PER_TICK;
+		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 		flows_expire(engine);
+		if (engine->stats.services > 0)
+			insist_services(engine);
 		bans_retry(engine);
 	}
 	bans_expire(engine);
@@ -82,15 +85,15 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 {
 	const struct tg_ruleset *old = engine->ruleset;
+	notes_drop_questions(engine);
 	if (old && ruleset_same_shape(old, ruleset)) {
 		/* The same counts, other thresholds: buckets go on where they stood. */
-		for (unsigned f = 0; f < TG_FAMILY_COUNT && old->bucket_count > 0; f++)
-			memcpy(ruleset->buckets[f], old->buckets[f],
-			       (size_t)old->bucket_sources * old->bucket_count *
-				       sizeof(*old->buckets[f]));
+		ruleset_take_over(ruleset, old);
 		engine->ruleset = ruleset;
+		idle_policy(engine, old);
 	} else {
 		engine->ruleset = ruleset;
+		idle_policy(engine, old);
 		flows_recount(engine, true);
 	}
 	if (old)
@@ -183,11 +186,12 @@ size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t 
 tg_time tg_engine_deadline(const struct tg_engine *engine)
 {
 	tg_time deadline = engine->retry_at;
-	if (flow_table_count(engine->flows) > 0 || deadline != TG_NEVER)
+	if (flow_table_count(engine->flows) > 0 || engine->stats.services > 0 ||
+	    deadline != TG_NEVER)
 		deadline = engine->epoch + (tg_time)(engine->tick + 1) * FLOW_TICK;
 	const uint32_t first = ban_table_first(engine->bans);
 	if (first != TG_BAN_NONE)
-		deadline = MIN(deadline, ban_table_at(engine->bans, first)->until);
+		deadline = MIN(deadline, ban_table_at(engine->bans, first)->wake);
 	return deadline;
 }
 
@@ -195,6 +199,7 @@ void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret
 {
 	*ret_stats = engine->stats;
 	ret_stats->flows = flow_table_count(engine->flows);
+	ret_stats->records = ban_table_records(engine->bans);
 	ret_stats->memory = sizeof(*engine) + ENGINE_NOTES * sizeof(*engine->notes) +
 			    flow_table_memory(engine->flows) + ban_table_memory(engine->bans) +
 			    (engine->ruleset ? engine->ruleset->memory : 0);
@@ -238,6 +243,35 @@ bool tg_engine_next_flow(const struct tg_engine *engine, uint32_t *cursor,
 	return true;
 }
 
+static void describe_states(const struct source *source, struct tg_source_count *ret_source)
+{
+	memcpy(ret_source->states, source->states, sizeof(ret_source->states));
+	ret_source->idle = source->states[SOURCE_IDLE];
+	ret_source->states[TG_TCP_ESTABLISHED] += ret_source->idle;
+	ret_source->states[SOURCE_IDLE] = 0;
+}
+
+static bool next_total(const struct tg_engine *engine, uint32_t *cursor, uint32_t base,
+		       struct tg_source_count *ret_source)
+{
+	const struct tg_ruleset *ruleset = engine->ruleset;
+	while (*cursor - base < ruleset->view_count) {
+		const struct ruleset_view *view = &ruleset->views[(*cursor)++ - base];
+		const struct ruleset_total *total = view->total;
+		if (!total)
+			continue;
+		*ret_source = (struct tg_source_count){
+			.source.len = TG_TOTAL_LEN,
+			.policy = view->policy,
+			.hosts = total->destinations,
+			.new_level = totals_new_level(engine, view),
+		};
+		describe_states(&total->source, ret_source);
+		return true;
+	}
+	return false;
+}
+
 bool tg_engine_next_source(const struct tg_engine *engine, uint32_t *cursor,
 			   struct tg_source_count *ret_source)
 {
@@ -252,16 +286,23 @@ bool tg_engine_next_source(const struct tg_engine *engine, uint32_t *cursor,
 		}
 		*cursor = capacity * family + slot + 1;
 		const struct source *source = source_table_at(table, slot);
+		const struct ruleset_view *view =
+			&engine->ruleset->views[SOURCE_VIEW_INDEX(source->view)];
+		/* Not what only serves another count: hosts of a prefix, destinations. */
+		if (view->limit_count == 0 || view->total)
+			continue;
 		const uint32_t level = counts_new_level(engine, family, slot);
 		if (source_flows(source) == 0 && level == 0)
 			continue;
 		*ret_source = (struct tg_source_count){
-			.source = counts_source_prefix(engine, family, slot),
-			.policy = engine->ruleset->views[SOURCE_VIEW_INDEX(source->view)].policy,
+			.source = sources_prefix(engine, family, slot),
+			.policy = view->policy,
+			.hosts = view->counts_hosts ? counts_hosts(engine, family, slot) : 0,
 			.new_level = level,
 		};
-		memcpy(ret_source->states, source->states, sizeof(ret_source->states));
+		describe_states(source, ret_source);
 		return true;
 	}
-	return false;
+	return engine->ruleset &&
+	       next_total(engine, cursor, capacity * TG_FAMILY_COUNT, ret_source);
 }

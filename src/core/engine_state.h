@@ -13,8 +13,8 @@
 
 /*
  * What the parts of the engine share. engine.c owns time, dispatch and what is
- * asked from outside; flows.c owns the counts; offences.c and operator.c decide, bans.c carries it
- * out.
+ * asked from outside; flows.c owns flows and counts.c the counts; offences.c and operator.c decide,
+ * bans.c carries it out.
  */
 
 /* What is to be told and is no change of a ban. Taken at the end of every loop turn. */
@@ -40,8 +40,11 @@ struct tg_engine {
 	uint64_t sequence; /* grows when a source is made; see struct source.born */
 	uint8_t parity;    /* of the last resync begun */
 	bool gap_in_resync;
+	uint64_t evicted; /* sources, when all was last counted anew */
 
+	uint32_t probe_left;   /* questions about bans that this tick may still ask */
 	uint32_t verify_left;  /* questions that this tick may still ask */
+	tg_time flood_noted;   /* when a suppressed offence was last told */
 	tg_time refused_noted; /* when a refused offence was last told */
 	tg_time retry_at;      /* TG_NEVER: the kernel refused nothing */
 	tg_time retry_delay;
@@ -61,6 +64,8 @@ static inline const struct tg_config *engine_config(const struct tg_engine *engi
 /* A new decision to tell, or NULL when there is no room (counted). */
 struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type type,
 			      enum tg_cause cause, bool reserved);
+/* What is to be asked about bans names limits of the policy that is going. */
+void notes_drop_questions(struct tg_engine *engine);
 size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 
 /* flows.c */
@@ -76,16 +81,13 @@ void flows_expire(struct tg_engine *engine);
 void flows_recount(struct tg_engine *engine, bool other_views);
 
 /* counts.c */
-/* The bits of states that a measure adds up. */
-#define STATE_BIT(state) (1u << (state))
-#define HALF_OPEN_STATES (STATE_BIT(TG_TCP_SYN_SENT) | STATE_BIT(TG_TCP_SYN_RECV))
-#define CONCURRENT_STATES                                             \
-	(STATE_BIT(TG_TCP_ESTABLISHED) | STATE_BIT(TG_TCP_FIN_WAIT) | \
-	 STATE_BIT(TG_TCP_CLOSE_WAIT) | STATE_BIT(TG_TCP_LAST_ACK))
-
-static inline bool in_states(unsigned states, unsigned state)
+/* Where a flow stands in the states of its sources. */
+#define SLOT_NONE TG_TCP_UNKNOWN
+static inline unsigned flow_slot(const struct flow *flow)
 {
-	return states >> state & 1;
+	if (flow->ended || flow->state == TG_TCP_CLOSE)
+		return SLOT_NONE;
+	return flow->idle ? (unsigned)SOURCE_IDLE : (unsigned)flow->state;
 }
 
 static inline struct tg_addr counts_addr(const struct tg_flow_key *key, const uint8_t bytes[16])
@@ -100,14 +102,16 @@ bool counts_is_own(const struct tg_engine *engine, const struct tg_addr *addr);
 /* Works out what a new flow remembers of its source; again when the answer may have changed. */
 void counts_settle(struct tg_engine *engine, struct flow *flow);
 /*
- * The flow goes from one state to another in every source it belongs to; TG_TCP_UNKNOWN:
- * was not, or is no more, counted. began: `new` is to count it, too.
+ * The flow goes from one slot to another in every source it belongs to; SLOT_NONE: was not, or is
+ * no more, counted. poured: what it adds to the rates.
  */
 void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, unsigned to,
-		 bool began);
-/* Around a count of all flows anew, from TG_TCP_UNKNOWN each. */
+		 unsigned poured);
+/* Around a count of all flows anew, from SLOT_NONE each. */
 void counts_begin_anew(struct tg_engine *engine, bool other_views);
 void counts_end_anew(struct tg_engine *engine);
+/* Sources pushed out, of both families. */
+uint64_t counts_evicted(const struct tg_engine *engine);
 /* Every source against every limit: when many counts changed at once. */
 void counts_judge_all(struct tg_engine *engine);
 /*
@@ -117,11 +121,99 @@ void counts_judge_all(struct tg_engine *engine);
  * so that nobody gathers connections from ban to ban.
  */
 void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *prefix);
-/* The source's name: its view's prefix length, or a single address. */
-struct tg_prefix counts_source_prefix(const struct tg_engine *engine, enum tg_family family,
-				      uint32_t slot);
+/*
+ * In a wide flood: an offence that the state of the whole service answers, because the source is
+ * a small part of the flood, if it is real at all. Counted and told.
+ */
+bool counts_suppresses(struct tg_engine *engine, const struct ruleset_view *view,
+		       const struct ruleset_limit *limit, const struct tg_prefix *source,
+		       uint32_t measured, uint32_t threshold);
+/*
+ * What the source's measure is now for this limit of the view; of a rate, what its bucket holds in
+ * flows, rounded up. What a drop was forgiven is left out. False: the source is not counted.
+ */
+bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
+		    const struct ruleset_view *view, const struct tg_prefix *source,
+		    uint32_t *ret_measured);
+/* How many of the source's flows an earlier drop has answered already, for this limit. */
+uint32_t counts_forgiven(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			 const struct tg_prefix *source);
+/* Of a limit of a total: the flow that crossed it last; NULL: none yet. */
+const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,
+					uint16_t limit);
+/* Distinct hosts in a source that have a flow; where they are not counted, it is one itself. */
+uint32_t counts_hosts(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
 /* What the fullest bucket of a source holds now, in flows. */
 uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
+
+/* sources.c */
+/* Finds or makes. What it evicts is taken out of what was counted by it. */
+uint32_t sources_make(struct tg_engine *engine, const struct tg_addr *masked, uint16_t source_view);
+void sources_add(struct tg_engine *engine, enum tg_family family, struct source *source,
+		 unsigned to);
+void sources_sub(struct tg_engine *engine, enum tg_family family, struct source *source,
+		 unsigned from);
+/* The source's name: its view's prefix length, or a single address. */
+struct tg_prefix sources_prefix(const struct tg_engine *engine, enum tg_family family,
+				uint32_t slot);
+/* The buckets of a source. */
+uint64_t *sources_buckets(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
+/* One more flow into the bucket of a limit; over its rim? */
+bool sources_pour(uint64_t *bucket, tg_time now, const struct ruleset_limit *limit);
+/* In flows, rounded up. */
+uint32_t sources_level(uint64_t bucket, tg_time now, const struct ruleset_limit *limit);
+
+/* hosts.c */
+/* What one flow did to the entry of its host. */
+struct host_move {
+	uint16_t policy;
+	bool came; /* it had no flow before */
+	uint32_t slot;
+	uint64_t born; /* of the entry */
+};
+/* The host's entry had so many flows before the move. Its prefixes learn of it. */
+struct host_move hosts_moved(struct tg_engine *engine, enum tg_family family, uint32_t slot,
+			     uint32_t before);
+/* The flow's prefix, which may have been made after that: has it one host more? */
+bool hosts_count(struct tg_engine *engine, enum tg_family family, struct host_move *move,
+		 struct source *prefix);
+/* The entry of a host with flows is gone. */
+void hosts_evicted(struct tg_engine *engine, enum tg_family family, const struct source *host);
+
+/* totals.c */
+void totals_move(struct tg_engine *engine, const struct flow *flow, unsigned from, unsigned to,
+		 unsigned poured);
+/* Every limit of a total that is no rate; or its fan-outs only. flow: the cause; NULL: many. */
+void totals_judge(struct tg_engine *engine, const struct ruleset_view *view,
+		  const struct tg_flow_key *flow, bool fan_out);
+uint32_t totals_new_level(const struct tg_engine *engine, const struct ruleset_view *view);
+/* No flow stands in any of them. */
+void totals_empty(struct tg_engine *engine);
+uint32_t totals_measure(const struct tg_engine *engine, const struct ruleset_view *view,
+			const struct ruleset_limit *limit);
+
+/* fan_out.c */
+/* This host's own flow in SYN_SENT, to somebody else, that a limit asks for? */
+bool fan_out_follows(const struct tg_engine *engine, const struct tg_flow_key *key);
+/* As counts_move(), of such a flow. */
+void fan_out_move(struct tg_engine *engine, struct flow *flow, unsigned from, unsigned to);
+
+/* idle.c */
+/* Is the flow to be asked whether it says anything? */
+bool idle_asks(const struct tg_engine *engine, const struct flow *flow);
+/*
+ * How much later it is asked when there are more to ask than may be: so that all of them do not
+ * come back together, again and again.
+ */
+uint32_t idle_spread(const struct tg_engine *engine, const struct flow *flow, uint32_t index);
+/* From now on the flow is established. */
+void idle_begin(struct tg_engine *engine, uint32_t index);
+/* The tick in which it is to be asked next. */
+uint32_t idle_due(const struct tg_engine *engine, uint32_t index);
+/* The kernel's answer: is it idle? */
+bool idle_answer(struct tg_engine *engine, uint32_t index, const struct tg_flow_event *event);
+/* The marks of another ruleset; NULL: there was none. */
+void idle_policy(struct tg_engine *engine, const struct tg_ruleset *old);
 
 /* bans.c */
 /* What it must not be banned for: a protected or allowed address that the prefix touches; or NULL.
@@ -138,10 +230,8 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt);
 void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error);
 void bans_lost(struct tg_engine *engine);
-/* What the sockets prove about a drop in the form of a rate-limit. */
-void bans_witness(struct tg_engine *engine, const struct tg_witness *witness);
-/* What its element has counted: does its source still try? */
-void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
+/* Of the offences of before, none counts any more. */
+void bans_forget_all(struct tg_engine *engine);
 void bans_panic(struct tg_engine *engine, bool on);
 void bans_protect(struct tg_engine *engine);
 void bans_policy(struct tg_engine *engine, const struct tg_ruleset *old);
@@ -149,6 +239,59 @@ void bans_expire(struct tg_engine *engine);
 void bans_retry(struct tg_engine *engine);
 size_t bans_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *ret_ban);
+
+/* What a measure must exceed; of a rate, with its burst. */
+static inline uint32_t bans_threshold(const struct tg_limit *limit)
+{
+	return limit->threshold + limit->burst;
+}
+/* The source of a total's ban: each limit of a policy's total has a state of its own. */
+static inline struct tg_prefix bans_total(const struct ruleset_limit *limit)
+{
+	return (struct tg_prefix){.addr.bytes = {(uint8_t)limit->index}, .len = TG_TOTAL_LEN};
+}
+
+/* ladder.c */
+/* What the kernel is to do. */
+struct ladder_rung {
+	enum tg_action action;
+	struct tg_rate to;
+};
+/* The step of an offence, the first of which is 1. */
+const struct tg_step *ladder_step(const struct tg_limit *limit, uint32_t offence);
+/* It is a drop, which waits for a witness. */
+bool ladder_wants_drop(const struct tg_limit *limit, uint32_t offence);
+/* That step in the set of a scope. */
+struct ladder_rung ladder_rung(const struct tg_limit *limit, uint32_t offence, enum tg_scope scope);
+/* How many offences of the source the policy remembers. */
+uint32_t ladder_offences(const struct tg_engine *engine, uint16_t policy,
+			 const struct tg_prefix *source);
+tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit, uint32_t offence);
+/* The ban does from now on what the step of its offence says; between begin and change. */
+void ladder_apply(struct tg_engine *engine, struct ban *ban, const struct ruleset_limit *limit);
+/* The ban goes on, one step further if there is one. */
+void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+		   uint32_t measured, enum tg_cause cause);
+
+/* witness.c */
+/* The limit whose drop the ban stands in for; TG_NO_INDEX: of none. */
+void witness_set(struct tg_engine *engine, struct ban *ban, uint16_t limit);
+/* Asks for one, unless that was done lately. */
+void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+		  uint32_t measured);
+/* What the sockets prove about a drop in the form of a rate-limit. */
+void bans_witness(struct tg_engine *engine, const struct tg_witness *witness);
+
+/* insist.c */
+/* A new end: when to ask for its packets. */
+void insist_arm(struct tg_engine *engine, uint32_t id);
+/* The ban has woken before its end. */
+void insist_wake(struct tg_engine *engine, uint32_t id);
+/* Its time is over: does it stay? Then it has been extended. */
+bool insist_stays(struct tg_engine *engine, uint32_t id);
+void insist_services(struct tg_engine *engine);
+/* What its element has counted: does its source still try? */
+void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
 
 /* offences.c */
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,

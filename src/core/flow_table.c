@@ -13,6 +13,9 @@
  */
 #define WHEEL_SLOTS 4096
 
+/* Flows that the hand looks at, each a cache miss. */
+#define CANDIDATES 8
+
 /* A wheel_prev that is a slot's head instead of a flow. */
 #define WHEEL_HEAD UINT32_C(0x80000000)
 /* Armed nowhere. */
@@ -26,6 +29,7 @@ struct flow_table {
 	uint32_t used; /* slots ever handed out; beyond it all are untouched */
 	uint32_t count;
 	uint32_t free;
+	uint32_t hand; /* of flow_table_least() */
 	uint8_t seed[16];
 	uint32_t wheel[WHEEL_SLOTS];
 	uint32_t tick;   /* the wheel stands here: slots up to it are clean of passed deadlines */
@@ -93,6 +97,20 @@ uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *k
 	*bucket = i;
 	table->count++;
 	return i;
+}
+
+uint32_t flow_table_least(struct flow_table *table)
+{
+	uint32_t least = table->hand;
+	for (unsigned n = 0; n < CANDIDATES; n++) {
+		const uint32_t i = table->hand;
+		const struct flow *flow = &table->flows[i], *other = &table->flows[least];
+		if (flow_worth(flow) < flow_worth(other) ||
+		    (flow_worth(flow) == flow_worth(other) && flow->deadline < other->deadline))
+			least = i;
+		table->hand = i + 1 < table->max_flows ? i + 1 : 0;
+	}
+	return least;
 }
 
 static void wheel_unlink(struct flow_table *table, uint32_t index)

@@ -45,6 +45,11 @@ uint32_t flow_table_find(const struct flow_table *table, const struct tg_flow_ke
 /* FLOW_NONE when the table is full. The new flow is zeroed, has the key and sits in no slot of the
  * wheel. */
 uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key);
+/*
+ * Of a full table: the flow that is worth least, and of several the one whose deadline comes first,
+ * among the few that a hand passes, which moves on from call to call.
+ */
+uint32_t flow_table_least(struct flow_table *table);
 void flow_table_remove(struct flow_table *table, uint32_t index);
 struct flow *flow_table_at(struct flow_table *table, uint32_t index);
 
@@ -61,5 +66,18 @@ uint32_t flow_table_count(const struct flow_table *table);
 /* The first live flow at or after index; FLOW_NONE at the end. */
 uint32_t flow_table_next(const struct flow_table *table, uint32_t index);
 size_t flow_table_memory(const struct flow_table *table);
+
+/* How much is lost with a flow: of one that closes least, and most of one that is established. */
+static inline unsigned flow_state_worth(unsigned state)
+{
+	if (state == TG_TCP_ESTABLISHED)
+		return 2;
+	return state == TG_TCP_SYN_SENT || state == TG_TCP_SYN_RECV;
+}
+
+static inline unsigned flow_worth(const struct flow *flow)
+{
+	return flow->ended ? 0 : flow_state_worth(flow->state);
+}
 
 #endif

@@ -30,11 +30,54 @@ static const uint32_t default_timeout_s[TG_TCP_STATE_COUNT] = {
 	[TG_TCP_TIME_WAIT] = 120, [TG_TCP_CLOSE] = 10,
 };
 
-/* Flows that this host opens are nobody's offence. */
-static bool is_ours(const struct tg_engine *engine, const struct tg_flow_key *key)
+/* A flow whose failing can be told: not after a gap, in which it may have got further. */
+static bool may_fail(const struct tg_engine *engine, const struct flow *flow)
 {
-	struct tg_addr src = counts_addr(key, key->src);
-	return counts_is_own(engine, &src);
+	return !flow->ended && !flow->outbound && !engine->stats.stale &&
+	       in_states(HALF_OPEN_STATES, flow->state);
+}
+
+/* What a flow is counted as. */
+struct standing {
+	unsigned state; /* of the host: enum tg_tcp_state; TG_TCP_UNKNOWN: not at all */
+	unsigned slot;  /* of its sources */
+};
+static const struct standing nowhere = {TG_TCP_UNKNOWN, SLOT_NONE};
+
+static struct standing standing_of(const struct flow *flow)
+{
+	if (flow->ended)
+		return nowhere;
+	return (struct standing){(unsigned)flow->state, flow_slot(flow)};
+}
+
+/* Brings the counts from what the flow was to what it is. */
+static void flow_count(struct tg_engine *engine, struct flow *flow, struct standing was,
+		       unsigned poured)
+{
+	const struct standing is = standing_of(flow);
+	if (flow->outbound) {
+		fan_out_move(engine, flow, was.slot, is.slot);
+		return;
+	}
+	if (was.state != TG_TCP_UNKNOWN)
+		engine->stats.states[was.state]--;
+	if (is.state != TG_TCP_UNKNOWN)
+		engine->stats.states[is.state]++;
+	if (was.slot != is.slot || poured)
+		counts_move(engine, flow, was.slot, is.slot, poured);
+}
+
+/*
+ * Flows that this host opens are nobody's offence; one that it only tries to open is followed
+ * where a limit asks whom it calls.
+ */
+static bool follows(const struct tg_engine *engine, const struct tg_flow_key *key,
+		    bool *ret_outbound)
+{
+	const struct tg_addr src = counts_addr(key, key->src);
+	*ret_outbound = counts_is_own(engine, &src);
+	return !*ret_outbound || fan_out_follows(engine, key);
 }
 
 static void flow_arm(struct tg_engine *engine, uint32_t index, uint32_t timeout_s)
@@ -45,64 +88,119 @@ static void flow_arm(struct tg_engine *engine, uint32_t index, uint32_t timeout_
 	timeout_s = MIN(timeout_s, TIMEOUT_MAX_S);
 	if (!flow->began && in_states(CONCURRENT_STATES, flow->state))
 		timeout_s = MIN(timeout_s, UNSEEN_CHECK_S);
-	flow_table_set_deadline(engine->flows, index,
-				engine->tick + timeout_s * (uint32_t)(TG_SEC / FLOW_TICK) +
-					TIMEOUT_SLACK_TICKS);
+	uint32_t deadline =
+		engine->tick + timeout_s * (uint32_t)(TG_SEC / FLOW_TICK) + TIMEOUT_SLACK_TICKS;
+	if (flow->state == TG_TCP_ESTABLISHED && idle_asks(engine, flow))
+		deadline = MIN(deadline, idle_due(engine, index));
+	flow_table_set_deadline(engine->flows, index, deadline);
 }
 
 static void flow_move(struct tg_engine *engine, uint32_t index, unsigned to, bool began,
 		      uint32_t timeout_s)
 {
 	struct flow *flow = flow_table_at(engine->flows, index);
-	const unsigned from = flow->ended ? (unsigned)TG_TCP_UNKNOWN : (unsigned)flow->state;
+	const struct standing was = standing_of(flow);
+	unsigned poured = began ? POURED_NEW : 0;
+	if (to == TG_TCP_CLOSE && may_fail(engine, flow))
+		poured |= POURED_FAILED;
 	flow->state = to;
 	flow->ended = 0;
 	flow->asked = 0;
 	flow->seen = engine->parity;
 	flow->began |= began;
-	if (from != to || began)
-		counts_move(engine, flow, from, to, began);
+	if (to != TG_TCP_ESTABLISHED)
+		flow->idle = 0;
+	else if (was.state != TG_TCP_ESTABLISHED)
+		idle_begin(engine, index);
+	flow_count(engine, flow, was, poured);
 	flow_arm(engine, index, timeout_s);
 }
 
-static void flow_drop(struct tg_engine *engine, uint32_t index)
+static void flow_drop(struct tg_engine *engine, uint32_t index, bool failed)
 {
 	struct flow *flow = flow_table_at(engine->flows, index);
-	if (!flow->ended)
-		counts_move(engine, flow, flow->state, TG_TCP_UNKNOWN, false);
+	const struct standing was = standing_of(flow);
+	flow->ended = 1;
+	if (was.state != TG_TCP_UNKNOWN)
+		flow_count(engine, flow, was, failed ? POURED_FAILED : 0);
 	flow_table_remove(engine->flows, index);
 }
 
-/* Enters a flow that is not in the table; counted by the caller's move. */
-static uint32_t flow_enter(struct tg_engine *engine, const struct tg_flow_key *key)
+/* Enters a flow that is not in the table, in place of a lesser one if that is full; counted by the
+ * caller's move. state: what it is going to be. */
+static uint32_t flow_enter(struct tg_engine *engine, const struct tg_flow_key *key, bool outbound,
+			   unsigned state)
 {
 	uint32_t index = flow_table_insert(engine->flows, key);
 	if (index == FLOW_NONE) {
-		engine->stats.flows_refused++;
-		return FLOW_NONE;
+		const uint32_t least = flow_table_least(engine->flows);
+		if (flow_worth(flow_table_at(engine->flows, least)) > flow_state_worth(state)) {
+			engine->stats.flows_refused++;
+			return FLOW_NONE;
+		}
+		flow_drop(engine, least, false); /* what becomes of it nobody will know */
+		engine->stats.flows_evicted++;
+		index = flow_table_insert(engine->flows, key);
 	}
 	struct flow *flow = flow_table_at(engine->flows, index);
 	flow->ended = 1; /* not counted yet */
-	counts_settle(engine, flow);
+	flow->outbound = outbound;
+	if (!outbound)
+		counts_settle(engine, flow);
 	return index;
+}
+
+/* Gone. In a resync a part of the dump that is older than this may still name it: it is kept until
+ * then. */
+static void flow_end(struct tg_engine *engine, const struct tg_flow_key *key, uint32_t index,
+		     bool outbound, bool failed)
+{
+	if (!engine->stats.resyncing) {
+		if (index != FLOW_NONE)
+			flow_drop(engine, index, failed);
+		return;
+	}
+	if (index == FLOW_NONE)
+		index = flow_enter(engine, key, outbound, TG_TCP_CLOSE);
+	if (index == FLOW_NONE)
+		return;
+	struct flow *flow = flow_table_at(engine->flows, index);
+	const struct standing was = standing_of(flow);
+	flow->ended = 1;
+	flow->began = 0;
+	flow->idle = 0;
+	flow->seen = engine->parity;
+	flow->state = TG_TCP_CLOSE;
+	if (was.state != TG_TCP_UNKNOWN)
+		flow_count(engine, flow, was, failed ? POURED_FAILED : 0);
+	flow_arm(engine, index, 0);
+}
+
+/* No room to follow it, but it did begin. */
+static void flow_passes(struct tg_engine *engine, const struct tg_flow_key *key)
+{
+	struct flow passing = {.key = *key};
+	counts_settle(engine, &passing);
+	counts_move(engine, &passing, SLOT_NONE, SLOT_NONE, POURED_NEW);
 }
 
 void flows_new(struct tg_engine *engine, const struct tg_flow_event *event)
 {
-	if (is_ours(engine, &event->key))
+	bool outbound;
+	if (!follows(engine, &event->key, &outbound))
 		return;
 	unsigned state = event->state == TG_TCP_UNKNOWN ? TG_TCP_SYN_SENT : event->state;
 	uint32_t index = flow_table_find(engine->flows, &event->key);
+	if (outbound && state != TG_TCP_SYN_SENT) {
+		flow_end(engine, &event->key, index, true, false);
+		return;
+	}
 	if (index == FLOW_NONE) {
-		index = flow_enter(engine, &event->key);
-		if (index == FLOW_NONE) {
-			/* No room to follow it, but it did begin. */
-			struct flow passing = {.key = event->key};
-			counts_settle(engine, &passing);
-			counts_move(engine, &passing, TG_TCP_UNKNOWN, TG_TCP_UNKNOWN, true);
-			return;
-		}
-		flow_move(engine, index, state, true, event->timeout_s);
+		index = flow_enter(engine, &event->key, outbound, state);
+		if (index != FLOW_NONE)
+			flow_move(engine, index, state, true, event->timeout_s);
+		else if (!outbound)
+			flow_passes(engine, &event->key);
 		return;
 	}
 	const struct flow *flow = flow_table_at(engine->flows, index);
@@ -118,16 +216,36 @@ void flows_new(struct tg_engine *engine, const struct tg_flow_event *event)
 		flow_move(engine, index, state, true, event->timeout_s);
 }
 
+/* What the answer to a question says beside the state: does the flow still carry anything? */
+static void flow_answered(struct tg_engine *engine, uint32_t index,
+			  const struct tg_flow_event *event)
+{
+	struct flow *flow = flow_table_at(engine->flows, index);
+	if (flow->state != TG_TCP_ESTABLISHED || !idle_asks(engine, flow) ||
+	    idle_due(engine, index) > engine->tick)
+		return;
+	const struct standing was = standing_of(flow);
+	flow->idle = idle_answer(engine, index, event);
+	flow_count(engine, flow, was, 0);
+	flow_arm(engine, index, event->timeout_s);
+}
+
 void flows_state(struct tg_engine *engine, const struct tg_flow_event *event)
 {
-	if (is_ours(engine, &event->key))
+	bool outbound;
+	if (!follows(engine, &event->key, &outbound))
 		return;
 	uint32_t index = flow_table_find(engine->flows, &event->key);
 	if (index == FLOW_NONE) {
 		/* A late answer must not revive what an event has ended meanwhile. */
 		if (event->state == TG_TCP_UNKNOWN || event->answered)
 			return;
-		index = flow_enter(engine, &event->key);
+		if (outbound && event->state != TG_TCP_SYN_SENT) {
+			if (!event->dumped)
+				flow_end(engine, &event->key, index, true, false);
+			return;
+		}
+		index = flow_enter(engine, &event->key, outbound, event->state);
 		if (index != FLOW_NONE)
 			flow_move(engine, index, event->state, false, event->timeout_s);
 		return;
@@ -142,34 +260,28 @@ void flows_state(struct tg_engine *engine, const struct tg_flow_event *event)
 		event->state == TG_TCP_UNKNOWN ? (unsigned)flow->state : event->state;
 	if (flow->ended && event->state == TG_TCP_UNKNOWN)
 		return;
+	if (outbound && known != TG_TCP_SYN_SENT) {
+		flow_end(engine, &event->key, index, true, false);
+		return;
+	}
 	flow_move(engine, index, known, false, event->timeout_s);
+	if (event->answered)
+		flow_answered(engine, index, event);
 }
 
 void flows_end(struct tg_engine *engine, const struct tg_flow_event *event)
 {
-	if (is_ours(engine, &event->key))
+	bool outbound;
+	if (!follows(engine, &event->key, &outbound))
 		return;
-	uint32_t index = flow_table_find(engine->flows, &event->key);
-	if (index != FLOW_NONE && event->answered && !flow_table_at(engine->flows, index)->asked)
+	const uint32_t index = flow_table_find(engine->flows, &event->key);
+	const struct flow *flow = index == FLOW_NONE ? NULL : flow_table_at(engine->flows, index);
+	if (flow && event->answered && !flow->asked)
 		return;
-	if (!engine->stats.resyncing) {
-		if (index != FLOW_NONE)
-			flow_drop(engine, index);
-		return;
-	}
-	/* A part of the dump that is older than this event may still name it. */
-	if (index == FLOW_NONE)
-		index = flow_enter(engine, &event->key);
-	if (index == FLOW_NONE)
-		return;
-	struct flow *flow = flow_table_at(engine->flows, index);
-	if (!flow->ended)
-		counts_move(engine, flow, flow->state, TG_TCP_UNKNOWN, false);
-	flow->ended = 1;
-	flow->began = 0;
-	flow->seen = engine->parity;
-	flow->state = TG_TCP_CLOSE;
-	flow_arm(engine, index, 0);
+	/* The last message may say that it got further than any before it said. */
+	const bool finished =
+		in_states(CONCURRENT_STATES | STATE_BIT(TG_TCP_TIME_WAIT), event->state);
+	flow_end(engine, &event->key, index, outbound, flow && !finished && may_fail(engine, flow));
 }
 
 void flows_gap(struct tg_engine *engine, uint64_t lost)
@@ -195,7 +307,7 @@ static void drop_ended(struct tg_engine *engine, bool unseen)
 	     i = flow_table_next(engine->flows, i + 1)) {
 		struct flow *flow = flow_table_at(engine->flows, i);
 		if (flow->ended || (unseen && flow->seen != engine->parity))
-			flow_drop(engine, i);
+			flow_drop(engine, i, false);
 		else
 			flow->seen = engine->parity;
 	}
@@ -208,6 +320,9 @@ void flows_resync_end(struct tg_engine *engine)
 	drop_ended(engine, true);
 	engine->stats.resyncing = false;
 	engine->stats.resyncs++;
+	/* Flows of a source that was pushed out stand in none until they move. */
+	if (engine->evicted != counts_evicted(engine))
+		flows_recount(engine, false);
 	engine->stats.stale = engine->gap_in_resync;
 	/* Right now the counts are as the dump told them, also when something was lost since. */
 	counts_judge_all(engine);
@@ -254,9 +369,10 @@ void flows_expire(struct tg_engine *engine)
 			flow_table_set_deadline(engine->flows, i, engine->tick + VERIFY_TICKS);
 		} else if (!flow->ended && concurrent) {
 			flow_table_set_deadline(engine->flows, i,
-						engine->tick + VERIFY_LATER_TICKS);
+						engine->tick + VERIFY_LATER_TICKS +
+							idle_spread(engine, flow, i));
 		} else {
-			flow_drop(engine, i);
+			flow_drop(engine, i, may_fail(engine, flow));
 		}
 	}
 }
@@ -269,15 +385,19 @@ void flows_recount(struct tg_engine *engine, bool other_views)
 	for (uint32_t i = flow_table_next(engine->flows, 0); i != FLOW_NONE;
 	     i = flow_table_next(engine->flows, i + 1)) {
 		struct flow *flow = flow_table_at(engine->flows, i);
-		if (is_ours(engine, &flow->key)) {
+		bool outbound;
+		if (!follows(engine, &flow->key, &outbound) || outbound != flow->outbound) {
 			flow->ended = 1; /* stands in no count any more */
-			flow_drop(engine, i);
+			flow_drop(engine, i, false);
 			continue;
 		}
-		counts_settle(engine, flow);
+		if (!outbound)
+			counts_settle(engine, flow);
+		flow->idle = flow->idle && idle_asks(engine, flow);
 		if (!flow->ended)
-			counts_move(engine, flow, TG_TCP_UNKNOWN, flow->state, false);
+			flow_count(engine, flow, nowhere, 0);
 	}
 	counts_end_anew(engine);
+	engine->evicted = counts_evicted(engine);
 	engine->stats.stale = stale;
 }

@@ -25,3 +25,16 @@ size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
 	}
 	return count;
 }
+
+void notes_drop_questions(struct tg_engine *engine)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < engine->notes_count; i++) {
+		const struct tg_decision *note =
+			&engine->notes[(engine->notes_head + i) % ENGINE_NOTES];
+		if (note->type == TG_DECISION_WITNESS || note->type == TG_DECISION_PROBE)
+			continue;
+		engine->notes[(engine->notes_head + kept++) % ENGINE_NOTES] = *note;
+	}
+	engine->notes_count = kept;
+}

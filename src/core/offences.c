@@ -24,12 +24,13 @@ static void note_refused_offence(struct tg_engine *engine, const struct ruleset_
 	note->ban = (struct tg_ban){
 		.id = TG_BAN_NONE,
 		.source = *source,
-		.action = limit->limit->steps[0].action,
-		.scope = limit->limit->steps[0].scope,
+		.action = ladder_step(limit->limit, 1)->action,
+		.scope = ladder_step(limit->limit, 1)->scope,
 		.policy = view->policy,
 		.limit = limit->index,
-		.enforced = limit->mode == TG_MODE_ENFORCE,
-		.to = limit->limit->steps[0].to,
+		.enforced = limit->mode == TG_MODE_ENFORCE &&
+			    ladder_step(limit->limit, 1)->action != TG_ACTION_OBSERVE,
+		.to = ladder_step(limit->limit, 1)->to,
 		.measured = measured,
 		.threshold = threshold,
 		.since = engine->now,
@@ -51,58 +52,130 @@ static bool is_stronger(enum tg_action a, const struct tg_rate *a_to, enum tg_ac
 	       (uint64_t)a_to->count * b_to->per_ms < (uint64_t)b_to->count * a_to->per_ms;
 }
 
-static void ban_set_offence(struct tg_engine *engine, struct ban *ban,
-			    const struct ruleset_limit *limit, uint32_t measured,
-			    uint32_t threshold)
-{
-	ban->life = BAN_LIVE;
-	ban->action = (uint8_t)limit->limit->steps[0].action;
-	ban->to = limit->limit->steps[0].to;
-	ban->limit = limit->index;
-	ban->origin = TG_ORIGIN_AUTO;
-	ban->enforced = bans_enforces(engine, limit);
-	ban->measured = measured;
-	ban->threshold = threshold;
-	ban->request = 0;
-}
-
 /* An offence of a source that is banned already in this policy and scope. */
 static void offence_again(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
 			  uint32_t measured, uint32_t threshold)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
-	const tg_time until = engine->now + limit->limit->steps[0].expire_ms * TG_MSEC;
-	const bool enforce = bans_enforces(engine, limit);
-	const bool stronger = enforce != ban->enforced ? enforce
-						       : is_stronger(limit->limit->steps[0].action,
-								     &limit->limit->steps[0].to,
-								     ban->action, &ban->to);
+	const struct ladder_rung rung =
+		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope);
+	const tg_time until = ladder_end(engine, limit->limit, ban->offence);
+	const bool enforce = bans_enforces(engine, limit) && rung.action != TG_ACTION_OBSERVE;
+	const bool stronger = enforce != ban->enforced
+				      ? enforce
+				      : is_stronger(rung.action, &rung.to, ban->action, &ban->to);
 	if (stronger) {
 		/* A limit that only observes lends its end to none that acts. */
 		const tg_time least = ban->enforced == enforce ? ban->until : 0;
 		bans_begin(engine, ban);
-		ban_set_offence(engine, ban, limit, measured, threshold);
+		ladder_apply(engine, ban, limit);
+		ban->measured = measured;
+		ban->threshold = threshold;
 		ban_table_set_until(engine->bans, id, MAX(until, least));
+		insist_arm(engine, id);
 		bans_change(engine, id, TG_CAUSE_EXTENDED);
 		engine->stats.offences++;
 		engine->stats.extensions++;
+	} else if (ban->limit == limit->index && ban->enforced == enforce &&
+		   ban->until - engine->now <= (until - engine->now) / 2) {
+		/* Still over the limit: the end moves on, at most twice in its time. */
+		ladder_extend(engine, id, limit, measured, TG_CAUSE_EXTENDED);
+	}
+	if (ban->scope == TG_SCOPE_NEW && ladder_wants_drop(limit->limit, ban->offence))
+		witness_want(engine, id, limit, measured);
+}
+
+/* Where a live ban stands that this offence belongs to: a drop, if it asks for one and has it. */
+static enum tg_scope scope_of(const struct tg_engine *engine, uint16_t policy,
+			      const struct ruleset_limit *limit, const struct tg_prefix *source)
+{
+	const uint32_t id = ban_table_find(engine->bans, policy, TG_SCOPE_PORTS, source);
+	if (id == TG_BAN_NONE)
+		return TG_SCOPE_NEW;
+	const struct ban *ban = ban_table_at(engine->bans, id);
+	return ban->life == BAN_LIVE && (ban->limit == limit->index ||
+					 ladder_wants_drop(limit->limit, ban->offence))
+		       ? TG_SCOPE_PORTS
+		       : TG_SCOPE_NEW;
+}
+
+/* The offence that a new ban is for: the running one's, if the source has one, or the next. */
+static uint32_t offence_number(const struct tg_engine *engine, uint16_t policy,
+			       const struct tg_prefix *source)
+{
+	const uint32_t drop = ban_table_find(engine->bans, policy, TG_SCOPE_PORTS, source);
+	if (drop != TG_BAN_NONE && ban_table_at(engine->bans, drop)->life == BAN_LIVE)
+		return ban_table_at(engine->bans, drop)->offence;
+	return ladder_offences(engine, policy, source) + 1;
+}
+
+/* A place in the table for a new ban; TG_BAN_NONE: none, or it must not be taken. */
+static uint32_t place(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *source,
+		      bool enforce, bool *ret_full)
+{
+	uint32_t id = ban_table_find(engine->bans, policy, TG_SCOPE_NEW, source);
+	*ret_full = false;
+	if (id == TG_BAN_NONE) {
+		id = ban_table_insert(engine->bans, policy, TG_SCOPE_NEW, source);
+		*ret_full = id == TG_BAN_NONE;
+		return id;
+	}
+	struct ban *ban = ban_table_at(engine->bans, id);
+	if (ban->life == BAN_RECORD) {
+		ban_table_recall(engine->bans, id);
+		return id;
+	}
+	/* The kernel has not let go of it yet; what would only be observed must not keep that from
+	 * it. */
+	if (ban->installed && !enforce)
+		return TG_BAN_NONE;
+	bans_begin(engine, ban); /* on its way out: back in */
+	return id;
+}
+
+static void offence_new(struct tg_engine *engine, const struct ruleset_view *view,
+			const struct ruleset_limit *limit, const struct tg_prefix *source,
+			uint32_t measured, uint32_t threshold)
+{
+	const uint32_t number = offence_number(engine, view->policy, source);
+	const bool enforce =
+		bans_enforces(engine, limit) &&
+		ladder_rung(limit->limit, number, TG_SCOPE_NEW).action != TG_ACTION_OBSERVE;
+	bool full;
+	const uint32_t id = place(engine, view->policy, source, enforce, &full);
+	if (id == TG_BAN_NONE && !full)
+		return;
+	engine->stats.offences++;
+	if (full) {
+		engine->stats.refused_full++;
+		note_refused_offence(engine, view, limit, source, measured, threshold,
+				     TG_CAUSE_TABLE_FULL, NULL);
 		return;
 	}
-	/* Still over the limit: the end moves on, at most twice in its time. */
-	if (ban->limit != limit->index || ban->until - engine->now > (until - engine->now) / 2)
-		return;
-	bans_begin(engine, ban);
+	struct ban *ban = ban_table_at(engine->bans, id);
+	ban->offence = number;
+	ladder_apply(engine, ban, limit);
 	ban->measured = measured;
-	ban->request = 0;
-	ban_table_set_until(engine->bans, id, until);
-	bans_change(engine, id, TG_CAUSE_EXTENDED);
-	engine->stats.extensions++;
+	ban->threshold = threshold;
+	ban->since = engine->now;
+	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, number));
+	insist_arm(engine, id);
+	bans_change(engine, id, TG_CAUSE_OFFENCE);
+	engine->stats.bans++;
+	if (ladder_wants_drop(limit->limit, number))
+		witness_want(engine, id, limit, measured);
 }
 
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 		  const struct ruleset_limit *limit, const struct tg_prefix *source,
 		  uint32_t measured, uint32_t threshold)
 {
+	if (tg_prefix_is_total(source)) {
+		const struct tg_prefix total = bans_total(limit);
+		if (!limit->up)
+			offence_new(engine, view, limit, &total, measured, threshold);
+		return;
+	}
 	const struct tg_protected_prefix *hit = bans_cover(engine, source);
 	if (hit) {
 		engine->stats.refused_protected++;
@@ -110,34 +183,10 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 				     TG_CAUSE_PROTECTED, hit);
 		return;
 	}
-	const enum tg_scope scope = limit->limit->steps[0].scope;
-	uint32_t id = ban_table_find(engine->bans, view->policy, scope, source);
-	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE) {
+	const enum tg_scope scope = scope_of(engine, view->policy, limit, source);
+	const uint32_t id = ban_table_find(engine->bans, view->policy, scope, source);
+	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE)
 		offence_again(engine, id, limit, measured, threshold);
-		return;
-	}
-	/* The kernel has not let go of it yet; what would only be observed must not keep that from
-	 * it. */
-	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->installed &&
-	    !bans_enforces(engine, limit))
-		return;
-	engine->stats.offences++;
-	if (id == TG_BAN_NONE)
-		id = ban_table_insert(engine->bans, view->policy, scope, source);
 	else
-		bans_begin(engine, ban_table_at(engine->bans, id)); /* on its way out: back in */
-	if (id == TG_BAN_NONE) {
-		engine->stats.refused_full++;
-		note_refused_offence(engine, view, limit, source, measured, threshold,
-				     TG_CAUSE_TABLE_FULL, NULL);
-		return;
-	}
-	struct ban *ban = ban_table_at(engine->bans, id);
-	ban_set_offence(engine, ban, limit, measured, threshold);
-	ban->offence++;
-	ban->since = engine->now;
-	ban_table_set_until(engine->bans, id,
-			    engine->now + limit->limit->steps[0].expire_ms * TG_MSEC);
-	bans_change(engine, id, TG_CAUSE_OFFENCE);
-	engine->stats.bans++;
+		offence_new(engine, view, limit, source, measured, threshold);
 }

@@ -91,7 +91,13 @@ static uint32_t lift_source(struct tg_engine *engine, const struct tg_prefix *so
 		for (unsigned scope = 0; scope < TG_SCOPE_COUNT; scope++) {
 			uint32_t id =
 				ban_table_find(engine->bans, policy, (enum tg_scope)scope, source);
-			if (id == TG_BAN_NONE || ban_table_at(engine->bans, id)->life != BAN_LIVE)
+			if (id == TG_BAN_NONE)
+				continue;
+			struct ban *ban = ban_table_at(engine->bans, id);
+			ban->remember = false; /* its offences are forgiven, too */
+			if (ban->life == BAN_RECORD)
+				ban_table_remove(engine->bans, id);
+			if (ban->life != BAN_LIVE)
 				continue;
 			bans_lift(engine, id, TG_CAUSE_UNBAN, request);
 			lifted++;
@@ -105,6 +111,7 @@ void operator_unban(struct tg_engine *engine, const struct tg_ban_request *reque
 	uint32_t lifted = 0;
 	if (request->all) {
 		/* Nothing to lift is what was asked for. */
+		bans_forget_all(engine);
 		(void)bans_lift_all(engine, TG_CAUSE_UNBAN, request->request);
 		return;
 	}

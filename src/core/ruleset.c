@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "source_table.h"
+#include "flow_table.h"
 
 static struct tg_prefix_set *allow_create(const struct tg_config *config)
 {
@@ -24,20 +24,60 @@ static struct tg_prefix_set *allow_create(const struct tg_config *config)
 	return set;
 }
 
-/* The view that limit of policy counts in; a new one if there is none yet. */
+/* The policy's view by these lengths, or NULL's: its total; a new one if there is none yet. */
 static struct ruleset_view *view_for(struct tg_ruleset *ruleset, uint16_t policy,
-				     const struct tg_limit *limit)
+				     const uint8_t *len)
 {
 	for (uint16_t i = 0; i < ruleset->view_count; i++) {
 		struct ruleset_view *view = &ruleset->views[i];
-		if (view->policy == policy &&
-		    memcmp(view->len, limit->prefix_len, sizeof(view->len)) == 0)
+		if (view->policy != policy || (len == NULL) != (view->total != NULL))
+			continue;
+		if (!len || memcmp(view->len, len, sizeof(view->len)) == 0)
 			return view;
 	}
+	const size_t limits = ruleset->config->policies[policy].limit_count;
 	struct ruleset_view *view = &ruleset->views[ruleset->view_count++];
 	view->policy = policy;
-	memcpy(view->len, limit->prefix_len, sizeof(view->len));
-	return view;
+	view->limits = calloc(limits, sizeof(*view->limits));
+	if (len) {
+		memcpy(view->len, len, sizeof(view->len));
+		return view->limits ? view : NULL;
+	}
+	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++)
+		view->len[f] = tg_family_bits((enum tg_family)f); /* of destinations */
+	view->total = calloc(1, sizeof(*view->total));
+	if (!view->limits || !view->total)
+		return NULL;
+	view->total->services = calloc(limits, sizeof(*view->total->services));
+	ruleset->memory += sizeof(*view->total) + limits * sizeof(*view->total->services);
+	return view->total->services ? view : NULL;
+}
+
+/* The bits of a source's states that a measure adds up; see SOURCE_IDLE. */
+static uint16_t measure_slots(enum tg_measure measure)
+{
+	switch (measure) {
+	case TG_MEASURE_CONCURRENT:
+		return CONCURRENT_SLOTS;
+	case TG_MEASURE_HALF_OPEN:
+		return HALF_OPEN_STATES;
+	case TG_MEASURE_TIME_WAIT:
+		return STATE_BIT(TG_TCP_TIME_WAIT);
+	case TG_MEASURE_CLOSE_WAIT:
+		return STATE_BIT(TG_TCP_CLOSE_WAIT);
+	case TG_MEASURE_FIN_WAIT:
+		return STATE_BIT(TG_TCP_FIN_WAIT);
+	case TG_MEASURE_LAST_ACK:
+		return STATE_BIT(TG_TCP_LAST_ACK);
+	case TG_MEASURE_IDLE:
+		return STATE_BIT(SOURCE_IDLE);
+	case TG_MEASURE_NEW:
+	case TG_MEASURE_FAILED:
+	case TG_MEASURE_FAN_OUT:
+	case TG_MEASURE_COUNT:
+		break;
+	}
+	return 0;
 }
 
 static void view_add_limit(struct ruleset_view *view, const struct tg_limit *limit, uint16_t index,
@@ -48,33 +88,59 @@ static void view_add_limit(struct ruleset_view *view, const struct tg_limit *lim
 		.limit = limit,
 		.index = index,
 		.mode = mode_override ? *mode_override : limit->mode,
+		.slots = measure_slots(limit->measure),
 	};
-	if (limit->measure == TG_MEASURE_NEW) {
+	if (tg_measure_is_rate(limit->measure)) {
+		entry->pours = limit->measure == TG_MEASURE_NEW ? POURED_NEW : POURED_FAILED;
 		entry->cost = limit->window_ms * TG_MSEC / limit->threshold;
 		entry->cost = MAX(entry->cost, 1);
 		entry->room = entry->cost * ((uint64_t)limit->threshold + limit->burst);
 	}
-	view->counts_concurrent |= limit->measure == TG_MEASURE_CONCURRENT;
+	view->slots |= entry->slots;
+	view->pours |= entry->pours;
+	view->counts_hosts |= limit->min_hosts > 0;
+	view->asks_idle |= limit->measure == TG_MEASURE_IDLE;
+	view->counts_destinations |= limit->measure == TG_MEASURE_FAN_OUT;
+}
+
+static bool is_total(const struct tg_limit *limit)
+{
+	return limit->total || limit->measure == TG_MEASURE_FAN_OUT;
+}
+
+static bool wants_hosts(const struct tg_policy *policy)
+{
+	for (size_t i = 0; i < policy->limit_count; i++)
+		if (policy->limits[i].min_hosts > 0 && !is_total(&policy->limits[i]))
+			return true;
+	return false;
 }
 
 static bool views_create(struct tg_ruleset *ruleset, const enum tg_mode *mode_override)
 {
+	static const uint8_t host_len[TG_FAMILY_COUNT] = {32, 64};
 	const struct tg_config *config = ruleset->config;
-	size_t limits = 0;
+	size_t most = 0;
 	for (size_t p = 0; p < config->policy_count; p++)
-		limits += config->policies[p].limit_count;
-	ruleset->views = calloc(MAX(limits, 1), sizeof(*ruleset->views));
+		most += config->policies[p].limit_count + 1;
+	ruleset->views = calloc(MAX(most, 1), sizeof(*ruleset->views));
 	if (!ruleset->views)
 		return false;
 	for (uint16_t p = 0; p < config->policy_count; p++) {
 		const struct tg_policy *policy = &config->policies[p];
-		for (uint16_t i = 0; i < policy->limit_count; i++) {
-			struct ruleset_view *view = view_for(ruleset, p, &policy->limits[i]);
-			if (!view->limits)
-				view->limits = calloc(policy->limit_count, sizeof(*view->limits));
-			if (!view->limits)
+		if (wants_hosts(policy)) {
+			struct ruleset_view *hosts = view_for(ruleset, p, host_len);
+			if (!hosts)
 				return false;
-			view_add_limit(view, &policy->limits[i], i, mode_override);
+			hosts->of_hosts = true;
+		}
+		for (uint16_t i = 0; i < policy->limit_count; i++) {
+			const struct tg_limit *limit = &policy->limits[i];
+			struct ruleset_view *view =
+				view_for(ruleset, p, is_total(limit) ? NULL : limit->prefix_len);
+			if (!view)
+				return false;
+			view_add_limit(view, limit, i, mode_override);
 		}
 	}
 	return true;
@@ -86,6 +152,8 @@ static void views_number(struct tg_ruleset *ruleset)
 	uint8_t used[TG_FAMILY_COUNT] = {0};
 	for (uint16_t v = 0; v < ruleset->view_count; v++) {
 		struct ruleset_view *view = &ruleset->views[v];
+		if (view->total)
+			continue; /* its buckets and its count are its own */
 		for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
 			uint8_t *slot = &lengths[f][view->len[f]];
 			if (*slot == 0)
@@ -94,7 +162,7 @@ static void views_number(struct tg_ruleset *ruleset)
 		}
 		uint16_t buckets = 0;
 		for (uint16_t i = 0; i < view->limit_count; i++)
-			if (view->limits[i].limit->measure == TG_MEASURE_NEW)
+			if (view->limits[i].pours)
 				view->limits[i].bucket = buckets++;
 		ruleset->bucket_count = MAX(ruleset->bucket_count, buckets);
 	}
@@ -105,10 +173,20 @@ static bool class_fill(struct tg_ruleset *ruleset, struct ruleset_class *class)
 	uint16_t *views = calloc(MAX(ruleset->view_count, 1), sizeof(*views));
 	if (!views)
 		return false;
-	for (uint16_t v = 0; v < ruleset->view_count; v++)
-		if (class->policies >> ruleset->views[v].policy & 1)
-			views[class->view_count++] = v;
 	class->views = views;
+	for (unsigned totals = 0; totals < 2; totals++) {
+		for (uint16_t v = 0; v < ruleset->view_count; v++) {
+			const struct ruleset_view *view = &ruleset->views[v];
+			if (!(class->policies >> view->policy & 1) || !view->total != !totals)
+				continue;
+			views[class->view_count + class->total_count] = v;
+			class->view_count += !totals;
+			class->total_count += totals;
+			class->asks_idle |= view->asks_idle;
+			class->asks_fan_out |= view->counts_destinations;
+		}
+	}
+	class->totals = views + class->view_count;
 	return true;
 }
 
@@ -168,10 +246,24 @@ static bool classes_create(struct tg_ruleset *ruleset)
 	return ok;
 }
 
+static bool idle_create(struct tg_ruleset *ruleset, const struct tg_engine_params *params)
+{
+	if (!tg_config_measures(ruleset->config, TG_MEASURE_IDLE))
+		return true;
+	ruleset->idle_count = params->max_flows;
+	/* So fine that 16 bits of units are a thousand times as long as what is measured. */
+	const uint64_t ms = FLOW_TICK / TG_MSEC;
+	const uint64_t after = MAX((ruleset->config->idle_after_ms + ms - 1) / ms, 1);
+	ruleset->idle_unit = (uint32_t)MAX(after / 64, 1);
+	ruleset->idle_units = (uint32_t)((after + ruleset->idle_unit - 1) / ruleset->idle_unit);
+	ruleset->idle = calloc(MAX(ruleset->idle_count, 1), sizeof(*ruleset->idle));
+	ruleset->memory += ruleset->idle_count * sizeof(*ruleset->idle);
+	return ruleset->idle != NULL;
+}
+
 static bool buckets_create(struct tg_ruleset *ruleset, const struct tg_engine_params *params)
 {
 	ruleset->bucket_sources = source_table_room(params->max_sources);
-	ruleset->memory = sizeof(*ruleset);
 	if (ruleset->bucket_count == 0)
 		return true;
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
@@ -192,11 +284,13 @@ struct tg_ruleset *tg_ruleset_create(const struct tg_config *config,
 	if (!ruleset)
 		return NULL;
 	ruleset->config = config;
+	ruleset->memory = sizeof(*ruleset);
 	ruleset->allow = allow_create(config);
 	if (!ruleset->allow || !views_create(ruleset, mode_override))
 		goto err;
 	views_number(ruleset);
-	if (!classes_create(ruleset) || !buckets_create(ruleset, params))
+	if (!classes_create(ruleset) || !buckets_create(ruleset, params) ||
+	    !idle_create(ruleset, params))
 		goto err;
 	return ruleset;
 err:
@@ -213,8 +307,13 @@ void tg_ruleset_destroy(struct tg_ruleset *ruleset)
 	for (size_t c = 0; c < ruleset->class_count; c++)
 		free((void *)ruleset->classes[c].views);
 	free(ruleset->classes);
-	for (uint16_t v = 0; v < ruleset->view_count; v++)
+	for (uint16_t v = 0; v < ruleset->view_count; v++) {
 		free(ruleset->views[v].limits);
+		if (ruleset->views[v].total)
+			free(ruleset->views[v].total->services);
+		free(ruleset->views[v].total);
+	}
+	free(ruleset->idle);
 	free(ruleset->views);
 	tg_prefix_set_destroy(ruleset->allow);
 	free(ruleset);
@@ -249,7 +348,7 @@ static bool same_match(const struct tg_policy *a, const struct tg_policy *b)
 	return true;
 }
 
-static bool same_buckets(const struct ruleset_view *a, const struct ruleset_view *b)
+static bool same_limits(const struct ruleset_view *a, const struct ruleset_view *b)
 {
 	if (a->limit_count != b->limit_count)
 		return false;
@@ -258,6 +357,13 @@ static bool same_buckets(const struct ruleset_view *a, const struct ruleset_view
 		    strcmp(a->limits[i].limit->name, b->limits[i].limit->name) != 0)
 			return false;
 	return true;
+}
+
+static bool same_view(const struct ruleset_view *a, const struct ruleset_view *b)
+{
+	return a->policy == b->policy && !a->total == !b->total && a->of_hosts == b->of_hosts &&
+	       a->counts_hosts == b->counts_hosts && memcmp(a->len, b->len, sizeof(a->len)) == 0 &&
+	       same_limits(a, b);
 }
 
 bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b)
@@ -270,11 +376,26 @@ bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b)
 		if (!same_match(&a->config->policies[p], &b->config->policies[p]))
 			return false;
 	for (uint16_t v = 0; v < a->view_count; v++)
-		if (a->views[v].policy != b->views[v].policy ||
-		    memcmp(a->views[v].len, b->views[v].len, sizeof(a->views[v].len)) != 0 ||
-		    !same_buckets(&a->views[v], &b->views[v]))
+		if (!same_view(&a->views[v], &b->views[v]))
 			return false;
 	return true;
+}
+
+void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+{
+	for (unsigned f = 0; f < TG_FAMILY_COUNT && old->bucket_count > 0; f++)
+		memcpy(ruleset->buckets[f], old->buckets[f],
+		       (size_t)old->bucket_sources * old->bucket_count * sizeof(*old->buckets[f]));
+	for (uint16_t v = 0; v < old->view_count; v++) {
+		const struct ruleset_total *from = old->views[v].total;
+		struct ruleset_total *to = ruleset->views[v].total;
+		if (!from)
+			continue;
+		memcpy(to->services, from->services,
+		       old->views[v].limit_count * sizeof(*to->services));
+		to->source = from->source;
+		to->destinations = from->destinations;
+	}
 }
 
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name)
@@ -296,8 +417,8 @@ uint16_t ruleset_find_limit(const struct tg_ruleset *ruleset, uint16_t policy, c
 	return TG_NO_INDEX;
 }
 
-const struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
-					  uint16_t limit)
+struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
+				    uint16_t limit)
 {
 	for (uint16_t v = 0; v < ruleset->view_count; v++) {
 		const struct ruleset_view *view = &ruleset->views[v];
@@ -306,4 +427,14 @@ const struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint
 				return &view->limits[i];
 	}
 	return NULL;
+}
+
+const struct ruleset_view *ruleset_view(const struct tg_ruleset *ruleset,
+					const struct ruleset_limit *limit)
+{
+	uint16_t v = 0;
+	while (limit < ruleset->views[v].limits ||
+	       limit >= ruleset->views[v].limits + ruleset->views[v].limit_count)
+		v++;
+	return &ruleset->views[v];
 }

@@ -7,23 +7,57 @@
 
 #include <tcpguard/config.h>
 #include <tcpguard/engine.h>
+#include <tcpguard/event.h>
 #include <tcpguard/protect.h>
+
+#include "source_table.h"
+
+/* The rates of a view, as bits: what one flow pours into the buckets. */
+#define POURED_NEW 1u
+#define POURED_FAILED 2u
 
 /* A limit as the engine reads it on every flow. */
 struct ruleset_limit {
 	const struct tg_limit *limit;
 	uint16_t index;    /* in its policy */
 	enum tg_mode mode; /* the config's, or what overrides it */
-	/* Of `new`: a bucket is one time, in which a flow costs `cost` and which may run `room`
+	uint16_t slots;    /* bits of a source's states that the measure adds up; of a rate: 0 */
+	uint8_t pours;     /* of a rate: POURED_NEW or POURED_FAILED; else 0 */
+	/* Of a rate: a bucket is one time, in which a flow costs `cost` and which may run `room`
 	 * ahead. */
 	uint16_t bucket; /* of the source's buckets */
 	uint64_t cost;
 	uint64_t room;
+	bool up; /* of a total: its state is live; bans.c says so */
+};
+
+/* What a total knows for each of its limits. */
+struct ruleset_service {
+	uint64_t bucket;
+	uint32_t told; /* tick in which the offence was last told */
+	bool has_sample;
+	struct tg_flow_key sample; /* that crossed it last */
+};
+
+/* A policy's whole traffic as one source, which nothing can push out of a table. */
+struct ruleset_total {
+	struct source source;             /* only its states mean something */
+	uint32_t destinations;            /* that this host has a SYN under way to */
+	struct ruleset_service *services; /* one for each limit of the view */
+};
+
+/* What an established flow had moved when it was last asked for; idle.c. */
+struct ruleset_idle {
+	uint32_t bytes;   /* wraps */
+	uint16_t packets; /* wraps */
+	uint16_t since;   /* tg_ruleset.idle_unit; wraps */
 };
 
 /*
  * The limits of one policy that count by the same prefix lengths: they share a
  * count. A source has one entry in the source table for each view it shows up in.
+ * The totals of a policy are a view, too; in the source table it has
+ * destinations only, if it asks for them.
  */
 struct ruleset_view {
 	uint16_t policy;
@@ -31,14 +65,24 @@ struct ruleset_view {
 	uint8_t len_slot[TG_FAMILY_COUNT]; /* of the ruleset's distinct lengths */
 	uint16_t limit_count;
 	struct ruleset_limit *limits;
-	bool counts_concurrent; /* there is such a limit */
+	uint16_t slots;              /* those of all limits */
+	uint8_t pours;               /* those of all limits */
+	bool of_hosts;               /* its sources are what other views of the policy count as
+					hosts; before these */
+	bool counts_hosts;           /* some limit wants them */
+	bool asks_idle;              /* some limit does */
+	bool counts_destinations;    /* of a total: some limit is a fan-out */
+	struct ruleset_total *total; /* NULL: by source */
 };
 
 /* The views that a flow to some port may belong to; its address decides the rest. */
 struct ruleset_class {
 	uint64_t policies; /* bit mask; what makes it a class */
-	uint16_t view_count;
-	const uint16_t *views;
+	uint16_t view_count, total_count;
+	const uint16_t *views;  /* by source */
+	const uint16_t *totals; /* behind them */
+	bool asks_idle;         /* some limit does; the address decides */
+	bool asks_fan_out;
 };
 
 struct tg_ruleset {
@@ -49,11 +93,27 @@ struct tg_ruleset {
 	size_t class_count;
 	struct ruleset_view *views;
 	uint16_t view_count;
-	uint16_t bucket_count;              /* `new` limits of the view that has the most */
+	uint16_t bucket_count;              /* rates of the view by source that has the most */
 	uint32_t bucket_sources;            /* rows of buckets, for each family */
 	uint64_t *buckets[TG_FAMILY_COUNT]; /* row of a source = its slot in the source table */
+	struct ruleset_idle *idle;          /* by index of flow; NULL: no limit asks */
+	size_t idle_count;
+	uint32_t idle_unit;  /* of ruleset_idle.since, in ticks */
+	uint32_t idle_units; /* without payload for so many, a flow is idle */
 	size_t memory;
 };
+
+/* Each is one host to `min-hosts`. */
+static inline uint8_t ruleset_host_len(unsigned family)
+{
+	return family == TG_IPV4 ? 32 : 64;
+}
+
+/* Does a source of the view know how many hosts it has? One host at most where it is no wider. */
+static inline bool ruleset_has_hosts(const struct ruleset_view *view, unsigned family)
+{
+	return view->counts_hosts && view->len[family] < ruleset_host_len(family);
+}
 
 /* Lengths that a flow remembers a bit for; the others are worked out each time. */
 #define RULESET_LEN_SLOTS 8
@@ -70,11 +130,17 @@ bool ruleset_match_address(const struct tg_policy *policy, const struct tg_addr 
 /* Counts of the one mean the same as counts of the other: same policies, lengths and buckets. */
 bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b);
 
+/* What the buckets and totals of old held, in a ruleset of the same shape. */
+void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old);
+
 /* Indexes by name; TG_NO_INDEX. */
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name);
 uint16_t ruleset_find_limit(const struct tg_ruleset *ruleset, uint16_t policy, const char *name);
+/* That a limit of the ruleset belongs to. */
+const struct ruleset_view *ruleset_view(const struct tg_ruleset *ruleset,
+					const struct ruleset_limit *limit);
 /* NULL if there is none. */
-const struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
-					  uint16_t limit);
+struct ruleset_limit *ruleset_limit(const struct tg_ruleset *ruleset, uint16_t policy,
+				    uint16_t limit);
 
 #endif

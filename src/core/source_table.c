@@ -22,6 +22,7 @@ struct source_table {
 	uint32_t set_mask;
 	uint32_t count;
 	uint64_t evicted;
+	struct source last_evicted;
 	uint8_t seed[16];
 };
 
@@ -139,7 +140,10 @@ static uint32_t source_victim(struct source_table *table, const struct source_pl
 	}
 	table->count--;
 	/* One whose flows have all ended has nothing left to lose but its buckets. */
-	table->evicted += best_flows > 0;
+	if (best_flows > 0) {
+		table->evicted++;
+		table->last_evicted = *source_table_at(table, best);
+	}
 	return best;
 }
 
@@ -201,6 +205,11 @@ uint32_t source_table_capacity(const struct source_table *table)
 uint64_t source_table_evicted(const struct source_table *table)
 {
 	return table->evicted;
+}
+
+const struct source *source_table_last_evicted(const struct source_table *table)
+{
+	return &table->last_evicted;
 }
 
 size_t source_table_memory(const struct source_table *table)

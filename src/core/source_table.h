@@ -15,6 +15,23 @@
 #define SOURCE_VIEW_INDEX(source_view) ((source_view) >> 1)
 #define SOURCE_VIEW_ALONE(source_view) ((source_view)&1)
 
+/*
+ * The states that measures add up, as bits. Flows in CLOSE are counted by nobody, and its place in
+ * a source is that of the idle ones among those in ESTABLISHED, which it does not hold twice.
+ */
+#define SOURCE_IDLE TG_TCP_CLOSE
+#define STATE_BIT(state) (1u << (state))
+#define HALF_OPEN_STATES (STATE_BIT(TG_TCP_SYN_SENT) | STATE_BIT(TG_TCP_SYN_RECV))
+#define CONCURRENT_STATES                                             \
+	(STATE_BIT(TG_TCP_ESTABLISHED) | STATE_BIT(TG_TCP_FIN_WAIT) | \
+	 STATE_BIT(TG_TCP_CLOSE_WAIT) | STATE_BIT(TG_TCP_LAST_ACK))
+#define CONCURRENT_SLOTS (CONCURRENT_STATES | STATE_BIT(SOURCE_IDLE))
+
+static inline bool in_states(unsigned states, unsigned state)
+{
+	return states >> state & 1;
+}
+
 /* Without padding, so that a set of eight and their tags are eight cache lines. */
 struct source {
 	uint8_t addr[16];   /* masked */
@@ -23,7 +40,7 @@ struct source {
 	uint16_t base; /* concurrent flows that an earlier ban has answered; see counts_forgive() */
 	uint16_t hosts;     /* distinct addresses in it that have a flow, where a limit asks */
 	uint16_t last_seen; /* in SOURCE_SEEN_TICKS; wraps */
-	uint32_t states[TG_TCP_STATE_COUNT];
+	uint32_t states[TG_TCP_STATE_COUNT]; /* see SOURCE_IDLE */
 } __attribute__((packed, aligned(2)));
 _Static_assert(sizeof(struct source) == 62, "with its tag, a source has 64 bytes");
 
@@ -57,7 +74,19 @@ uint32_t source_table_next(const struct source_table *table, uint32_t slot);
 uint32_t source_table_count(const struct source_table *table);
 uint32_t source_table_capacity(const struct source_table *table);
 uint64_t source_table_evicted(const struct source_table *table);
+/* The one that was evicted last, as it was. */
+const struct source *source_table_last_evicted(const struct source_table *table);
 size_t source_table_memory(const struct source_table *table);
+
+/* Those of its flows that stand in one of the slots, which are bits. */
+static inline uint32_t source_sum(const struct source *source, unsigned slots)
+{
+	uint32_t sum = 0;
+	for (unsigned s = 0; s < TG_TCP_STATE_COUNT; s++)
+		if (in_states(slots, s))
+			sum += source->states[s];
+	return sum;
+}
 
 static inline uint32_t source_flows(const struct source *source)
 {

@@ -502,12 +502,12 @@ static void encode_accepts(struct nft_batch *batch)
 /*
  * Without a ct expression somewhere, conntrack is idle and there are no events at all. The mask
  * keeps to what the limits need, because every event costs: NEW, SYN_RECV (with REPLY), ESTABLISHED
- * (with ASSURED) and DESTROY; how a connection closes only when open ones are counted.
+ * (with ASSURED) and DESTROY; how a connection closes only when a limit needs it.
  */
 static void encode_track(const struct nft_layout *layout, struct nft_batch *batch)
 {
 	uint32_t mask = EVENT_NEW | EVENT_REPLY | EVENT_ASSURED | EVENT_DESTROY;
-	if (tg_config_measures(layout->config, TG_MEASURE_CONCURRENT))
+	if (tg_config_follows_closing(layout->config))
 		mask |= EVENT_PROTOINFO;
 	struct nft_rule rule;
 	nft_rule_begin(&rule, batch, TABLE, base_chains[1]);

@@ -263,6 +263,7 @@ static void resolve(struct loader *loader)
 	loader_resolve_settings(loader);
 	loader_read_lists(loader);
 	loader_resolve_allow(loader);
+	loader_resolve_ladders(loader);
 	loader_resolve_policies(loader);
 	if (!list_files(loader))
 		loader_memory(loader);

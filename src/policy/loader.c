@@ -12,9 +12,20 @@
 #include "base/util.h"
 #include "schema.h"
 
-enum top_key { TOP_VERSION, TOP_MODE, TOP_DEFAULTS, TOP_LISTS, TOP_ALLOW, TOP_POLICIES, TOP_COUNT };
-static const char *const top_keys[] = {"version", "mode", "defaults", "lists", "allow", "policies"};
-static const char *const default_keys[] = {"source", "max-sources", "max-flows"};
+enum top_key {
+	TOP_VERSION,
+	TOP_MODE,
+	TOP_DEFAULTS,
+	TOP_LISTS,
+	TOP_ALLOW,
+	TOP_LADDERS,
+	TOP_POLICIES,
+	TOP_COUNT
+};
+static const char *const top_keys[] = {"version", "mode",    "defaults", "lists",
+				       "allow",   "ladders", "policies"};
+static const char *const default_keys[] = {"source", "ladder", "idle-after", "max-sources",
+					   "max-flows"};
 
 void loader_memory(struct loader *loader)
 {
@@ -77,6 +88,33 @@ static void merge_lists(struct loader *loader, const struct yaml_tree_node *node
 			loader->lists[loader->list_count++] = (struct list){
 				.named = {.key = key, .value = yaml_tree_value(node, i)},
 			};
+		}
+	}
+}
+
+static void merge_ladders(struct loader *loader, const struct yaml_tree_node *node)
+{
+	if (node->kind != YAML_TREE_MAPPING) {
+		schema_error(node, "'ladders' wants a mapping of names to ladders");
+		return;
+	}
+	for (uint32_t i = 0; i < node->count; i++) {
+		const struct yaml_tree_node *key = yaml_tree_key(node, i);
+		const struct yaml_tree_node *first = NULL;
+		if (!schema_name(key, "a ladder"))
+			continue;
+		for (size_t k = 0; k < loader->ladder_count && !first; k++) {
+			if (strcmp(loader->ladders[k].named.key->text, key->text) == 0)
+				first = loader->ladders[k].named.key;
+		}
+		if (first) {
+			error_twice(key, "the ladder", key->text, first);
+		} else if (loader->ladder_count == TG_LADDERS_MAX) {
+			schema_error(key, "more than %d ladders", TG_LADDERS_MAX);
+			return;
+		} else {
+			loader->ladders[loader->ladder_count++].named =
+				(struct named){.key = key, .value = yaml_tree_value(node, i)};
 		}
 	}
 }
@@ -210,6 +248,8 @@ void loader_merge(struct loader *loader, const struct policy_file *file, bool is
 	if (found[TOP_ALLOW] &&
 	    schema_sequence(found[TOP_ALLOW], "allow", "[office, 192.0.2.0/24]"))
 		loader->allow[loader->allow_count++] = found[TOP_ALLOW];
+	if (found[TOP_LADDERS])
+		merge_ladders(loader, found[TOP_LADDERS]);
 	if (found[TOP_POLICIES])
 		merge_policies(loader, found[TOP_POLICIES]);
 }

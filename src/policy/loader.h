@@ -45,7 +45,22 @@ struct list {
 	bool good;
 };
 
-enum default_key { DEFAULT_SOURCE, DEFAULT_MAX_SOURCES, DEFAULT_MAX_FLOWS, DEFAULT_COUNT };
+struct ladder {
+	struct named named;
+	const char *name; /* in the config */
+	const struct tg_step *steps;
+	size_t step_count; /* 0: it has an error, which is reported */
+	uint64_t forget_ms;
+};
+
+enum default_key {
+	DEFAULT_SOURCE,
+	DEFAULT_LADDER,
+	DEFAULT_IDLE_AFTER,
+	DEFAULT_MAX_SOURCES,
+	DEFAULT_MAX_FLOWS,
+	DEFAULT_COUNT
+};
 
 /*
  * A set of files on its way to a config. Two steps: every file is merged into this, then
@@ -70,6 +85,9 @@ struct loader {
 	struct list lists[LOADER_LISTS_MAX];
 	size_t list_count;
 	size_t list_prefix_count; /* of all lists */
+	struct ladder ladders[TG_LADDERS_MAX];
+	size_t ladder_count;
+	const struct ladder *ladder; /* of limits that say nothing; NULL: none */
 	struct named policies[TG_POLICIES_MAX];
 	size_t policy_count;
 	size_t merged_count;
@@ -93,6 +111,22 @@ void loader_resolve_policies(struct loader *loader);
 /* What is counted as one source: a mapping of families to prefix lengths. */
 bool loader_source(const struct yaml_tree_node *node, uint8_t prefix_len[static TG_FAMILY_COUNT]);
 bool loader_mode(const struct yaml_tree_node *node, enum tg_mode *ret_mode);
+
+/* loader_step.c */
+struct loader_step_nodes {
+	const struct yaml_tree_node *action, *to, *expire; /* NULL: not given */
+};
+/*
+ * One step. What is missing is reported at `at`, as missing in `what`, unless some key was
+ * misspelt (keys_good false), which has been reported.
+ */
+bool loader_step(const struct yaml_tree_node *at, const char *what,
+		 const struct loader_step_nodes *nodes, bool keys_good, struct tg_step *ret_step);
+
+/* loader_ladder.c */
+void loader_resolve_ladders(struct loader *loader);
+/* NULL: there is none, which is reported. */
+const struct ladder *loader_find_ladder(struct loader *loader, const struct yaml_tree_node *node);
 
 /* loader_limit.c */
 bool loader_limit(struct loader *loader, const struct named *named, enum tg_mode mode,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Owns one limit: a measure, a threshold and what to do beyond it. Keeps what nft
- * cannot say, and what a forger could use, out of the config.
+ * Owns one limit: a measure, a threshold, who is one source, and what to do beyond it. Keeps what a
+ * forger could use out of the config.
  */
 #include "loader.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -17,11 +18,6 @@
 #define WINDOW_MIN_MS 100
 /* An hour's or a day's quota is meant for logins; beyond a week nobody remembers. */
 #define WINDOW_MAX_MS ((uint64_t)7 * 24 * 3600 * 1000)
-/* A shorter ban is over before its packets have stopped coming. */
-#define EXPIRE_MIN_MS 1000
-/* More SYNs a second than one machine can answer. */
-#define TO_PER_SECOND_MAX 1000000
-
 enum limit_key {
 	LIMIT_CONCURRENT, /* the measures first, in the order of enum tg_measure */
 	LIMIT_HALF_OPEN,
@@ -35,6 +31,8 @@ enum limit_key {
 	LIMIT_FAN_OUT,
 	LIMIT_BURST,
 	LIMIT_SOURCE,
+	LIMIT_MIN_HOSTS,
+	LIMIT_LADDER,
 	LIMIT_ACTION,
 	LIMIT_TO,
 	LIMIT_EXPIRE,
@@ -44,65 +42,25 @@ enum limit_key {
 static const char *const limit_keys[LIMIT_KEY_COUNT] = {
 	"concurrent", "half-open", "new",    "time-wait", "close-wait", "fin-wait",
 	"last-ack",   "idle",      "failed", "fan-out",   "burst",      "source",
-	"action",     "to",        "expire", "mode",
+	"min-hosts",  "ladder",    "action", "to",        "expire",     "mode",
 };
-static const char *const action_words[] = {"rate-limit", "drop"};
+/* Room for the words of all measures. */
+#define MEASURES_STRLEN 128
 
-/* The units that a limit of nft can be per. */
-static const uint64_t nft_units_ms[] = {
-	1000, 60 * 1000, 3600 * 1000, 24 * 3600 * 1000, (uint64_t)7 * 24 * 3600 * 1000,
-};
-
-/* The nearest rate that nft can say, for the error: within one in a hundred, or the week's. */
-static struct tg_rate nearest_rate(const struct tg_rate *rate)
+static const char *measures(char buf[static MEASURES_STRLEN])
 {
-	struct tg_rate near = {.count = 1, .per_ms = (uint32_t)nft_units_ms[4]};
-	for (size_t i = 0; i < ARRAY_SIZE(nft_units_ms); i++) {
-		const uint64_t exact = rate->count * nft_units_ms[i]; /* under 2^32 * 2^30 */
-		const uint64_t count = (exact + rate->per_ms / 2) / rate->per_ms;
-		const uint64_t back = count * rate->per_ms;
-		const uint64_t off = back > exact ? back - exact : exact - back;
-		if (count == 0 || count > UINT32_MAX)
-			continue;
-		near = (struct tg_rate){.count = (uint32_t)count,
-					.per_ms = (uint32_t)nft_units_ms[i]};
-		if (off <= exact / 100)
-			break;
-	}
-	return near;
-}
-
-/* Over a unit of nft, without a remainder. */
-static bool read_to(const struct yaml_tree_node *node, struct tg_rate *ret_rate)
-{
-	struct tg_rate rate;
-	char text[TG_RATE_STRLEN];
-	if (!schema_rate(node, "to", &rate))
-		return false;
-	if ((uint64_t)rate.count * 1000 > (uint64_t)TO_PER_SECOND_MAX * rate.per_ms) {
-		schema_error(node, "'to' is out of range: it is over %d/1s", TO_PER_SECOND_MAX);
-		return false;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(nft_units_ms); i++) {
-		const uint64_t exact = rate.count * nft_units_ms[i];
-		if (exact % rate.per_ms != 0 || exact / rate.per_ms > UINT32_MAX)
-			continue;
-		*ret_rate = (struct tg_rate){.count = (uint32_t)(exact / rate.per_ms),
-					     .per_ms = (uint32_t)nft_units_ms[i]};
-		return true;
-	}
-	const struct tg_rate near = nearest_rate(&rate);
-	schema_error(node,
-		     "'to: %s' is no whole number in a second, minute, hour, day or week, "
-		     "which nft needs; the nearest is %s",
-		     node->text, tg_rate_format(&near, text));
-	return false;
+	size_t len = 0;
+	for (unsigned i = 0; i < TG_MEASURE_COUNT; i++)
+		len += (size_t)snprintf(buf + len, MEASURES_STRLEN - len, "%s%s", i ? ", " : "",
+					limit_keys[i]);
+	return buf;
 }
 
 /* The measure that the limit has; an error unless there is exactly one. */
 static bool pick_measure(const struct named *named, const struct yaml_tree_node **found,
 			 bool keys_good, enum tg_measure *ret_measure)
 {
+	char list[MEASURES_STRLEN];
 	unsigned count = 0;
 	for (unsigned i = 0; i < TG_MEASURE_COUNT; i++) {
 		if (found[i]) {
@@ -111,30 +69,27 @@ static bool pick_measure(const struct named *named, const struct yaml_tree_node 
 		}
 	}
 	if (count > 1)
-		schema_error(named->key,
-			     "the limit '%s' has %u measures; it wants one of "
-			     "concurrent, half-open, new",
-			     named->key->text, count);
+		schema_error(named->key, "the limit '%s' has %u measures; it wants one of %s",
+			     named->key->text, count, measures(list));
 	else if (count == 0 && keys_good) /* a misspelt one has been reported */
-		schema_error(named->key,
-			     "the limit '%s' measures nothing; it wants one of "
-			     "concurrent, half-open, new",
-			     named->key->text);
+		schema_error(named->key, "the limit '%s' measures nothing; it wants one of %s",
+			     named->key->text, measures(list));
 	return count == 1;
 }
 
-static bool read_new(const struct yaml_tree_node *node, struct tg_limit *limit)
+static bool read_rate(const struct yaml_tree_node *node, const char *what, struct tg_limit *limit)
 {
 	struct tg_rate rate;
 	char least[TG_DURATION_STRLEN], most[TG_DURATION_STRLEN];
-	if (!schema_rate(node, "new", &rate))
+	if (!schema_rate(node, what, &rate))
 		return false;
 	if (rate.count > THRESHOLD_MAX) {
-		schema_error(node, "'new' is out of range: its count is over %d", THRESHOLD_MAX);
+		schema_error(node, "'%s' is out of range: its count is over %d", what,
+			     THRESHOLD_MAX);
 		return false;
 	}
 	if (rate.per_ms < WINDOW_MIN_MS || rate.per_ms > WINDOW_MAX_MS) {
-		schema_error(node, "'new' is out of range: its time is not from %s to %s",
+		schema_error(node, "'%s' is out of range: its time is not from %s to %s", what,
 			     tg_duration_format(WINDOW_MIN_MS, least),
 			     tg_duration_format(WINDOW_MAX_MS, most));
 		return false;
@@ -149,7 +104,7 @@ static bool read_burst(const struct yaml_tree_node *node, struct tg_limit *limit
 	if (!schema_number(node, "burst", 0, THRESHOLD_MAX, &limit->burst))
 		return false;
 	if (limit->threshold == 0)
-		return true; /* `new` is wrong, and reported */
+		return true; /* the rate is wrong, and reported */
 	const uint64_t full_ms =
 		((uint64_t)limit->threshold + limit->burst) * limit->window_ms / limit->threshold;
 	if (full_ms > TG_DURATION_MAX_MS) {
@@ -163,71 +118,146 @@ static bool read_burst(const struct yaml_tree_node *node, struct tg_limit *limit
 static bool read_measure(const struct yaml_tree_node **found, struct tg_limit *limit)
 {
 	bool good = true;
-	if (limit->measure == TG_MEASURE_NEW)
-		good = read_new(found[LIMIT_NEW], limit);
+	if (tg_measure_is_rate(limit->measure))
+		good = read_rate(found[limit->measure], limit_keys[limit->measure], limit);
 	else
 		good = schema_number(found[limit->measure], limit_keys[limit->measure], 1,
 				     THRESHOLD_MAX, &limit->threshold);
 	if (!found[LIMIT_BURST])
 		return good;
-	if (limit->measure == TG_MEASURE_NEW)
+	if (tg_measure_is_rate(limit->measure))
 		return read_burst(found[LIMIT_BURST], limit) && good;
-	schema_error(found[LIMIT_BURST], "'burst' goes with 'new' only");
+	schema_error(found[LIMIT_BURST], "'burst' goes with 'new' and 'failed' only");
 	return false;
+}
+
+/* Who is one source. */
+static bool read_source(const struct yaml_tree_node *node, const struct yaml_tree_node *min_hosts,
+			struct tg_limit *limit)
+{
+	const bool fan_out = limit->measure == TG_MEASURE_FAN_OUT;
+	uint32_t hosts = 0;
+	limit->total = fan_out ||
+		       (node && node->kind == YAML_TREE_SCALAR && strcmp(node->text, "total") == 0);
+	if (node && fan_out &&
+	    (node->kind != YAML_TREE_SCALAR || strcmp(node->text, "total") != 0)) {
+		schema_error(node, "'fan-out' counts what this host does as a whole: "
+				   "'source: total', or nothing");
+		return false;
+	}
+	if (node && !limit->total && !loader_source(node, limit->prefix_len))
+		return false;
+	if (!min_hosts)
+		return true;
+	if (!schema_number(min_hosts, "min-hosts", 2, TG_MIN_HOSTS_MAX, &hosts))
+		return false;
+	if (limit->total) {
+		schema_error(min_hosts, "'min-hosts' goes with networks, not with a total");
+		return false;
+	}
+	if (limit->prefix_len[TG_IPV4] >= 32 || limit->prefix_len[TG_IPV6] >= 64) {
+		schema_error(min_hosts, "'min-hosts' wants a source that holds more than one host "
+					"(an IPv4 address, a /64 of IPv6) in both families, such "
+					"as 'source: {ipv4: 24, ipv6: 48}'");
+		return false;
+	}
+	limit->min_hosts = (uint16_t)hosts;
+	return true;
+}
+
+/* What becomes of everybody's traffic at once, or of our own, is only looked at. */
+static bool check_total(const struct yaml_tree_node *node, const struct tg_limit *limit)
+{
+	for (size_t i = 0; i < limit->step_count; i++) {
+		if (limit->steps[i].action == TG_ACTION_OBSERVE)
+			continue;
+		if (limit->measure == TG_MEASURE_FAN_OUT)
+			schema_error(node, "'fan-out' is about this host itself, which is not held "
+					   "back; use 'action: observe'");
+		else if (limit->steps[i].action == TG_ACTION_DROP)
+			schema_error(node, "'source: total' with a drop would drop everybody; use "
+					   "'action: observe'");
+		else
+			schema_error(node, "'source: total' with 'action: rate-limit' is known, "
+					   "but not built yet in this version; use 'action: "
+					   "observe'");
+		return false;
+	}
+	return true;
 }
 
 /*
  * A SYN carries whatever source its sender wrote into it. If SYNs could cause a drop,
  * anybody could have anybody dropped; a rate-limit of new SYNs costs the true owner
- * of the address little.
+ * of the address little. On a ladder such a limit stays below the drop.
  */
-static bool check_forgeable(const struct yaml_tree_node *node, const struct tg_limit *limit,
-			    const struct tg_step *step)
+static bool check_evidence(const struct yaml_tree_node *node, const struct tg_limit *limit)
 {
-	if (step->action != TG_ACTION_DROP || limit->measure == TG_MEASURE_CONCURRENT)
+	if (limit->total)
+		return check_total(node, limit);
+	if (tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE ||
+	    limit->steps[0].action != TG_ACTION_DROP)
 		return true;
-	schema_error(node,
-		     "'%s' with 'action: drop': SYNs can be forged in anybody's name, and "
-		     "their owner would be dropped; use 'action: rate-limit' with 'to'",
-		     limit_keys[limit->measure]);
+	if (limit->ladder)
+		schema_error(node,
+			     "'%s' on the ladder '%s', which begins with a drop: SYNs can be "
+			     "forged in anybody's name, and their owner would be dropped; let a "
+			     "rate-limit be its first step",
+			     limit_keys[limit->measure], limit->ladder);
+	else
+		schema_error(node,
+			     "'%s' with 'action: drop': SYNs can be forged in anybody's name, and "
+			     "their owner would be dropped; use 'action: rate-limit' with 'to'",
+			     limit_keys[limit->measure]);
 	return false;
 }
 
-static bool read_action(const struct named *named, const struct yaml_tree_node **found,
-			bool keys_good, bool measure_good, struct tg_limit *limit,
-			struct tg_step *step)
+/* An action of its own. */
+static bool read_own_step(struct loader *loader, const struct named *named,
+			  const struct yaml_tree_node **found, bool keys_good,
+			  struct tg_limit *limit)
 {
-	size_t word;
-	if (!found[LIMIT_ACTION]) {
-		if (keys_good)
-			schema_error(named->key, "the limit '%s' has no action: drop or rate-limit",
-				     named->key->text);
+	const struct loader_step_nodes nodes = {found[LIMIT_ACTION], found[LIMIT_TO],
+						found[LIMIT_EXPIRE]};
+	char what[TG_NAME_MAX + 16];
+	struct tg_step *step = tg_arena_alloc(loader->arena, 1, sizeof(*step));
+	if (!step) {
+		loader_memory(loader);
 		return false;
 	}
-	if (!schema_word(found[LIMIT_ACTION], "action", action_words, ARRAY_SIZE(action_words),
-			 &word)) {
-		if (found[LIMIT_TO])
-			(void)read_to(found[LIMIT_TO], &step->to); /* for its errors */
+	(void)snprintf(what, sizeof(what), "the limit '%s'", limit->name);
+	if (!loader_step(named->key, what, &nodes, keys_good, step))
+		return false;
+	limit->steps = step;
+	limit->step_count = 1;
+	return true;
+}
+
+static bool use_ladder(const struct ladder *ladder, struct tg_limit *limit)
+{
+	if (!ladder || ladder->step_count == 0)
+		return false;
+	limit->ladder = ladder->name;
+	limit->steps = ladder->steps;
+	limit->step_count = ladder->step_count;
+	limit->forget_ms = ladder->forget_ms;
+	return true;
+}
+
+static bool read_steps(struct loader *loader, const struct named *named,
+		       const struct yaml_tree_node **found, bool keys_good, struct tg_limit *limit)
+{
+	const bool own = found[LIMIT_ACTION] || found[LIMIT_TO] || found[LIMIT_EXPIRE];
+	if (found[LIMIT_LADDER] && own) {
+		schema_error(found[LIMIT_LADDER], "'ladder' stands in the place of 'action', 'to' "
+						  "and 'expire'; use the one or the others");
 		return false;
 	}
-	step->action = word == 0 ? TG_ACTION_RATE_LIMIT : TG_ACTION_DROP;
-	/* A drop of everything would also cut the replies to our own connections. */
-	step->scope = step->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
-	bool good = !measure_good || check_forgeable(found[LIMIT_ACTION], limit, step);
-	if (step->action == TG_ACTION_DROP)
-		step->to = TG_UNPROVEN_RATE;
-	if (found[LIMIT_TO])
-		good &= read_to(found[LIMIT_TO], &step->to);
-	if (found[LIMIT_TO] && step->action != TG_ACTION_RATE_LIMIT) {
-		schema_error(found[LIMIT_TO], "'to' goes with 'action: rate-limit' only");
-		good = false;
-	}
-	if (!found[LIMIT_TO] && step->action == TG_ACTION_RATE_LIMIT && keys_good) {
-		schema_error(found[LIMIT_ACTION], "'action: rate-limit' wants 'to', such as "
-						  "'to: 5/1s': what still passes");
-		good = false;
-	}
-	return good;
+	if (found[LIMIT_LADDER])
+		return use_ladder(loader_find_ladder(loader, found[LIMIT_LADDER]), limit);
+	if (!own && loader->defaults[DEFAULT_LADDER])
+		return use_ladder(loader->ladder, limit);
+	return read_own_step(loader, named, found, keys_good, limit);
 }
 
 bool loader_limit(struct loader *loader, const struct named *named, enum tg_mode mode,
@@ -256,29 +286,19 @@ bool loader_limit(struct loader *loader, const struct named *named, enum tg_mode
 	const bool keys = schema_keys(named->value, "a limit", limit_keys, LIMIT_KEY_COUNT, found);
 	const bool measure = pick_measure(named, found, keys, &limit.measure);
 	bool good = keys && measure;
-	if (measure)
+	if (measure) {
 		good &= read_measure(found, &limit);
-	struct tg_step *step = tg_arena_alloc(loader->arena, 1, sizeof(*step));
-	if (!step) {
-		loader_memory(loader);
-		return false;
+		good &= read_source(found[LIMIT_SOURCE], found[LIMIT_MIN_HOSTS], &limit);
 	}
-	*step = (struct tg_step){0};
-	limit.steps = step;
-	limit.step_count = 1;
-	good &= read_action(named, found, keys, measure, &limit, step);
-	if (found[LIMIT_SOURCE])
-		good &= loader_source(found[LIMIT_SOURCE], limit.prefix_len);
+	const bool steps = read_steps(loader, named, found, keys, &limit);
+	const struct yaml_tree_node *at = found[LIMIT_ACTION]   ? found[LIMIT_ACTION]
+					  : found[LIMIT_LADDER] ? found[LIMIT_LADDER]
+								: named->key;
+	good &= steps;
+	if (measure && steps)
+		good &= check_evidence(at, &limit);
 	if (found[LIMIT_MODE])
 		good &= loader_mode(found[LIMIT_MODE], &limit.mode);
-	if (found[LIMIT_EXPIRE])
-		good &= schema_duration(found[LIMIT_EXPIRE], "expire", EXPIRE_MIN_MS,
-					TG_DURATION_MAX_MS, &step->expire_ms);
-	else if (keys)
-		schema_error(named->key,
-			     "the limit '%s' has no expire: how long a ban lasts, such "
-			     "as 10m",
-			     name);
 	if (good)
 		*ret_limit = limit;
 	return good;

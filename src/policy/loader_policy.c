@@ -22,6 +22,10 @@
 #define MAX_FLOWS_MIN 1024
 #define MAX_FLOWS_MAX (16 * 1024 * 1024)
 
+/* Conntrack is asked so often about each flow; and a day is no attack. */
+#define IDLE_AFTER_MIN_MS 1000
+#define IDLE_AFTER_MAX_MS ((uint64_t)24 * 3600 * 1000)
+
 bool loader_mode(const struct yaml_tree_node *node, enum tg_mode *ret_mode)
 {
 	static const char *const words[] = {"observe", "enforce"};
@@ -38,7 +42,7 @@ bool loader_source(const struct yaml_tree_node *node, uint8_t prefix_len[static 
 	static const uint32_t least[] = {SOURCE_IPV4_MIN, SOURCE_IPV6_MIN};
 	const struct yaml_tree_node *found[TG_FAMILY_COUNT];
 	if (node->kind == YAML_TREE_SCALAR && strcmp(node->text, "total") == 0) {
-		schema_error(node, "'source: total' is known, but not built yet in this version");
+		schema_error(node, "'source: total' is for single limits");
 		return false;
 	}
 	if (node->kind != YAML_TREE_MAPPING) {
@@ -73,6 +77,10 @@ void loader_resolve_settings(struct loader *loader)
 		(void)loader_mode(loader->mode, &config->mode);
 	if (found[DEFAULT_SOURCE])
 		(void)loader_source(found[DEFAULT_SOURCE], loader->prefix_len);
+	config->idle_after_ms = TG_IDLE_AFTER_MS_DEFAULT;
+	if (found[DEFAULT_IDLE_AFTER])
+		(void)schema_duration(found[DEFAULT_IDLE_AFTER], "idle-after", IDLE_AFTER_MIN_MS,
+				      IDLE_AFTER_MAX_MS, &config->idle_after_ms);
 	if (found[DEFAULT_MAX_SOURCES])
 		(void)schema_number(found[DEFAULT_MAX_SOURCES], "max-sources", MAX_SOURCES_MIN,
 				    MAX_SOURCES_MAX, &config->max_sources);

@@ -64,10 +64,8 @@ const char *words_nearest(const char *word, const char *const *words, size_t cou
 bool words_not_built(const char *word)
 {
 	static const char *const words[] = {
-		"ladders",    "ladder",    "steps",     "forget-after", "share",     "min-hosts",
-		"interfaces", "interface", "direction", "scope",        "kill",      "total",
-		"reject",     "cap",       "synproxy",  "observe",      "time-wait", "close-wait",
-		"fin-wait",   "last-ack",  "idle",      "fan-out",      "failed",
+		"share", "interfaces", "interface", "direction", "scope",
+		"kill",  "reject",     "cap",       "synproxy",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strcmp(word, words[i]) == 0)

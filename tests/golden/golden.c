@@ -38,6 +38,8 @@ struct golden {
 	tg_time now;
 	int ack_error;
 	bool no_ack;
+	bool silent_witness; /* a script answers; else what is measured is proven at once */
+	bool show_probes;
 	uint32_t request;
 	unsigned line;
 	bool failed;
@@ -90,6 +92,18 @@ static void print_decision(struct golden *g, const struct tg_decision *d)
 	tg_strbuf_putc(&g->out, '\n');
 }
 
+static void prove(struct golden *g, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = &g->configs[g->policies - 1]->policies[ban->policy];
+	struct tg_event event = {.type = TG_EVENT_WITNESS, .at = g->now};
+	event.witness.source = ban->source;
+	event.witness.proven = ban->measured;
+	snprintf(event.witness.policy, sizeof(event.witness.policy), "%s", policy->name);
+	snprintf(event.witness.limit, sizeof(event.witness.limit), "%s",
+		 policy->limits[ban->limit].name);
+	tg_engine_step(g->engine, &event);
+}
+
 static void drain(struct golden *g)
 {
 	struct tg_decision decisions[16];
@@ -97,6 +111,12 @@ static void drain(struct golden *g)
 	do {
 		count = tg_engine_take(g->engine, decisions, ARRAY_SIZE(decisions));
 		for (size_t i = 0; i < count; i++) {
+			if (decisions[i].type == TG_DECISION_WITNESS && !g->silent_witness) {
+				prove(g, &decisions[i].ban);
+				continue;
+			}
+			if (decisions[i].type == TG_DECISION_PROBE && !g->show_probes)
+				continue;
 			print_decision(g, &decisions[i]);
 			const bool sink = (decisions[i].type == TG_DECISION_BAN ||
 					   decisions[i].type == TG_DECISION_LIFT) &&
@@ -366,8 +386,12 @@ static void run_adopt(struct golden *g, char **words, size_t count)
 static void run_witness(struct golden *g, char **words, size_t count)
 {
 	struct tg_event event = {.type = TG_EVENT_WITNESS};
+	if (count == 2) {
+		g->silent_witness = strcmp(words[1], "none") == 0;
+		return;
+	}
 	if (count != 5 || tg_prefix_parse(words[1], &event.witness.source)) {
-		fail(g, "wants PREFIX POLICY LIMIT PROVEN");
+		fail(g, "wants none, auto, or PREFIX POLICY LIMIT PROVEN");
 		return;
 	}
 	snprintf(event.witness.policy, sizeof(event.witness.policy), "%s", words[2]);
@@ -421,6 +445,8 @@ static void run_words(struct golden *g, char **words, size_t count)
 		run_adopt(g, words, count);
 	} else if (strcmp(verb, "witness") == 0) {
 		run_witness(g, words, count);
+	} else if (strcmp(verb, "probes") == 0) {
+		g->show_probes = true;
 	} else if (strcmp(verb, "traffic") == 0) {
 		run_traffic(g, words, count);
 	} else if (strcmp(verb, "protect") == 0) {

@@ -23,6 +23,8 @@
 #define ELEMENTS_MAX 256
 #define LATE_MAX 64
 #define LIMITS 4
+#define STEPS 3
+#define PROOFS 4096
 #define SOURCES 12
 
 static const struct tg_engine_params params = {64, 256, 40, "model of kernel"};
@@ -40,9 +42,15 @@ struct set_up {
 	struct tg_config config;
 	struct tg_policy policies[3];
 	struct tg_limit limits[3][LIMITS];
-	struct tg_step steps[3][LIMITS];
+	struct tg_step steps[3][LIMITS][STEPS];
 	struct tg_prefix allow;
 	struct tg_ruleset *ruleset;
+};
+
+/* A witness said so much of a source that a drop may follow. */
+struct proof {
+	struct tg_prefix source;
+	char policy[TG_NAME_MAX + 1], limit[TG_NAME_MAX + 1];
 };
 
 struct world {
@@ -55,9 +63,12 @@ struct world {
 	size_t late_count;
 	tg_time now;
 	uint32_t request;
-	bool answered; /* the last request has been */
-	bool broken;   /* the kernel refuses all */
-	uint64_t hash; /* of all decisions */
+	struct proof proofs[PROOFS];
+	size_t proof_count;
+	bool answered;    /* the last request has been */
+	uint64_t packets; /* that elements have met */
+	bool broken;      /* the kernel refuses all */
+	uint64_t hash;    /* of all decisions */
 };
 
 static const struct tg_port_range ports[] = {{80, 80}, {22, 22}};
@@ -73,7 +84,28 @@ static struct tg_prefix source_of(uint32_t source, uint8_t len)
 	return tg_addr_mask(&addr, len);
 }
 
-static void draw_limit(struct tg_limit *limit, struct tg_step *step, unsigned i)
+static void draw_steps(struct tg_limit *limit, struct tg_step *steps)
+{
+	const bool drops = tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE;
+	enum tg_action least = random_below(6) ? TG_ACTION_RATE_LIMIT : TG_ACTION_OBSERVE;
+	limit->steps = steps;
+	limit->step_count = 1 + random_below(STEPS);
+	limit->forget_ms = random_below(2) ? 0 : random_below(100000);
+	for (size_t i = 0; i < limit->step_count; i++) {
+		if (drops && random_below(2) == 0)
+			least = TG_ACTION_DROP;
+		else if (least == TG_ACTION_OBSERVE && i > 0)
+			least = TG_ACTION_RATE_LIMIT;
+		steps[i] = (struct tg_step){
+			.action = least,
+			.scope = least == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW,
+			.to = {1 + random_below(5), 1000},
+			.expire_ms = 1000 * (1 + random_below(20)),
+		};
+	}
+}
+
+static void draw_limit(struct tg_limit *limit, struct tg_step *steps, unsigned i)
 {
 	static const char *const names[] = {"open", "half", "begun", "net",
 					    "wide", "slow", "fast",  "far"};
@@ -84,18 +116,11 @@ static void draw_limit(struct tg_limit *limit, struct tg_step *step, unsigned i)
 		.measure = i == 3 ? TG_MEASURE_CONCURRENT : (enum tg_measure)i,
 		.threshold = 1 + random_below(6),
 		.prefix_len = {len[0], len[1]},
-		.steps = step,
-		.step_count = 1,
 		.mode = random_below(3) ? TG_MODE_ENFORCE : TG_MODE_OBSERVE,
 	};
 	if (limit->measure == TG_MEASURE_NEW)
 		limit->window_ms = 1000;
-	*step = (struct tg_step){
-		.action = i == 0 ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
-		.scope = i == 0 ? TG_SCOPE_PORTS : TG_SCOPE_NEW,
-		.to = {1 + random_below(5), 1000},
-		.expire_ms = 1000 * (1 + random_below(20)),
-	};
+	draw_steps(limit, steps);
 }
 
 static struct set_up *draw_set_up(void)
@@ -111,7 +136,7 @@ static struct set_up *draw_set_up(void)
 		policy->port_count = (first + p) % 4 < 2;
 		policy->ports = &ports[(first + p) % 2];
 		for (unsigned i = 0; i < policy->limit_count; i++)
-			draw_limit(&s->limits[p][i], &s->steps[p][i], i);
+			draw_limit(&s->limits[p][i], s->steps[p][i], i);
 	}
 	s->allow = source_of(SOURCES - 1, 32);
 	s->config = (struct tg_config){
@@ -168,6 +193,17 @@ static void step(struct world *w, struct tg_event event)
 	CHECK_U64(allocations, before);
 }
 
+static bool is_proven(const struct world *w, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = &w->now_in_force->policies[ban->policy];
+	for (size_t i = 0; i < w->proof_count; i++)
+		if (tg_prefix_equal(&w->proofs[i].source, &ban->source) &&
+		    strcmp(w->proofs[i].policy, policy->name) == 0 &&
+		    strcmp(w->proofs[i].limit, policy->limits[ban->limit].name) == 0)
+			return true;
+	return false;
+}
+
 static void check_decision(struct world *w, const struct tg_decision *d)
 {
 	const struct tg_ban *ban = &d->ban;
@@ -184,14 +220,59 @@ static void check_decision(struct world *w, const struct tg_decision *d)
 	      (ban->policy != TG_NO_INDEX &&
 	       ban->limit < config->policies[ban->policy].limit_count));
 	CHECK(ban->until <= w->now + TG_DURATION_MAX_MS * TG_MSEC);
+	if (d->type == TG_DECISION_BAN && d->cause == TG_CAUSE_WITNESSED)
+		CHECK(ban->action == TG_ACTION_DROP && is_proven(w, ban));
+	if (d->type == TG_DECISION_BAN && ban->action == TG_ACTION_DROP &&
+	    ban->origin == TG_ORIGIN_AUTO)
+		CHECK(d->cause != TG_CAUSE_OFFENCE || ban->enforced); /* observed before */
+	CHECK(!ban->enforced || ban->action != TG_ACTION_OBSERVE);
 	if (d->type == TG_DECISION_BAN && ban->enforced)
 		CHECK(!bans_cover(w->engine, &ban->source) && ban->until > w->engine->now);
+}
+
+/* The sockets prove some of what is measured, or all, or more; or another source's. */
+static void answer_witness(struct world *w, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = &w->now_in_force->policies[ban->policy];
+	const struct tg_limit *limit = &policy->limits[ban->limit];
+	struct tg_event event = {
+		.type = TG_EVENT_WITNESS,
+		.witness = {.source = ban->source, .proven = random_below(3 + ban->measured)}};
+	CHECK(tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE);
+	if (random_below(20) == 0)
+		event.witness.source = source_of(random_below(SOURCES), 128);
+	(void)snprintf(event.witness.policy, sizeof(event.witness.policy), "%s", policy->name);
+	(void)snprintf(event.witness.limit, sizeof(event.witness.limit), "%s", limit->name);
+	if (w->proof_count < PROOFS && event.witness.proven > limit->threshold + limit->burst) {
+		struct proof *proof = &w->proofs[w->proof_count++];
+		proof->source = event.witness.source;
+		memcpy(proof->policy, event.witness.policy, sizeof(proof->policy));
+		memcpy(proof->limit, event.witness.limit, sizeof(proof->limit));
+	}
+	if (w->proof_count < PROOFS)
+		w->late[w->late_count++] = event;
+}
+
+static void answer_probe(struct world *w, const struct tg_ban *ban)
+{
+	struct tg_event event = {.type = TG_EVENT_TRAFFIC,
+				 .traffic = {.source = ban->source,
+					     .scope = ban->scope,
+					     .packets = w->packets += random_below(8)}};
+	CHECK(ban->enforced && ban->origin == TG_ORIGIN_AUTO);
+	(void)snprintf(event.traffic.policy, sizeof(event.traffic.policy), "%s",
+		       w->now_in_force->policies[ban->policy].name);
+	w->late[w->late_count++] = event;
 }
 
 /* What the sink and the kernel make of a decision; their answer may come late. */
 static void apply(struct world *w, const struct tg_decision *d)
 {
 	check_decision(w, d);
+	if (d->type == TG_DECISION_WITNESS)
+		answer_witness(w, &d->ban);
+	if (d->type == TG_DECISION_PROBE)
+		answer_probe(w, &d->ban);
 	if ((d->type != TG_DECISION_BAN && d->type != TG_DECISION_LIFT) || !d->ban.enforced)
 		return;
 	struct tg_event ack = {.type = TG_EVENT_ACK, .ack = {d->ban.id, d->ban.version, 0}};
@@ -269,7 +350,7 @@ static void check_ban(struct world *w, uint32_t id, bool *known)
 	if (ban->life != BAN_LIVE)
 		return;
 	CHECK(ban->until > w->engine->now && ban->until < TG_NEVER);
-	CHECK(ban_table_at(w->engine->bans, ban_table_first(w->engine->bans))->until <= ban->until);
+	CHECK(ban_table_at(w->engine->bans, ban_table_first(w->engine->bans))->wake <= ban->until);
 	CHECK(!bans_cover(w->engine, &ban->source));
 	CHECK(!ban->enforced || !w->engine->stats.panic);
 	if (!ban->enforced || ban->acked != ban->version)
@@ -283,14 +364,17 @@ static void check_ban(struct world *w, uint32_t id, bool *known)
 static void check_bans(struct world *w)
 {
 	struct tg_engine_stats stats;
-	uint32_t active = 0, observed = 0, pending = 0, count = 0;
+	uint32_t active = 0, observed = 0, pending = 0, count = 0, records = 0, unproven = 0;
 	bool known[ELEMENTS_MAX] = {false};
 	struct ban_table *bans = w->engine->bans;
 	for (uint32_t id = ban_table_next(bans, 0); id != TG_BAN_NONE;
 	     id = ban_table_next(bans, id + 1)) {
 		const struct ban *ban = ban_table_at(bans, id);
 		const bool live = ban->life == BAN_LIVE;
-		count++;
+		records += ban->life == BAN_RECORD;
+		count += ban->life != BAN_RECORD;
+		unproven += live && ban->witness != TG_NO_INDEX;
+		CHECK(live || ban->witness == TG_NO_INDEX);
 		active += live && ban->enforced;
 		observed += live && !ban->enforced;
 		pending += ban->life == BAN_LEAVING ||
@@ -304,6 +388,8 @@ static void check_bans(struct world *w)
 	CHECK_U64(stats.bans_active, active);
 	CHECK_U64(stats.bans_observed, observed);
 	CHECK_U64(stats.bans_pending, pending);
+	CHECK_U64(stats.bans_unproven, unproven);
+	CHECK_U64(stats.records, records);
 	CHECK(tg_engine_deadline(w->engine) > w->engine->now);
 }
 
@@ -440,7 +526,8 @@ static void adopt(struct world *w)
 						 : (random_below(2) ? 0 : UINT64_MAX / TG_MSEC);
 		struct tg_event event = {
 			.type = TG_EVENT_ADOPT,
-			.adopt = {.source = source_of(random_below(SOURCES),
+			.adopt = {.action = TG_ACTION_DROP,
+				  .source = source_of(random_below(SOURCES),
 						      random_below(4) ? 128 : 28),
 				  .scope = (enum tg_scope)random_below(TG_SCOPE_COUNT),
 				  .limit = "open",

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Owns whether a ban that is over stays: because its source went on sending into it, or still
+ * stands close below its limit. A quiet one is let go on time. What is dropped makes no event, so
+ * the element's own count of packets is asked for, in the middle of the ban's time and at its end.
+ */
+#include "base/util.h"
+#include "engine_state.h"
+
+/* Before the end; the answer comes within a loop turn. */
+#define LAST_ASKED FLOW_TICK
+/* A shorter ban is over before its packets have told anything. */
+#define TOO_SHORT (4 * FLOW_TICK)
+
+void insist_arm(struct tg_engine *engine, uint32_t id)
+{
+	struct ban *ban = ban_table_at(engine->bans, id);
+	const tg_time left = ban->until - MIN(ban->until, engine->now);
+	ban->probe = BAN_PROBE_NONE;
+	ban->insists = false;
+	if (ban->enforced && ban->origin == TG_ORIGIN_AUTO && ban->policy != TG_NO_INDEX &&
+	    left >= TOO_SHORT)
+		ban_table_set_wake(engine->bans, id, engine->now + left / 2);
+}
+
+/* False: nobody can be asked now. */
+static bool ask(struct tg_engine *engine, uint32_t id)
+{
+	const struct ban *ban = ban_table_at(engine->bans, id);
+	if (!ban->enforced || ban->acked != ban->version || engine->probe_left == 0)
+		return false;
+	struct tg_decision *note = notes_add(engine, TG_DECISION_PROBE, TG_CAUSE_NONE, false);
+	if (!note)
+		return false;
+	engine->probe_left--;
+	bans_describe(engine, id, &note->ban);
+	return true;
+}
+
+void insist_wake(struct tg_engine *engine, uint32_t id)
+{
+	struct ban *ban = ban_table_at(engine->bans, id);
+	const tg_time last = ban->until - LAST_ASKED;
+	tg_time wake = ban->until;
+	if (ban->probe == BAN_PROBE_NONE && engine->now < last) {
+		if (ask(engine, id)) {
+			ban->probe = BAN_PROBE_FIRST_ASKED;
+			wake = last;
+		}
+	} else if (ban->probe == BAN_PROBE_FIRST_KNOWN && ask(engine, id)) {
+		ban->probe = BAN_PROBE_LAST_ASKED;
+	}
+	ban_table_set_wake(engine->bans, id, wake);
+}
+
+/* More than the limit itself lets through in that time? */
+static bool is_much(const struct tg_limit *limit, uint32_t packets, uint32_t ticks)
+{
+	if (!tg_measure_is_rate(limit->measure))
+		return packets > limit->threshold;
+	const uint64_t ms = ticks * (FLOW_TICK / TG_MSEC);
+	return (uint64_t)packets * limit->window_ms > (uint64_t)limit->threshold * ms;
+}
+
+void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
+{
+	const uint16_t policy = ruleset_find_policy(engine->ruleset, traffic->policy);
+	const uint32_t id =
+		policy == TG_NO_INDEX
+			? TG_BAN_NONE
+			: ban_table_find(engine->bans, policy, traffic->scope, &traffic->source);
+	if (id == TG_BAN_NONE)
+		return;
+	struct ban *ban = ban_table_at(engine->bans, id);
+	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, ban->limit);
+	if (ban->life != BAN_LIVE || !limit)
+		return;
+	const uint32_t packets = (uint32_t)MIN(traffic->packets, UINT32_MAX);
+	if (ban->probe == BAN_PROBE_FIRST_ASKED) {
+		ban->probe = BAN_PROBE_FIRST_KNOWN;
+		ban->probe_packets = packets;
+		ban->probe_tick = engine->tick;
+	} else if (ban->probe == BAN_PROBE_LAST_ASKED) {
+		/* Fewer than before: somebody made the element anew. */
+		ban->insists = packets > ban->probe_packets &&
+			       is_much(limit->limit, packets - ban->probe_packets,
+				       MAX(engine->tick - ban->probe_tick, 1));
+	}
+}
+
+/*
+ * A source that stands close below its limit would be over it again in a moment: it stays
+ * until it is clearly below. Not after a drop, whose connections could not be closed.
+ */
+static bool hovers(const struct tg_engine *engine, const struct ban *ban,
+		   const struct ruleset_limit *limit, uint32_t *ret_measured)
+{
+	const uint32_t threshold = bans_threshold(limit->limit);
+	const struct ruleset_view *view = ruleset_view(engine->ruleset, limit);
+	uint32_t measured;
+	if (ban->action == TG_ACTION_DROP || (engine->stats.stale && !limit->pours) ||
+	    !counts_measure(engine, limit, view, &ban->source, &measured) ||
+	    measured <= threshold - threshold / 4)
+		return false;
+	*ret_measured = measured;
+	return true;
+}
+
+bool insist_stays(struct tg_engine *engine, uint32_t id)
+{
+	const struct ban *ban = ban_table_at(engine->bans, id);
+	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
+	uint32_t measured = ban->measured;
+	if (ban->origin != TG_ORIGIN_AUTO || !limit || tg_prefix_is_total(&ban->source))
+		return false;
+	/* What the kernel holds cannot go on as something that is only observed. */
+	if (ban->enforced &&
+	    ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope).action ==
+		    TG_ACTION_OBSERVE)
+		return false;
+	if (ban->insists) {
+		engine->stats.insisting++;
+		ladder_extend(engine, id, limit, measured, TG_CAUSE_INSISTS);
+		return true;
+	}
+	if (!hovers(engine, ban, limit, &measured))
+		return false;
+	ladder_extend(engine, id, limit, measured, TG_CAUSE_EXTENDED);
+	return true;
+}
+
+/*
+ * The state of a service ends when its measure has been at or below half of the threshold for the
+ * whole of its time. Looked at once a tick.
+ */
+void insist_services(struct tg_engine *engine)
+{
+	for (uint16_t v = 0; v < engine->ruleset->view_count; v++) {
+		const struct ruleset_view *view = &engine->ruleset->views[v];
+		for (uint16_t i = 0; view->total && i < view->limit_count; i++) {
+			const struct ruleset_limit *limit = &view->limits[i];
+			if (!limit->up ||
+			    totals_measure(engine, view, limit) <= bans_threshold(limit->limit) / 2)
+				continue;
+			const struct tg_prefix source = bans_total(limit);
+			const uint32_t id =
+				ban_table_find(engine->bans, view->policy, TG_SCOPE_NEW, &source);
+			if (id != TG_BAN_NONE)
+				ban_table_set_until(engine->bans, id,
+						    ladder_end(engine, limit->limit, 1));
+		}
+	}
+}
