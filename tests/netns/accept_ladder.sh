@@ -59,10 +59,6 @@ knocking=$!
 disown
 check 'who goes on knocking stays banned' wait_until 10 tg_true '.engine.insisting >= 1' status
 check 'by the same ban' held 10.78.1.1/32 drop 2
-guard_stop TERM
-guard_start || tap_bail 'no daemon'
-check 'a daemon that starts anew takes it over as it is' held 10.78.1.1/32 drop 2
-check 'and sees the knocking, too' wait_until 10 tg_true '.engine.insisting >= 1' status
 kill "$knocking"
 check 'and is let in when it is quiet' wait_until 10 is_not_banned 10.78.1.1/32
 check 'by the kernel, too' wait_until 2 connects 10.78.1.1 10.77.0.2:80
