@@ -66,6 +66,7 @@ static void json_ban(void *data, const struct tg_record *record)
 		json_time(json, "since", since);
 	put_number(json, record, "expires_in");
 	json_bool(json, "enforced", is_true(record, "enforced"));
+	json_bool(json, "unproven", is_true(record, "unproven"));
 	put_number(json, record, "packets");
 	put_number(json, record, "bytes");
 	put_string(json, record, "reason");
@@ -97,7 +98,9 @@ static void table_ban(void *data, const struct tg_record *record)
 			       text ? text : "");
 	const char *cells[] = {tg_record_get(record, "source"),
 			       action,
-			       is_true(record, "enforced") ? "yes" : "observed",
+			       !is_true(record, "enforced")  ? "observed"
+			       : is_true(record, "unproven") ? "unproven"
+							     : "yes",
 			       output_span(left, span),
 			       tg_record_get(record, "packets"),
 			       why};

@@ -2,16 +2,13 @@
 /* Writes the daemon's state as records. Only reads. */
 #include "control_status.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/text.h"
 #include "base/util.h"
 #include "control_record.h"
 #include "daemon.h"
+#include "sysctl.h"
+#include "witness.h"
 
 struct number {
 	const char *name;
@@ -27,26 +24,13 @@ static void put_numbers(struct tg_strbuf *out, const char *name, const struct nu
 	tg_record_end(out);
 }
 
-/* The kernel's own figure, or false: a kernel without conntrack loaded has none. */
-static bool read_sysctl(const char *path, uint64_t *ret_value)
-{
-	char text[32];
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (len <= 0)
-		return false;
-	text[len] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return tg_text_u64(text, ret_value);
-}
-
 static void put_conntrack(struct tg_strbuf *out)
 {
 	uint64_t count, max;
 	tg_record_begin(out, "conntrack");
-	if (read_sysctl("/proc/sys/net/netfilter/nf_conntrack_count", &count))
+	if (sysctl_read("net/netfilter/nf_conntrack_count", &count))
 		tg_record_put_u64(out, "count", count);
-	if (read_sysctl("/proc/sys/net/netfilter/nf_conntrack_max", &max))
+	if (sysctl_read("net/netfilter/nf_conntrack_max", &max))
 		tg_record_put_u64(out, "max", max);
 	tg_record_end(out);
 }
@@ -142,14 +126,24 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"expired", stats->expiries},
 		{"refused_protected", stats->refused_protected},
 		{"refused_full", stats->refused_full},
+		{"unproven", stats->bans_unproven},
 	};
 	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
 	const struct number engine[] = {
 		{"events", stats->events},
 		{"sources_evicted", stats->sources_evicted},
+		{"flows_evicted", stats->flows_evicted},
 		{"flows_refused", stats->flows_refused},
 		{"verified", stats->verified},
+		{"uncounted", stats->uncounted},
 		{"decisions_lost", stats->decisions_lost},
+		{"services", stats->services},
+		{"suppressed", stats->suppressed},
+		{"insisting", stats->insisting},
+		{"records", stats->records},
+		{"witness_asked", stats->witness_asked},
+		{"witness_proven", stats->witness_proven},
+		{"witness_denied", stats->witness_denied},
 		{"reloads", daemon->reloads},
 		{"reloads_failed", daemon->reloads_failed},
 	};
@@ -170,8 +164,42 @@ static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats
 		{"elements_failed", sink.elements_failed + daemon->sink_adds_failed},
 		{"retried", stats->sink_errors},
 		{"repairs", sink.repairs},
+		{"probes", daemon->probes},
+		{"probes_failed", daemon->probes_failed},
 	};
 	put_numbers(out, "table", table, ARRAY_SIZE(table));
+	struct witness_stats witness;
+	witness_stats(daemon->witness, &witness);
+	const struct number walks[] = {
+		{"questions", witness.questions}, {"dropped", witness.dropped},
+		{"waiting", witness.waiting},     {"walks", witness.walks},
+		{"walks_failed", witness.failed}, {"sockets", witness.sockets},
+		{"last_us", witness.last_us},
+	};
+	put_numbers(out, "witness", walks, ARRAY_SIZE(walks));
+}
+
+/* The totals that are over their limit, or were until lately. */
+static void put_services(const struct daemon *daemon, struct tg_strbuf *out)
+{
+	const struct tg_config *config = daemon->policy.config;
+	uint32_t cursor = 0;
+	struct tg_ban ban;
+	while (tg_engine_next_ban(daemon->engine, &cursor, &ban)) {
+		if (!tg_prefix_is_total(&ban.source) || ban.policy >= config->policy_count ||
+		    ban.limit >= config->policies[ban.policy].limit_count)
+			continue;
+		const struct tg_policy *policy = &config->policies[ban.policy];
+		const struct tg_limit *limit = &policy->limits[ban.limit];
+		tg_record_begin(out, "service");
+		tg_record_put(out, "policy", policy->name);
+		tg_record_put(out, "limit", limit->name);
+		tg_record_put(out, "measure", tg_measure_name(limit->measure));
+		tg_record_put_u64(out, "measured", ban.measured);
+		tg_record_put_u64(out, "threshold", ban.threshold);
+		tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(ban.since));
+		tg_record_end(out);
+	}
 }
 
 static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
@@ -206,6 +234,8 @@ void control_status(const struct daemon *daemon, struct tg_strbuf *out)
 	tg_engine_stats(daemon->engine, &stats);
 	put_head(daemon, &stats, out);
 	put_health(daemon, out);
+	if (stats.services > 0)
+		put_services(daemon, out);
 	put_events(daemon, &stats, out);
 	tg_record_begin(out, "states");
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
@@ -229,6 +259,8 @@ void control_status_source(const struct daemon *daemon, const struct tg_source_c
 		tg_record_put(out, "policy", config->policies[source->policy].name);
 	tg_record_put_u64(out, "total", total);
 	tg_record_put_u64(out, "new_rate", source->new_level);
+	tg_record_put_u64(out, "idle", source->idle);
+	tg_record_put_u64(out, "hosts", source->hosts);
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), source->states[i]);
 	tg_record_end(out);

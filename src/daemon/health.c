@@ -26,6 +26,8 @@ const char *health_reason_name(enum health_reason reason)
 		return "room";
 	case HEALTH_ADOPTION:
 		return "adoption";
+	case HEALTH_ACCOUNTING:
+		return "accounting";
 	case HEALTH_STATE:
 		return "state";
 	case HEALTH_COUNT:

@@ -25,6 +25,8 @@ static void put_action(struct tg_strbuf *out, const struct tg_ban *ban)
 	if (ban->action == TG_ACTION_RATE_LIMIT)
 		tg_strbuf_printf(out, " to %s", tg_rate_format(&ban->to, rate));
 	tg_strbuf_printf(out, " (scope %s)", tg_scope_name(ban->scope));
+	if (ban->unproven)
+		tg_strbuf_puts(out, " until a witness proves the source");
 }
 
 static void put_why(struct tg_strbuf *out, const struct tg_config *config, const struct tg_ban *ban)
@@ -67,17 +69,66 @@ static const char *left(const struct tg_decision *decision, char buf[static TG_D
 	return tg_duration_format(ms < 1000 ? 1000 : (ms + 500) / 1000 * 1000, buf);
 }
 
+static void put_end_point(struct tg_strbuf *out, const struct tg_flow_key *flow,
+			  const uint8_t *bytes, uint16_t port)
+{
+	char text[TG_ADDR_STRLEN];
+	const bool ipv4 = flow->family == TG_IPV4;
+	const struct tg_addr addr = ipv4 ? tg_addr_from_ipv4(bytes) : tg_addr_from_ipv6(bytes);
+	tg_strbuf_printf(out, ipv4 ? "%s:%u" : "[%s]:%u", tg_addr_format(&addr, text), port);
+}
+
+void report_flow(struct tg_strbuf *out, const struct tg_flow_key *flow)
+{
+	put_end_point(out, flow, flow->src, flow->sport);
+	tg_strbuf_puts(out, " to ");
+	put_end_point(out, flow, flow->dst, flow->dport);
+}
+
+/* A policy's whole traffic is nobody who could be banned: it is a state that begins, and ends. */
+static void put_service(struct tg_strbuf *out, const struct tg_config *config,
+			const struct tg_decision *decision)
+{
+	tg_strbuf_puts(out,
+		       decision->type != TG_DECISION_BAN ? "service state over: "
+		       : decision->cause == TG_CAUSE_OFFENCE || decision->cause == TG_CAUSE_AGAIN
+			       ? "service state: "
+			       : "service state goes on: ");
+	put_why(out, config, &decision->ban);
+	if (decision->has_sample) {
+		tg_strbuf_puts(out, "; such as ");
+		report_flow(out, &decision->sample);
+	}
+	if (decision->type == TG_DECISION_LIFT)
+		tg_strbuf_printf(out, "; %s", tg_cause_name(decision->cause));
+	if (decision->type == TG_DECISION_BAN)
+		put_where(out, config, &decision->ban);
+}
+
+static const char *ban_verb(const struct tg_decision *decision)
+{
+	const bool enforced = decision->ban.enforced;
+	if (decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS)
+		return enforced ? "extend" : "would extend";
+	return enforced ? "ban" : "would ban";
+}
+
 static void put_ban(struct tg_strbuf *out, const struct tg_config *config,
 		    const struct tg_decision *decision)
 {
 	const struct tg_ban *ban = &decision->ban;
 	char source[TG_PREFIX_STRLEN], duration[TG_DURATION_STRLEN];
-	const char *verb =
-		decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS
-			? (ban->enforced ? "extend" : "would extend")
-			: (ban->enforced ? "ban" : "would ban");
-	tg_strbuf_printf(out, "%s %s: ", verb, tg_prefix_format(&ban->source, source));
+	if (tg_prefix_is_total(&ban->source)) {
+		put_service(out, config, decision);
+		return;
+	}
+	tg_strbuf_printf(out, "%s %s: ", ban_verb(decision),
+			 tg_prefix_format(&ban->source, source));
 	put_why(out, config, ban);
+	if (decision->cause == TG_CAUSE_INSISTS)
+		tg_strbuf_puts(out, "; it goes on sending");
+	if (decision->cause == TG_CAUSE_WITNESSED)
+		tg_strbuf_puts(out, "; proven by this host's sockets");
 	tg_strbuf_puts(out, "; ");
 	put_action(out, ban);
 	tg_strbuf_printf(out, " for %s, ", left(decision, duration));
@@ -92,6 +143,10 @@ static void put_end(struct tg_strbuf *out, const struct tg_config *config,
 {
 	const struct tg_ban *ban = &decision->ban;
 	char source[TG_PREFIX_STRLEN];
+	if (tg_prefix_is_total(&ban->source)) {
+		put_service(out, config, decision);
+		return;
+	}
 	tg_strbuf_printf(
 		out, "%s %s%s: ", decision->type == TG_DECISION_EXPIRE ? "expired" : "lift",
 		tg_prefix_format(&ban->source, source), ban->enforced ? "" : " (only observed)");

@@ -15,6 +15,7 @@
 #include "daemon.h"
 #include "netfilter/rt_watch.h"
 #include "protected.h"
+#include "sysctl.h"
 
 #define UPKEEP_INTERVAL (2 * TG_SEC)
 /* Interface changes come in bursts of a few messages. */
@@ -205,14 +206,17 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 	const struct tg_engine_stats *seen = &daemon->seen;
 	tg_time now = loop_now(daemon->loop);
 	uint64_t sources = stats->sources_evicted - seen->sources_evicted;
-	uint64_t flows = stats->flows_refused - seen->flows_refused;
+	uint64_t flows = stats->flows_refused - seen->flows_refused + stats->flows_evicted -
+			 seen->flows_evicted;
 	uint64_t bans = stats->refused_full - seen->refused_full;
 	if (sources + flows + bans > 0) {
 		daemon->room_until = now + ROOM_SHOWN;
 		health_set(&daemon->health, daemon->log, HEALTH_ROOM, now,
-			   "a table is full: %" PRIu64 " sources evicted, %" PRIu64
-			   " flows not counted, %" PRIu64 " bans refused since start",
-			   stats->sources_evicted, stats->flows_refused, stats->refused_full);
+			   "a table is full: %" PRIu64 " sources and %" PRIu64
+			   " flows evicted, %" PRIu64 " flows not counted, %" PRIu64
+			   " bans refused since start",
+			   stats->sources_evicted, stats->flows_evicted, stats->flows_refused,
+			   stats->refused_full);
 	} else if (now >= daemon->room_until) {
 		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, now);
 	}
@@ -242,6 +246,19 @@ static void check_engine(struct daemon *daemon)
 	daemon->seen = stats;
 }
 
+void upkeep_accounting(struct daemon *daemon)
+{
+	uint64_t on = 0;
+	tg_time now = loop_now(daemon->loop);
+	if (!tg_config_measures(daemon->policy.config, TG_MEASURE_IDLE) ||
+	    (sysctl_read("net/netfilter/nf_conntrack_acct", &on) && on != 0))
+		health_clear(&daemon->health, daemon->log, HEALTH_ACCOUNTING, now);
+	else
+		health_set(&daemon->health, daemon->log, HEALTH_ACCOUNTING, now,
+			   "the policy has an `idle` limit, but conntrack counts no packets, so "
+			   "that it cannot fire: sysctl -w net.netfilter.nf_conntrack_acct=1");
+}
+
 static void upkeep_due(void *data)
 {
 	struct daemon *daemon = data;
@@ -255,6 +272,7 @@ static void upkeep_due(void *data)
 			   "that are known stay protected",
 			   RESOLVERS_MAX);
 	check_engine(daemon);
+	upkeep_accounting(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
 		    daemon->seen.panic ? "panic" : "at work",
@@ -284,6 +302,7 @@ int upkeep_init(struct daemon *daemon)
 	    !daemon->watchdog)
 		return -ENOMEM;
 	loop_timer_set(daemon->upkeep, loop_now(loop) + UPKEEP_INTERVAL);
+	upkeep_accounting(daemon);
 	if (daemon->notify.watchdog > 0)
 		loop_timer_set(daemon->watchdog, loop_now(loop));
 	err = loop_add_fd(loop, rt_watch_fd(daemon->watch), EPOLLIN, watch_readable, daemon,

@@ -13,12 +13,13 @@
 
 static const struct tg_limit limits[] = {
 	{.name = "open", .measure = TG_MEASURE_CONCURRENT, .file = "p.yaml", .line = 7},
-	{.name = "new",
-	 .measure = TG_MEASURE_NEW,
-	 .window_ms = 10000,
+	{.name = "new", .measure = TG_MEASURE_NEW, .window_ms = 10000, .file = "p.yaml", .line = 8},
+	{.name = "all",
+	 .measure = TG_MEASURE_HALF_OPEN,
+	 .total = true,
 	 .file = "p.yaml",
-	 .line = 8}};
-static const struct tg_policy policies[] = {{.name = "web", .limits = limits, .limit_count = 2}};
+	 .line = 9}};
+static const struct tg_policy policies[] = {{.name = "web", .limits = limits, .limit_count = 3}};
 static const struct tg_config config = {.policies = policies, .policy_count = 1};
 
 static struct tg_decision decision(enum tg_decision_type type, enum tg_cause cause)
@@ -67,6 +68,53 @@ TEST(offence)
 		  "[p.yaml:8]\n");
 }
 
+TEST(unproven_until_a_witness)
+{
+	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
+	made.ban.action = TG_ACTION_RATE_LIMIT;
+	made.ban.scope = TG_SCOPE_NEW;
+	made.ban.to = (struct tg_rate){5, 1000};
+	made.ban.unproven = true;
+	CHECK_STR(line(&made),
+		  "tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; rate-limit to "
+		  "5/1s (scope new) until a witness proves the source for 10m, offence 1, "
+		  "enforced [p.yaml:7]\n");
+	made = decision(TG_DECISION_BAN, TG_CAUSE_WITNESSED);
+	CHECK_STR(line(&made),
+		  "tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; proven by "
+		  "this host's sockets; drop (scope ports) for 10m, offence 1, enforced "
+		  "[p.yaml:7]\n");
+	made = decision(TG_DECISION_BAN, TG_CAUSE_INSISTS);
+	CHECK_STR(line(&made),
+		  "tcpguardd: extend 198.51.100.7/32: web open: concurrent 101 > 100; it goes on "
+		  "sending; drop (scope ports) for 10m, offence 1, enforced [p.yaml:7]\n");
+}
+
+TEST(states_of_services)
+{
+	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
+	made.ban.source = (struct tg_prefix){.len = TG_TOTAL_LEN};
+	made.ban.limit = 2;
+	made.ban.action = TG_ACTION_OBSERVE;
+	made.ban.enforced = false;
+	made.has_sample = true;
+	made.sample = (struct tg_flow_key){.family = TG_IPV6,
+					   .src = {0x20, 1, 0xd, 0xb8, [15] = 1},
+					   .dst = {0x20, 1, 0xd, 0xb8, [15] = 2},
+					   .sport = 5000,
+					   .dport = 443};
+	CHECK_STR(line(&made), "tcpguardd: service state: web all: half-open 101 > 100; such as "
+			       "[2001:db8::1]:5000 to [2001:db8::2]:443 [p.yaml:9]\n");
+	made.type = TG_DECISION_EXPIRE;
+	made.cause = TG_CAUSE_NONE;
+	made.has_sample = false;
+	CHECK_STR(line(&made), "tcpguardd: service state over: web all: half-open 101 > 100\n");
+	made.type = TG_DECISION_LIFT;
+	made.cause = TG_CAUSE_RELOAD;
+	CHECK_STR(line(&made),
+		  "tcpguardd: service state over: web all: half-open 101 > 100; reload\n");
+}
+
 TEST(by_hand)
 {
 	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OPERATOR);
@@ -111,6 +159,8 @@ TEST(refusals)
 int main(void)
 {
 	RUN(offence);
+	RUN(unproven_until_a_witness);
+	RUN(states_of_services);
 	RUN(by_hand);
 	RUN(a_limit_that_is_gone);
 	RUN(refusals);
