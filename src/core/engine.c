@@ -7,6 +7,7 @@
 #include "base/siphash.h"
 #include "base/util.h"
 #include "engine_state.h"
+#include "prefetch.h"
 
 /*
  * Questions about single flows, for each tick of a quarter second: a thousand a
@@ -172,6 +173,16 @@ void tg_engine_step(struct tg_engine *engine, const struct tg_event *event)
 		return;
 	engine->stats.events++;
 	engine_dispatch(engine, event);
+}
+
+void tg_engine_step_batch(struct tg_engine *engine, const struct tg_event *events, size_t count)
+{
+	struct prefetch prefetch;
+	prefetch_begin(&prefetch, engine, events, count);
+	for (size_t i = 0; i < count; i++) {
+		prefetch_next(&prefetch, engine, i);
+		tg_engine_step(engine, &events[i]);
+	}
 }
 
 size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)

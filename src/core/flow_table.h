@@ -41,7 +41,7 @@ struct flow_table;
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16]);
 void flow_table_destroy(struct flow_table *table);
 
-uint32_t flow_table_find(const struct flow_table *table, const struct tg_flow_key *key);
+uint32_t flow_table_find(struct flow_table *table, const struct tg_flow_key *key);
 /* FLOW_NONE when the table is full. The new flow is zeroed, has the key and sits in no slot of the
  * wheel. */
 uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key);
@@ -61,6 +61,18 @@ void flow_table_set_deadline(struct flow_table *table, uint32_t index, uint32_t 
  * there is no more. The flow's deadline is disarmed: arm it again or remove the flow.
  */
 uint32_t flow_table_expire(struct flow_table *table, uint32_t tick);
+
+/*
+ * Brings what a later call about this key reads into the cache, in three steps with some time
+ * between them: the bucket, its first flow, that one's neighbours. They change nothing, and a key
+ * or an index that is not there any more does no harm.
+ */
+uint64_t flow_table_ahead_bucket(const struct flow_table *table, const struct tg_flow_key *key);
+uint32_t flow_table_ahead_flow(const struct flow_table *table, uint64_t hash);
+void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow_key *key,
+			    uint32_t index);
+/* The hash of the key that is asked for next, from flow_table_ahead_bucket(). */
+void flow_table_hashed(struct flow_table *table, const struct tg_flow_key *key, uint64_t hash);
 
 uint32_t flow_table_count(const struct flow_table *table);
 /* The first live flow at or after index; FLOW_NONE at the end. */

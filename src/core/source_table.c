@@ -16,6 +16,25 @@ struct source_set {
 };
 _Static_assert(sizeof(struct source_set) == 512, "a set is eight cache lines");
 
+/* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
+ */
+struct source_place {
+	uint32_t sets[2];
+	uint16_t tag;
+};
+
+/*
+ * Places worked out lately, by a hash that need not resist anybody: whose keys meet here
+ * pays for the good hash again, as if there were no such thing.
+ */
+#define PLACES 128
+struct source_known {
+	uint64_t addr[2];
+	struct source_place place;
+	uint16_t view;
+	bool used;
+};
+
 struct source_table {
 	void *memory;
 	struct source_set *sets; /* in memory */
@@ -24,6 +43,7 @@ struct source_table {
 	uint64_t evicted;
 	struct source last_evicted;
 	uint8_t seed[16];
+	struct source_known known[PLACES];
 };
 
 uint32_t source_table_room(uint32_t max_sources)
@@ -69,20 +89,13 @@ void source_table_clear(struct source_table *table)
 	table->count = 0;
 }
 
-/* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
- */
-struct source_place {
-	uint32_t sets[2];
-	uint16_t tag;
-};
-
-static struct source_place source_place(const struct source_table *table, const uint8_t addr[16],
-					uint16_t view)
+static struct source_place place_of(const struct source_table *table, const uint8_t addr[16],
+				    uint16_t view)
 {
 	uint8_t key[18];
 	memcpy(key, addr, 16);
 	memcpy(key + 16, &view, sizeof(view));
-	const uint64_t hash = tg_siphash13(table->seed, key, sizeof(key));
+	const uint64_t hash = siphash13_inline(table->seed, key, sizeof(key));
 	const uint16_t tag = (uint16_t)(hash >> 48);
 	return (struct source_place){
 		.sets = {(uint32_t)hash & table->set_mask,
@@ -91,14 +104,42 @@ static struct source_place source_place(const struct source_table *table, const 
 	};
 }
 
+static const struct source_place *source_place(struct source_table *table, const uint8_t addr[16],
+					       uint16_t view)
+{
+	uint64_t words[2];
+	memcpy(words, addr, sizeof(words));
+	const uint64_t mixed = (words[0] ^ (words[1] >> 32) ^ words[1] ^ (uint64_t)view << 48) *
+			       UINT64_C(0x9e3779b97f4a7c15);
+	struct source_known *known = &table->known[mixed >> 57];
+	if (known->view != view || known->addr[0] != words[0] || known->addr[1] != words[1] ||
+	    !known->used)
+		*known = (struct source_known){
+			.addr = {words[0], words[1]},
+			.place = place_of(table, addr, view),
+			.view = view,
+			.used = true,
+		};
+	return &known->place;
+}
+
+/* The ways whose tag it is, as bits; without a branch for each, so that a processor may look at all
+ * of them at once. */
+static uint32_t set_matches(const struct source_set *set, uint16_t tag)
+{
+	uint32_t ways = 0;
+	for (uint32_t way = 0; way < WAYS; way++)
+		ways |= (uint32_t)(set->tags[way] == tag) << way;
+	return ways;
+}
+
 static uint32_t source_search(const struct source_table *table, const struct source_place *place,
 			      const uint8_t addr[16], uint16_t view)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		const struct source_set *set = &table->sets[place->sets[i]];
-		for (uint32_t way = 0; way < WAYS; way++) {
-			if (set->tags[way] != place->tag)
-				continue;
+		for (uint32_t ways = set_matches(set, place->tag); ways != 0; ways &= ways - 1) {
+			const uint32_t way = (uint32_t)__builtin_ctz(ways);
 			const struct source *source = &set->sources[way];
 			if (source->view == view && memcmp(source->addr, addr, 16) == 0)
 				return place->sets[i] * WAYS + way;
@@ -107,10 +148,35 @@ static uint32_t source_search(const struct source_table *table, const struct sou
 	return SOURCE_NONE;
 }
 
-uint32_t source_table_find(const struct source_table *table, const uint8_t addr[16], uint16_t view)
+uint32_t source_table_find(struct source_table *table, const uint8_t addr[16], uint16_t view)
 {
-	const struct source_place place = source_place(table, addr, view);
-	return source_search(table, &place, addr, view);
+	return source_search(table, source_place(table, addr, view), addr, view);
+}
+
+void source_table_ahead_sets(struct source_table *table, const uint8_t addr[16], uint16_t view)
+{
+	const struct source_place *place = source_place(table, addr, view);
+	__builtin_prefetch(&table->sets[place->sets[0]]);
+	__builtin_prefetch(&table->sets[place->sets[1]]);
+}
+
+uint32_t source_table_ahead_source(struct source_table *table, const uint8_t addr[16],
+				   uint16_t view)
+{
+	const struct source_place *place = source_place(table, addr, view);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct source_set *set = &table->sets[place->sets[i]];
+		const uint32_t ways = set_matches(set, place->tag);
+		if (ways == 0)
+			continue;
+		const uint32_t way = (uint32_t)__builtin_ctz(ways);
+		const uint8_t *source = (const uint8_t *)&set->sources[way];
+		/* It may begin in one line and end in the next. */
+		__builtin_prefetch(source, 1);
+		__builtin_prefetch(source + sizeof(struct source) - 1, 1);
+		return place->sets[i] * WAYS + way;
+	}
+	return SOURCE_NONE;
 }
 
 static unsigned set_used(const struct source_set *set)
@@ -163,13 +229,13 @@ static uint32_t source_room(struct source_table *table, const struct source_plac
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made)
 {
-	const struct source_place place = source_place(table, addr, view);
+	const struct source_place *place = source_place(table, addr, view);
 	const uint16_t now = (uint16_t)(tick / SOURCE_SEEN_TICKS);
-	uint32_t slot = source_search(table, &place, addr, view);
+	uint32_t slot = source_search(table, place, addr, view);
 	*ret_made = slot == SOURCE_NONE;
 	if (*ret_made) {
-		slot = source_room(table, &place, now);
-		table->sets[slot / WAYS].tags[slot % WAYS] = place.tag;
+		slot = source_room(table, place, now);
+		table->sets[slot / WAYS].tags[slot % WAYS] = place->tag;
 		struct source *source = source_table_at(table, slot);
 		*source = (struct source){.view = view};
 		memcpy(source->addr, addr, 16);

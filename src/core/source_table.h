@@ -63,11 +63,19 @@ void source_table_destroy(struct source_table *table);
 void source_table_clear(struct source_table *table);
 
 /* SOURCE_NONE. */
-uint32_t source_table_find(const struct source_table *table, const uint8_t addr[16], uint16_t view);
+uint32_t source_table_find(struct source_table *table, const uint8_t addr[16], uint16_t view);
 /* Finds or makes; *ret_made tells which. Never fails: it evicts. */
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made);
 struct source *source_table_at(struct source_table *table, uint32_t slot);
+
+/*
+ * Brings what a later call about this source reads into the cache: first the tags, and some
+ * time later the source itself. The slot that it stands in, very likely; SOURCE_NONE.
+ */
+void source_table_ahead_sets(struct source_table *table, const uint8_t addr[16], uint16_t view);
+uint32_t source_table_ahead_source(struct source_table *table, const uint8_t addr[16],
+				   uint16_t view);
 
 /* The first slot in use at or after slot; SOURCE_NONE at the end. */
 uint32_t source_table_next(const struct source_table *table, uint32_t slot);
