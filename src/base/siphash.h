@@ -5,7 +5,8 @@
 #include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "base/util.h"
 
 /*
  * SipHash-1-3 with a 128-bit key, for tables whose keys an attacker chooses: without
@@ -36,43 +37,36 @@ static inline void siphash_round(struct siphash *s)
 	s->v2 = siphash_rotl(s->v2, 32);
 }
 
-static inline uint64_t siphash_load(const uint8_t *p)
+static inline void siphash_word(struct siphash *s, uint64_t word)
 {
-	uint64_t x;
-	memcpy(&x, p, sizeof(x));
-	return le64toh(x);
+	s->v3 ^= word;
+	siphash_round(s);
+	s->v0 ^= word;
 }
 
-/* The same where the compiler knows len: what is hashed on every event has one length. */
-static inline __attribute__((always_inline)) uint64_t
-siphash13_inline(const uint8_t key[16], const void *bytes, size_t len)
+/*
+ * The same in parts, for keys of one length that are hashed on every event: a word for each eight
+ * bytes, as they lie in memory but little-endian, then what is left of them and the length.
+ */
+static inline struct siphash siphash_begin(const uint8_t key[16])
 {
-	const uint8_t *p = bytes;
-	const uint64_t k0 = siphash_load(key), k1 = siphash_load(key + 8);
-	struct siphash s = {
+	const uint64_t k0 = le64toh(load_word(key, 0)), k1 = le64toh(load_word(key, 1));
+	return (struct siphash){
 		.v0 = k0 ^ 0x736f6d6570736575ULL,
 		.v1 = k1 ^ 0x646f72616e646f6dULL,
 		.v2 = k0 ^ 0x6c7967656e657261ULL,
 		.v3 = k1 ^ 0x7465646279746573ULL,
 	};
-	size_t left = len;
-	for (; left >= 8; left -= 8, p += 8) {
-		const uint64_t block = siphash_load(p);
-		s.v3 ^= block;
-		siphash_round(&s);
-		s.v0 ^= block;
-	}
-	uint8_t tail[8] = {0};
-	memcpy(tail, p, left);
-	const uint64_t last = siphash_load(tail) | (uint64_t)len << 56;
-	s.v3 ^= last;
-	siphash_round(&s);
-	s.v0 ^= last;
-	s.v2 ^= 0xff;
-	siphash_round(&s);
-	siphash_round(&s);
-	siphash_round(&s);
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+static inline uint64_t siphash_end(struct siphash *s, uint64_t rest, size_t len)
+{
+	siphash_word(s, rest | (uint64_t)len << 56);
+	s->v2 ^= 0xff;
+	siphash_round(s);
+	siphash_round(s);
+	siphash_round(s);
+	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
 #endif

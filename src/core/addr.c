@@ -4,14 +4,8 @@
 #include <tcpguard/addr.h>
 
 #include <arpa/inet.h>
-#include <endian.h>
 #include <stdio.h>
 #include <string.h>
-
-uint8_t tg_family_bits(enum tg_family family)
-{
-	return family == TG_IPV4 ? 32 : 128;
-}
 
 struct tg_addr tg_addr_from_ipv4(const void *bytes4)
 {
@@ -55,26 +49,6 @@ const char *tg_addr_format(const struct tg_addr *addr, char buf[static TG_ADDR_S
 bool tg_addr_equal(const struct tg_addr *a, const struct tg_addr *b)
 {
 	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
-
-/* The first `keep` bits of eight bytes in network order. */
-static uint64_t mask_word(unsigned keep)
-{
-	if (keep >= 64)
-		return UINT64_MAX;
-	return keep == 0 ? 0 : htobe64(UINT64_MAX << (64 - keep));
-}
-
-struct tg_prefix tg_addr_mask(const struct tg_addr *addr, uint8_t len)
-{
-	const uint8_t bits = tg_family_bits(addr->family);
-	struct tg_prefix prefix = {.addr = *addr, .len = len < bits ? len : bits};
-	uint64_t words[2];
-	memcpy(words, addr->bytes, sizeof(words));
-	words[0] &= mask_word(prefix.len);
-	words[1] &= mask_word(prefix.len > 64 ? prefix.len - 64u : 0);
-	memcpy(prefix.addr.bytes, words, sizeof(words));
-	return prefix;
 }
 
 /* Decimal digits only, without a leading zero, up to 128. */

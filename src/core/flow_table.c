@@ -41,18 +41,23 @@ struct flow_table {
 	bool turning;    /* cursor is in use */
 };
 
+#define KEY_WORDS 5u
+_Static_assert(sizeof(struct tg_flow_key) == KEY_WORDS * sizeof(uint64_t), "a key is all words");
+
 static bool key_equal(const struct tg_flow_key *a, const struct tg_flow_key *b)
 {
-	uint64_t x[5], y[5];
-	memcpy(x, a, sizeof(x));
-	memcpy(y, b, sizeof(y));
-	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+	uint64_t differs = 0;
+	for (unsigned i = 0; i < KEY_WORDS; i++)
+		differs |= load_word(a, i) ^ load_word(b, i);
+	return differs == 0;
 }
-_Static_assert(sizeof(struct tg_flow_key) == 5 * sizeof(uint64_t), "compared as five words");
 
 static uint64_t key_hash(const struct flow_table *table, const struct tg_flow_key *key)
 {
-	return siphash13_inline(table->seed, key, sizeof(*key));
+	struct siphash s = siphash_begin(table->seed);
+	for (unsigned i = 0; i < KEY_WORDS; i++)
+		siphash_word(&s, le64toh(load_word(key, i)));
+	return siphash_end(&s, 0, sizeof(*key));
 }
 
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/siphash.h"
+#include "base/util.h"
 
 #define WAYS 8
 #define CACHE_LINE 64
@@ -89,13 +90,13 @@ void source_table_clear(struct source_table *table)
 	table->count = 0;
 }
 
-static struct source_place place_of(const struct source_table *table, const uint8_t addr[16],
+static struct source_place place_of(const struct source_table *table, const uint64_t addr[2],
 				    uint16_t view)
 {
-	uint8_t key[18];
-	memcpy(key, addr, 16);
-	memcpy(key + 16, &view, sizeof(view));
-	const uint64_t hash = siphash13_inline(table->seed, key, sizeof(key));
+	struct siphash s = siphash_begin(table->seed);
+	siphash_word(&s, le64toh(addr[0]));
+	siphash_word(&s, le64toh(addr[1]));
+	const uint64_t hash = siphash_end(&s, view, 16 + sizeof(view));
 	const uint16_t tag = (uint16_t)(hash >> 48);
 	return (struct source_place){
 		.sets = {(uint32_t)hash & table->set_mask,
@@ -104,22 +105,21 @@ static struct source_place place_of(const struct source_table *table, const uint
 	};
 }
 
-static const struct source_place *source_place(struct source_table *table, const uint8_t addr[16],
+static const struct source_place *source_place(struct source_table *table, const uint8_t bytes[16],
 					       uint16_t view)
 {
-	uint64_t words[2];
-	memcpy(words, addr, sizeof(words));
-	const uint64_t mixed = (words[0] ^ (words[1] >> 32) ^ words[1] ^ (uint64_t)view << 48) *
+	const uint64_t addr[2] = {load_word(bytes, 0), load_word(bytes, 1)};
+	const uint64_t mixed = (addr[0] ^ addr[1] ^ addr[1] >> 32 ^ (uint64_t)view << 48) *
 			       UINT64_C(0x9e3779b97f4a7c15);
 	struct source_known *known = &table->known[mixed >> 57];
-	if (known->view != view || known->addr[0] != words[0] || known->addr[1] != words[1] ||
-	    !known->used)
-		*known = (struct source_known){
-			.addr = {words[0], words[1]},
-			.place = place_of(table, addr, view),
-			.view = view,
-			.used = true,
-		};
+	if (known->addr[0] != addr[0] || known->addr[1] != addr[1] || known->view != view ||
+	    !known->used) {
+		known->addr[0] = addr[0];
+		known->addr[1] = addr[1];
+		known->view = view;
+		known->used = true;
+		known->place = place_of(table, addr, view);
+	}
 	return &known->place;
 }
 
@@ -133,6 +133,11 @@ static uint32_t set_matches(const struct source_set *set, uint16_t tag)
 	return ways;
 }
 
+static bool addr_equal(const uint8_t a[16], const uint8_t b[16])
+{
+	return ((load_word(a, 0) ^ load_word(b, 0)) | (load_word(a, 1) ^ load_word(b, 1))) == 0;
+}
+
 static uint32_t source_search(const struct source_table *table, const struct source_place *place,
 			      const uint8_t addr[16], uint16_t view)
 {
@@ -141,7 +146,7 @@ static uint32_t source_search(const struct source_table *table, const struct sou
 		for (uint32_t ways = set_matches(set, place->tag); ways != 0; ways &= ways - 1) {
 			const uint32_t way = (uint32_t)__builtin_ctz(ways);
 			const struct source *source = &set->sources[way];
-			if (source->view == view && memcmp(source->addr, addr, 16) == 0)
+			if (source->view == view && addr_equal(source->addr, addr))
 				return place->sets[i] * WAYS + way;
 		}
 	}
