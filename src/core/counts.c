@@ -164,7 +164,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 			sources_sub(engine, family, source, from);
 		rise.hosts = false;
 		if (view->of_hosts)
-			host = hosts_moved(engine, family, slot, view, before);
+			host = hosts_moved(engine, family, slot, before);
 		else if (view->counts_hosts && !alone && host.policy == view->policy &&
 			 ruleset_has_hosts(view, family))
 			rise.hosts = hosts_count(engine, family, &host, source);

@@ -161,14 +161,14 @@ uint32_t sources_level(uint64_t bucket, tg_time now, const struct ruleset_limit 
 /* What one flow did to the entry of its host. */
 struct host_move {
 	uint16_t policy;
+	bool came; /* it had no flow before */
 	uint32_t slot;
 	uint64_t born; /* of the entry */
-	int change;    /* 1: it had no flow before; -1: it has none any more */
 };
-/* The host's entry in the view had so many flows before the move. */
+/* The host's entry had so many flows before the move. Its prefixes learn of it. */
 struct host_move hosts_moved(struct tg_engine *engine, enum tg_family family, uint32_t slot,
-			     const struct ruleset_view *view, uint32_t before);
-/* A prefix that counts hosts learns of the move; true: it has one more. */
+			     uint32_t before);
+/* The flow's prefix, which may have been made after that: has it one host more? */
 bool hosts_count(struct tg_engine *engine, enum tg_family family, struct host_move *move,
 		 struct source *prefix);
 /* The entry of a host with flows is gone. */

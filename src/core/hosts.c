@@ -6,56 +6,13 @@
  * that goes is taken out of the counts it stands in, and a prefix that comes back
  * has none at first. So an eviction makes a count too low at worst, until all is counted anew.
  */
+#include <assert.h>
+
 #include "engine_state.h"
 
-struct host_move hosts_moved(struct tg_engine *engine, enum tg_family family, uint32_t slot,
-			     const struct ruleset_view *view, uint32_t before)
-{
-	struct source *host = source_table_at(engine->sources[family], slot);
-	const uint32_t after = source_flows(host);
-	/* No flow stands in it that is older: its birth may move. */
-	if (before == 0 && after > 0)
-		host->born = ++engine->sequence;
-	return (struct host_move){
-		.policy = view->policy,
-		.slot = slot,
-		.born = host->born,
-		.change = (before == 0 && after > 0) - (before > 0 && after == 0),
-	};
-}
-
-static void count_less(struct source *prefix)
-{
-	/* What was too many to count is so until it is empty. */
-	if (prefix->hosts > 0 && prefix->hosts < UINT16_MAX)
-		prefix->hosts--;
-}
-
-bool hosts_count(struct tg_engine *engine, enum tg_family family, struct host_move *move,
-		 struct source *prefix)
-{
-	if (source_flows(prefix) == 0) {
-		prefix->hosts = 0;
-		return false;
-	}
-	if (move->change < 0 && prefix->born <= move->born)
-		count_less(prefix);
-	if (move->change <= 0)
-		return false;
-	struct source *host = source_table_at(engine->sources[family], move->slot);
-	if (host->born != move->born)
-		return false; /* pushed out by what was made since */
-	if (prefix->born > move->born) {
-		/* Made since, and the host's one flow stands in it: as if the host came now. */
-		host->born = ++engine->sequence;
-		move->born = host->born;
-	}
-	if (prefix->hosts < UINT16_MAX)
-		prefix->hosts++;
-	return true;
-}
-
-void hosts_evicted(struct tg_engine *engine, enum tg_family family, const struct source *host)
+/* A host came to, or went from, the prefixes of its policy that it stands in. */
+static void prefixes_count(struct tg_engine *engine, enum tg_family family,
+			   const struct source *host, int change)
 {
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	const uint16_t own = SOURCE_VIEW_INDEX(host->view);
@@ -73,7 +30,47 @@ void hosts_evicted(struct tg_engine *engine, enum tg_family family, const struct
 		if (slot == SOURCE_NONE)
 			continue;
 		struct source *prefix = source_table_at(engine->sources[family], slot);
-		if (prefix->born <= host->born)
-			count_less(prefix);
+		/* What was too many to count is so until the prefix is empty. */
+		if (prefix->born > host->born || prefix->hosts == UINT16_MAX)
+			continue;
+		assert(change > 0 || prefix->hosts > 0);
+		prefix->hosts = (uint16_t)(prefix->hosts + change);
 	}
+}
+
+struct host_move hosts_moved(struct tg_engine *engine, enum tg_family family, uint32_t slot,
+			     uint32_t before)
+{
+	struct source *host = source_table_at(engine->sources[family], slot);
+	const bool was = before > 0, is = source_flows(host) > 0;
+	const struct ruleset_view *view = &engine->ruleset->views[SOURCE_VIEW_INDEX(host->view)];
+	/* No flow stands in it that is older: its birth may move. */
+	if (is && !was)
+		host->born = ++engine->sequence;
+	if (is != was && !SOURCE_VIEW_ALONE(host->view))
+		prefixes_count(engine, family, host, is - was);
+	return (struct host_move){view->policy, is && !was, slot, host->born};
+}
+
+bool hosts_count(struct tg_engine *engine, enum tg_family family, struct host_move *move,
+		 struct source *prefix)
+{
+	if (source_flows(prefix) == 0)
+		prefix->hosts = 0;
+	struct source *host = source_table_at(engine->sources[family], move->slot);
+	/* Pushed out by what was made since? */
+	if (!move->came || host->born != move->born)
+		return false;
+	if (prefix->born > move->born) {
+		/* Made since, and the host's one flow stands in it: as if the host came now. */
+		host->born = ++engine->sequence;
+		move->born = host->born;
+		prefix->hosts++;
+	}
+	return true;
+}
+
+void hosts_evicted(struct tg_engine *engine, enum tg_family family, const struct source *host)
+{
+	prefixes_count(engine, family, host, -1);
 }

@@ -253,7 +253,7 @@ static bool idle_create(struct tg_ruleset *ruleset, const struct tg_engine_param
 	ruleset->idle_count = params->max_flows;
 	/* So fine that 16 bits of units are a thousand times as long as what is measured. */
 	const uint64_t ms = FLOW_TICK / TG_MSEC;
-	const uint64_t after = (ruleset->config->idle_after_ms + ms - 1) / ms;
+	const uint64_t after = MAX((ruleset->config->idle_after_ms + ms - 1) / ms, 1);
 	ruleset->idle_unit = (uint32_t)MAX(after / 64, 1);
 	ruleset->idle_units = (uint32_t)((after + ruleset->idle_unit - 1) / ruleset->idle_unit);
 	ruleset->idle = calloc(MAX(ruleset->idle_count, 1), sizeof(*ruleset->idle));
