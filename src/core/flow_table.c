@@ -7,12 +7,6 @@
 #include "base/siphash.h"
 #include "base/util.h"
 
-/*
- * One turn of the wheel is 1,024 seconds, longer than every timeout but that of
- * ESTABLISHED: such a flow is passed over once a turn, which is cheaper than a second wheel.
- */
-#define WHEEL_SLOTS 4096
-
 /* Flows that the hand looks at, each a cache miss. */
 #define CANDIDATES 8
 
@@ -20,26 +14,6 @@
 #define WHEEL_HEAD UINT32_C(0x80000000)
 /* Armed nowhere. */
 #define WHEEL_OFF UINT32_C(0x7fffffff)
-
-struct flow_table {
-	void *memory;
-	struct flow *flows; /* in memory, each in a cache line of its own */
-	uint32_t *buckets;
-	uint32_t bucket_mask;
-	uint32_t max_flows;
-	uint32_t used; /* slots ever handed out; beyond it all are untouched */
-	uint32_t count;
-	uint32_t free;
-	uint32_t hand; /* of flow_table_least() */
-	uint8_t seed[16];
-	/* The key hashed last: an event finds, then enters or removes, one and the same. */
-	struct tg_flow_key hashed_key;
-	uint64_t hashed;
-	uint32_t wheel[WHEEL_SLOTS];
-	uint32_t tick;   /* the wheel stands here: slots up to it are clean of passed deadlines */
-	uint32_t cursor; /* next flow of the slot that is being cleaned */
-	bool turning;    /* cursor is in use */
-};
 
 #define KEY_WORDS 5u
 _Static_assert(sizeof(struct tg_flow_key) == KEY_WORDS * sizeof(uint64_t), "a key is all words");
@@ -207,7 +181,7 @@ void flow_table_set_deadline(struct flow_table *table, uint32_t index, uint32_t 
 	/* A deadline in a slot that the wheel has passed, or is cleaning, would wait a whole turn.
 	 */
 	flow->deadline = MAX(tick, table->tick + 1 + table->turning);
-	uint32_t slot = flow->deadline % WHEEL_SLOTS;
+	uint32_t slot = flow->deadline % FLOW_WHEEL_SLOTS;
 	flow->wheel_next = table->wheel[slot];
 	flow->wheel_prev = WHEEL_HEAD | slot;
 	if (flow->wheel_next != FLOW_NONE)
@@ -229,19 +203,14 @@ void flow_table_remove(struct flow_table *table, uint32_t index)
 	table->count--;
 }
 
-struct flow *flow_table_at(struct flow_table *table, uint32_t index)
-{
-	return &table->flows[index];
-}
-
 uint32_t flow_table_expire(struct flow_table *table, uint32_t tick)
 {
 	/* After a long sleep one whole turn passes every slot. */
-	if (!table->turning && tick - table->tick > WHEEL_SLOTS && tick > table->tick)
-		table->tick = tick - WHEEL_SLOTS;
+	if (!table->turning && tick - table->tick > FLOW_WHEEL_SLOTS && tick > table->tick)
+		table->tick = tick - FLOW_WHEEL_SLOTS;
 	while (table->tick < tick) {
 		if (!table->turning) {
-			table->cursor = table->wheel[(table->tick + 1) % WHEEL_SLOTS];
+			table->cursor = table->wheel[(table->tick + 1) % FLOW_WHEEL_SLOTS];
 			table->turning = true;
 		}
 		while (table->cursor != FLOW_NONE) {

@@ -7,45 +7,8 @@
 #include "base/siphash.h"
 #include "base/util.h"
 
-#define WAYS 8
+#define WAYS SOURCE_WAYS
 #define CACHE_LINE 64
-
-/* The tags first, so that a search reads one line before it reads a source. 0: free. */
-struct source_set {
-	uint16_t tags[WAYS];
-	struct source sources[WAYS];
-};
-_Static_assert(sizeof(struct source_set) == 512, "a set is eight cache lines");
-
-/* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
- */
-struct source_place {
-	uint32_t sets[2];
-	uint16_t tag;
-};
-
-/*
- * Places worked out lately, by a hash that need not resist anybody: whose keys meet here
- * pays for the good hash again, as if there were no such thing.
- */
-#define PLACES 128
-struct source_known {
-	uint64_t addr[2];
-	struct source_place place;
-	uint16_t view;
-	bool used;
-};
-
-struct source_table {
-	void *memory;
-	struct source_set *sets; /* in memory */
-	uint32_t set_mask;
-	uint32_t count;
-	uint64_t evicted;
-	struct source last_evicted;
-	uint8_t seed[16];
-	struct source_known known[PLACES];
-};
 
 uint32_t source_table_room(uint32_t max_sources)
 {
@@ -123,14 +86,39 @@ static const struct source_place *source_place(struct source_table *table, const
 	return &known->place;
 }
 
-/* The ways whose tag it is, as bits; without a branch for each, so that a processor may look at all
- * of them at once. */
-static uint32_t set_matches(const struct source_set *set, uint16_t tag)
+/* Four tags, the first one lowest. */
+static uint64_t tags_word(const struct source_set *set, unsigned half)
 {
-	uint32_t ways = 0;
-	for (uint32_t way = 0; way < WAYS; way++)
-		ways |= (uint32_t)(set->tags[way] == tag) << way;
-	return ways;
+	const uint16_t *tags = set->tags + half * 4;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return load_word(tags, 0);
+#else
+	return tags[0] | (uint64_t)tags[1] << 16 | (uint64_t)tags[2] << 32 |
+	       (uint64_t)tags[3] << 48;
+#endif
+}
+
+/* Of four tags, the lowest bit of each that is zero; above the first one perhaps of others, too. */
+static uint64_t zero_tags(uint64_t four)
+{
+	return ((four - UINT64_C(0x0001000100010001)) & ~four & UINT64_C(0x8000800080008000)) >> 15;
+}
+
+/*
+ * The ways that may have the tag: bit 16 n of the way n, and bit 16 n + 1 of the way n + 4. All at
+ * once, because a loop over eight tags is most of what a lookup costs.
+ */
+static uint64_t set_matches(const struct source_set *set, uint16_t tag)
+{
+	const uint64_t wanted = tag * UINT64_C(0x0001000100010001);
+	const uint64_t low = tags_word(set, 0) ^ wanted, high = tags_word(set, 1) ^ wanted;
+	return zero_tags(low) | zero_tags(high) << 1;
+}
+
+static uint32_t first_way(uint64_t matches)
+{
+	const uint32_t bit = (uint32_t)__builtin_ctzll(matches);
+	return bit / 16 + bit % 16 * 4;
 }
 
 static bool addr_equal(const uint8_t a[16], const uint8_t b[16])
@@ -143,10 +131,11 @@ static uint32_t source_search(const struct source_table *table, const struct sou
 {
 	for (unsigned i = 0; i < 2; i++) {
 		const struct source_set *set = &table->sets[place->sets[i]];
-		for (uint32_t ways = set_matches(set, place->tag); ways != 0; ways &= ways - 1) {
-			const uint32_t way = (uint32_t)__builtin_ctz(ways);
+		for (uint64_t ways = set_matches(set, place->tag); ways != 0; ways &= ways - 1) {
+			const uint32_t way = first_way(ways);
 			const struct source *source = &set->sources[way];
-			if (source->view == view && addr_equal(source->addr, addr))
+			if (set->tags[way] == place->tag && source->view == view &&
+			    addr_equal(source->addr, addr))
 				return place->sets[i] * WAYS + way;
 		}
 	}
@@ -171,10 +160,10 @@ uint32_t source_table_ahead_source(struct source_table *table, const uint8_t add
 	const struct source_place *place = source_place(table, addr, view);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct source_set *set = &table->sets[place->sets[i]];
-		const uint32_t ways = set_matches(set, place->tag);
+		const uint64_t ways = set_matches(set, place->tag);
 		if (ways == 0)
 			continue;
-		const uint32_t way = (uint32_t)__builtin_ctz(ways);
+		const uint32_t way = first_way(ways);
 		const uint8_t *source = (const uint8_t *)&set->sources[way];
 		/* It may begin in one line and end in the next. */
 		__builtin_prefetch(source, 1);
@@ -248,11 +237,6 @@ uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], ui
 	}
 	source_table_at(table, slot)->last_seen = now;
 	return slot;
-}
-
-struct source *source_table_at(struct source_table *table, uint32_t slot)
-{
-	return &table->sets[slot / WAYS].sources[slot % WAYS];
 }
 
 uint32_t source_table_next(const struct source_table *table, uint32_t slot)

@@ -54,7 +54,44 @@ _Static_assert(sizeof(struct source) == 62, "with its tag, a source has 64 bytes
  * silent of these, and is counted: a flood of single flows cannot push out a source that
  * holds many.
  */
-struct source_table;
+#define SOURCE_WAYS 8
+
+/* The tags first, so that a search reads one line before it reads a source. 0: free. */
+struct source_set {
+	uint16_t tags[SOURCE_WAYS];
+	struct source sources[SOURCE_WAYS];
+};
+_Static_assert(sizeof(struct source_set) == 512, "a set is eight cache lines");
+
+/* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
+ */
+struct source_place {
+	uint32_t sets[2];
+	uint16_t tag;
+};
+
+/*
+ * Places worked out lately, by a hash that need not resist anybody: whose keys meet here
+ * pays for the good hash again, as if there were no such thing.
+ */
+#define SOURCE_PLACES 128
+struct source_known {
+	uint64_t addr[2];
+	struct source_place place;
+	uint16_t view;
+	bool used;
+};
+
+struct source_table {
+	void *memory;
+	struct source_set *sets; /* in memory */
+	uint32_t set_mask;
+	uint32_t count;
+	uint64_t evicted;
+	struct source last_evicted;
+	uint8_t seed[16];
+	struct source_known known[SOURCE_PLACES];
+};
 
 /* The slots that a table for so many sources has: at least as many. */
 uint32_t source_table_room(uint32_t max_sources);
@@ -67,7 +104,10 @@ uint32_t source_table_find(struct source_table *table, const uint8_t addr[16], u
 /* Finds or makes; *ret_made tells which. Never fails: it evicts. */
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made);
-struct source *source_table_at(struct source_table *table, uint32_t slot);
+static inline struct source *source_table_at(struct source_table *table, uint32_t slot)
+{
+	return &table->sets[slot / SOURCE_WAYS].sources[slot % SOURCE_WAYS];
+}
 
 /*
  * Brings what a later call about this source reads into the cache: first the tags, and some
