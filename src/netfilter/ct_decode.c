@@ -72,6 +72,66 @@ static inline bool take_u32(const struct span *value, uint32_t *ret)
 	return true;
 }
 
+/* The head of an attribute as it lies in memory, to compare a whole one at once. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define HEAD(len, type) ((uint32_t)(len) | (uint32_t)(type) << 16)
+#else
+#define HEAD(len, type) ((uint32_t)(len) << 16 | (uint32_t)(type))
+#endif
+#define NEST(len, type) HEAD(len, (type) | NLA_F_NESTED)
+
+static inline uint32_t head_at(const uint8_t *bytes)
+{
+	uint32_t head;
+	memcpy(&head, bytes, sizeof(head));
+	return head;
+}
+
+static inline uint16_t port_at(const uint8_t *bytes)
+{
+	uint16_t raw;
+	memcpy(&raw, bytes, sizeof(raw));
+	return ntohs(raw);
+}
+
+/* Ports and protocol of a tuple, written one after the other: number, source, destination. */
+static inline bool ports_are_plain(const uint8_t *at)
+{
+	return head_at(at) == NEST(28, CTA_TUPLE_PROTO) &&
+	       head_at(at + 4) == HEAD(5, CTA_PROTO_NUM) && at[8] == IPPROTO_TCP &&
+	       head_at(at + 12) == HEAD(6, CTA_PROTO_SRC_PORT) &&
+	       head_at(at + 20) == HEAD(6, CTA_PROTO_DST_PORT);
+}
+
+/*
+ * The order in which every kernel so far writes the tuple of a TCP flow. Then it is a few
+ * comparisons instead of a walk; false when anything is otherwise: the walk knows what it means.
+ */
+static inline bool decode_plain_tuple(const struct span *in, struct tg_flow_key *key)
+{
+	const uint8_t *at = in->at, *ports;
+	if (key->family == TG_IPV4) {
+		ports = at + 20;
+		if (in->left != 48 || head_at(at) != NEST(20, CTA_TUPLE_IP) ||
+		    head_at(at + 4) != HEAD(8, CTA_IP_V4_SRC) ||
+		    head_at(at + 12) != HEAD(8, CTA_IP_V4_DST) || !ports_are_plain(ports))
+			return false;
+		memcpy(key->src, at + 8, 4);
+		memcpy(key->dst, at + 16, 4);
+	} else {
+		ports = at + 44;
+		if (in->left != 72 || head_at(at) != NEST(44, CTA_TUPLE_IP) ||
+		    head_at(at + 4) != HEAD(20, CTA_IP_V6_SRC) ||
+		    head_at(at + 24) != HEAD(20, CTA_IP_V6_DST) || !ports_are_plain(ports))
+			return false;
+		memcpy(key->src, at + 8, 16);
+		memcpy(key->dst, at + 28, 16);
+	}
+	key->sport = port_at(ports + 16);
+	key->dport = port_at(ports + 24);
+	return true;
+}
+
 static bool decode_ip(struct span in, struct tg_flow_key *key)
 {
 	const bool ipv4 = key->family == TG_IPV4;
@@ -128,6 +188,8 @@ static enum ct_verdict decode_proto(struct span in, struct tg_flow_key *key)
 
 static enum ct_verdict decode_tuple(struct span in, struct tg_flow_key *key)
 {
+	if (decode_plain_tuple(&in, key))
+		return CT_FLOW;
 	enum ct_verdict proto = CT_MALFORMED;
 	bool ip = false, bad = false;
 	struct attr attr;
@@ -162,8 +224,24 @@ static uint8_t state_from_kernel(uint8_t number)
 	return number < ARRAY_SIZE(states) ? states[number] : TG_TCP_UNKNOWN;
 }
 
+/* As with the tuple: the order that the kernel writes, state, scales and flags of both sides. */
+static inline bool protoinfo_is_plain(const struct span *in)
+{
+	const uint8_t *at = in->at;
+	return in->left == 44 && head_at(at) == NEST(44, CTA_PROTOINFO_TCP) &&
+	       head_at(at + 4) == HEAD(5, CTA_PROTOINFO_TCP_STATE) &&
+	       head_at(at + 12) == HEAD(5, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL) &&
+	       head_at(at + 20) == HEAD(5, CTA_PROTOINFO_TCP_WSCALE_REPLY) &&
+	       head_at(at + 28) == HEAD(6, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL) &&
+	       head_at(at + 36) == HEAD(6, CTA_PROTOINFO_TCP_FLAGS_REPLY);
+}
+
 static bool decode_protoinfo(struct span in, uint8_t *ret_state)
 {
+	if (protoinfo_is_plain(&in)) {
+		*ret_state = state_from_kernel(in.at[8]);
+		return true;
+	}
 	bool bad = false;
 	struct attr attr, inner;
 	while (attr_next(&in, &attr, &bad)) {
