@@ -259,9 +259,8 @@ static bool decode_protoinfo(struct span in, uint8_t *ret_state)
 	return !bad;
 }
 
-static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
+static enum ct_verdict decode_attrs(struct span in, struct tg_flow_event *flow, bool *dying)
 {
-	struct tg_flow_event *flow = &message->flow;
 	enum ct_verdict tuple = CT_MALFORMED;
 	uint32_t number;
 	bool bad = false;
@@ -280,7 +279,7 @@ static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
 		case CTA_STATUS:
 			if (!take_u32(&attr.value, &number))
 				return CT_MALFORMED;
-			message->dying = number & IPS_DYING;
+			*dying = number & IPS_DYING;
 			break;
 		case CTA_TIMEOUT:
 			if (!take_u32(&attr.value, &number))
@@ -296,7 +295,8 @@ static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
 	return bad ? CT_MALFORMED : tuple;
 }
 
-enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message)
+enum ct_verdict ct_decode_flow(const void *bytes, size_t len, enum ct_kind *kind, bool *dying,
+			       struct tg_flow_event *flow)
 {
 	struct nlmsghdr header;
 	struct nfgenmsg generic;
@@ -309,33 +309,33 @@ enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_
 	if (NFNL_SUBSYS_ID(header.nlmsg_type) != NFNL_SUBSYS_CTNETLINK)
 		return CT_IGNORED;
 
-	struct ct_message message = {.flow = {.state = TG_TCP_UNKNOWN}};
 	switch (NFNL_MSG_TYPE(header.nlmsg_type)) {
 	case IPCTNL_MSG_CT_NEW:
-		message.kind =
-			header.nlmsg_flags & (NLM_F_CREATE | NLM_F_EXCL) ? CT_NEW : CT_UPDATE;
+		*kind = header.nlmsg_flags & (NLM_F_CREATE | NLM_F_EXCL) ? CT_NEW : CT_UPDATE;
 		break;
 	case IPCTNL_MSG_CT_DELETE:
-		message.kind = CT_DESTROY;
+		*kind = CT_DESTROY;
 		break;
 	default:
 		return CT_IGNORED;
 	}
-	switch (generic.nfgen_family) {
-	case AF_INET:
-		message.flow.key.family = TG_IPV4;
-		break;
-	case AF_INET6:
-		message.flow.key.family = TG_IPV6;
-		break;
-	default:
+	if (generic.nfgen_family != AF_INET && generic.nfgen_family != AF_INET6)
 		return CT_IGNORED;
-	}
+	*dying = false;
+	*flow = (struct tg_flow_event){.state = TG_TCP_UNKNOWN};
+	flow->key.family = generic.nfgen_family == AF_INET ? TG_IPV4 : TG_IPV6;
 	const struct span attrs = {
 		(const uint8_t *)bytes + NLMSG_HDRLEN + sizeof(generic),
 		header.nlmsg_len - NLMSG_HDRLEN - sizeof(generic),
 	};
-	const enum ct_verdict verdict = decode_attrs(attrs, &message);
+	return decode_attrs(attrs, flow, dying);
+}
+
+enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message)
+{
+	struct ct_message message;
+	const enum ct_verdict verdict =
+		ct_decode_flow(bytes, len, &message.kind, &message.dying, &message.flow);
 	if (verdict == CT_FLOW)
 		*ret_message = message;
 	return verdict;

@@ -66,13 +66,14 @@ static void each_decode(void *context, const void *bytes, size_t len)
 		[CT_DESTROY] = TG_EVENT_FLOW_END,
 	};
 	struct decode_context *decode = context;
-	struct ct_message message;
-	if (ct_decode(bytes, len, &message) != CT_FLOW)
+	struct tg_event *event = &decode->events[decode->count];
+	enum ct_kind kind;
+	bool dying;
+	if (ct_decode_flow(bytes, len, &kind, &dying, &event->flow) != CT_FLOW)
 		return;
-	struct tg_event *event = &decode->events[decode->count++];
-	event->type = types[message.kind];
+	event->type = types[kind];
 	event->at = decode->now;
-	event->flow = message.flow;
+	decode->count++;
 	decode->flows++;
 }
 
