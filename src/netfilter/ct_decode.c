@@ -32,21 +32,21 @@ struct attr {
 static inline bool attr_next(struct span *in, struct attr *ret_attr, bool *ret_bad)
 {
 	struct nlattr head;
-	if (in->left == 0)
-		return false;
 	if (in->left < sizeof(head)) {
-		*ret_bad = true;
+		*ret_bad |= in->left > 0;
 		return false;
 	}
 	memcpy(&head, in->at, sizeof(head));
-	if (head.nla_len < sizeof(head) || head.nla_len > in->left) {
+	const size_t len = head.nla_len;
+	/* In one: too short even for itself, or longer than what there is. */
+	if (len - sizeof(head) > in->left - sizeof(head)) {
 		*ret_bad = true;
 		return false;
 	}
 	ret_attr->type = head.nla_type & NLA_TYPE_MASK;
-	ret_attr->value = (struct span){in->at + NLA_HDRLEN, head.nla_len - (size_t)NLA_HDRLEN};
+	ret_attr->value = (struct span){in->at + NLA_HDRLEN, len - (size_t)NLA_HDRLEN};
 	/* The last one may come without its padding. */
-	const size_t step = MIN((size_t)NLA_ALIGN(head.nla_len), in->left);
+	const size_t step = MIN(NLA_ALIGN(len), in->left);
 	in->at += step;
 	in->left -= step;
 	return true;

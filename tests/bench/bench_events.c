@@ -7,6 +7,7 @@
  * Usage: bench_events CAPTURE POLICY [ROUNDS]
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/netlink.h>
 #include <stdio.h>
@@ -169,10 +170,11 @@ static size_t find_flow(const void *capture, size_t len, struct message *found)
 	return count;
 }
 
-/* The same message from another client. The source of the original tuple comes first. */
+/* The same message from another client, to a port of the policy. The original tuple comes first. */
 static bool message_copy(struct message *copy, const struct message *from, uint32_t client)
 {
 	static const uint8_t address[] = {8, 0, 1, 0}; /* CTA_IP_V4_SRC with its length */
+	static const uint8_t port[] = {6, 0, 3, 0};    /* CTA_PROTO_DST_PORT */
 	*copy = (struct message){malloc(from->len), from->len};
 	if (!copy->bytes)
 		return false;
@@ -181,6 +183,10 @@ static bool message_copy(struct message *copy, const struct message *from, uint3
 	if (!at || at + sizeof(address) + sizeof(client) > copy->bytes + copy->len)
 		return false;
 	memcpy(at + sizeof(address), &client, sizeof(client));
+	at = memmem(at, (size_t)(copy->bytes + copy->len - at), port, sizeof(port));
+	if (!at || at + sizeof(port) + 2 > copy->bytes + copy->len)
+		return false;
+	memcpy(at + sizeof(port), "\x01\xbb", 2);
 	return true;
 }
 
@@ -309,6 +315,11 @@ int main(int argc, char **argv)
 		printf("%-20s %8.0f events/s %6.1f ns/event %5.2f x receive %5.0f instr.\n",
 		       variants[v].name, 1e9 / variants[v].best, variants[v].best,
 		       variants[v].best / variants[0].best, variants[v].instructions);
+	struct tg_engine_stats stats = {0};
+	if (good)
+		tg_engine_stats(step.engine, &stats);
+	if (good && stats.offences > 0)
+		printf("# clients crossed limits %" PRIu64 " times\n", stats.offences);
 	if (good &&
 	    (decode.flows != (uint64_t)stream.count * rounds || step.decode.flows != decode.flows))
 		good = false;
