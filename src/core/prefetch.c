@@ -21,45 +21,39 @@ static bool is_flow(const struct tg_event *event)
 	return event->type <= TG_EVENT_FLOW_END;
 }
 
-/* What to do with each source that the flow most likely belongs to. */
-typedef void source_fn(struct tg_engine *engine, const struct tg_prefix *source,
-		       uint16_t source_view);
-
-static inline __attribute__((always_inline)) void
-each_source(struct tg_engine *engine, const struct tg_flow_key *key, source_fn *look)
+/* The sources that the flow most likely belongs to: which of them stand alone only the flow knows,
+ * and they are few. */
+static void look_for_sets(const struct tg_engine *engine, const struct tg_flow_key *key,
+			  struct prefetch_event *event)
 {
 	const struct tg_ruleset *ruleset = engine->ruleset;
+	event->source_count = 0;
 	if (!ruleset)
 		return;
 	const struct ruleset_class *class = ruleset_class(ruleset, key->dport);
+	const unsigned count = MIN(class->view_count, PREFETCH_VIEWS);
 	const struct tg_addr src = counts_addr(key, key->src);
-	const struct tg_addr dst = counts_addr(key, key->dst);
-	for (uint16_t i = 0; i < class->view_count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		const uint16_t v = class->views[i];
-		const struct ruleset_view *view = &ruleset->views[v];
-		if (!ruleset_match_address(&ruleset->config->policies[view->policy], &dst))
-			continue;
-		/* Which sources stand alone only the flow knows; they are few. */
-		const struct tg_prefix masked = tg_addr_mask(&src, view->len[src.family]);
-		look(engine, &masked, SOURCE_VIEW(v, false));
+		const struct tg_prefix masked =
+			tg_addr_mask(&src, ruleset->views[v].len[src.family]);
+		source_table_ahead_sets(engine->sources[src.family], masked.addr.bytes,
+					SOURCE_VIEW(v, false),
+					&event->sources[event->source_count++]);
 	}
 }
 
-static void look_for_sets(struct tg_engine *engine, const struct tg_prefix *source,
-			  uint16_t source_view)
+static void look_for_sources(const struct tg_engine *engine, const struct tg_flow_key *key,
+			     struct prefetch_event *event)
 {
-	source_table_ahead_sets(engine->sources[source->addr.family], source->addr.bytes,
-				source_view);
-}
-
-static void look_for_source(struct tg_engine *engine, const struct tg_prefix *source,
-			    uint16_t source_view)
-{
-	const enum tg_family family = (enum tg_family)source->addr.family;
-	const uint32_t slot = source_table_ahead_source(engine->sources[family],
-							source->addr.bytes, source_view);
-	if (slot != SOURCE_NONE && engine->ruleset->views[SOURCE_VIEW_INDEX(source_view)].pours)
-		__builtin_prefetch(sources_buckets(engine, family, slot), 1);
+	const enum tg_family family = (enum tg_family)key->family;
+	const struct tg_ruleset *ruleset = engine->ruleset;
+	for (unsigned i = 0; i < event->source_count; i++) {
+		struct source_ahead *ahead = &event->sources[i];
+		source_table_ahead_source(engine->sources[family], ahead);
+		if (ahead->slot != SOURCE_NONE && ruleset->bucket_count > 0)
+			__builtin_prefetch(sources_buckets(engine, family, ahead->slot), 1);
+	}
 }
 
 /* The looks of one moment: one at each event that has come near enough. */
@@ -67,19 +61,19 @@ static void look(struct prefetch *prefetch, struct tg_engine *engine, size_t fro
 {
 	const struct tg_event *events = prefetch->events;
 	const size_t flow = front - BEHIND_FLOW, links = front - BEHIND_LINKS; /* may wrap */
-	if (front < prefetch->count && is_flow(&events[front]))
-		prefetch->hashes[front % PREFETCH_RING] =
-			flow_table_ahead_bucket(engine->flows, &events[front].flow.key);
+	if (front < prefetch->count && is_flow(&events[front])) {
+		struct prefetch_event *event = &prefetch->ring[front % PREFETCH_RING];
+		event->hash = flow_table_ahead_bucket(engine->flows, &events[front].flow.key);
+		look_for_sets(engine, &events[front].flow.key, event);
+	}
 	if (flow < prefetch->count && is_flow(&events[flow])) {
-		prefetch->flows[flow % PREFETCH_RING] = flow_table_ahead_flow(
-			engine->flows, prefetch->hashes[flow % PREFETCH_RING]);
-		each_source(engine, &events[flow].flow.key, look_for_sets);
+		struct prefetch_event *event = &prefetch->ring[flow % PREFETCH_RING];
+		event->flow = flow_table_ahead_flow(engine->flows, event->hash);
+		look_for_sources(engine, &events[flow].flow.key, event);
 	}
-	if (links < prefetch->count && is_flow(&events[links])) {
+	if (links < prefetch->count && is_flow(&events[links]))
 		flow_table_ahead_links(engine->flows, &events[links].flow.key,
-				       prefetch->flows[links % PREFETCH_RING]);
-		each_source(engine, &events[links].flow.key, look_for_source);
-	}
+				       prefetch->ring[links % PREFETCH_RING].flow);
 }
 
 void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
@@ -94,7 +88,17 @@ void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
 void prefetch_next(struct prefetch *prefetch, struct tg_engine *engine, size_t index)
 {
 	look(prefetch, engine, index + PREFETCH_AHEAD);
-	if (is_flow(&prefetch->events[index]))
-		flow_table_hashed(engine->flows, &prefetch->events[index].flow.key,
-				  prefetch->hashes[index % PREFETCH_RING]);
+	prefetch_end(engine);
+	if (!is_flow(&prefetch->events[index]))
+		return;
+	const struct tg_flow_key *key = &prefetch->events[index].flow.key;
+	const struct prefetch_event *event = &prefetch->ring[index % PREFETCH_RING];
+	flow_table_hashed(engine->flows, key, event->hash);
+	source_table_expect(engine->sources[key->family], event->sources, event->source_count);
+}
+
+void prefetch_end(struct tg_engine *engine)
+{
+	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++)
+		source_table_expect(engine->sources[f], NULL, 0);
 }

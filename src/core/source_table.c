@@ -53,37 +53,36 @@ void source_table_clear(struct source_table *table)
 	table->count = 0;
 }
 
-static struct source_place place_of(const struct source_table *table, const uint64_t addr[2],
+/* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
+ */
+static struct source_ahead place_of(const struct source_table *table, uint64_t high, uint64_t low,
 				    uint16_t view)
 {
 	struct siphash s = siphash_begin(table->seed);
-	siphash_word(&s, le64toh(addr[0]));
-	siphash_word(&s, le64toh(addr[1]));
+	siphash_word(&s, le64toh(high));
+	siphash_word(&s, le64toh(low));
 	const uint64_t hash = siphash_end(&s, view, 16 + sizeof(view));
 	const uint16_t tag = (uint16_t)(hash >> 48);
-	return (struct source_place){
+	return (struct source_ahead){
+		.addr = {high, low},
 		.sets = {(uint32_t)hash & table->set_mask,
 			 (uint32_t)(hash >> 24) & table->set_mask},
+		.slot = SOURCE_NONE,
 		.tag = tag ? tag : 1,
+		.view = view,
 	};
 }
 
-static const struct source_place *source_place(struct source_table *table, const uint8_t bytes[16],
-					       uint16_t view)
+static struct source_ahead source_place(const struct source_table *table, const uint8_t addr[16],
+					uint16_t view)
 {
-	const uint64_t addr[2] = {load_word(bytes, 0), load_word(bytes, 1)};
-	const uint64_t mixed = (addr[0] ^ addr[1] ^ addr[1] >> 32 ^ (uint64_t)view << 48) *
-			       UINT64_C(0x9e3779b97f4a7c15);
-	struct source_known *known = &table->known[mixed >> 57];
-	if (known->addr[0] != addr[0] || known->addr[1] != addr[1] || known->view != view ||
-	    !known->used) {
-		known->addr[0] = addr[0];
-		known->addr[1] = addr[1];
-		known->view = view;
-		known->used = true;
-		known->place = place_of(table, addr, view);
+	const uint64_t high = load_word(addr, 0), low = load_word(addr, 1);
+	for (unsigned i = 0; i < table->expected_count; i++) {
+		const struct source_ahead *expected = &table->expected[i];
+		if (expected->view == view && expected->addr[0] == high && expected->addr[1] == low)
+			return *expected;
 	}
-	return &known->place;
+	return place_of(table, high, low, view);
 }
 
 /* Four tags, the first one lowest. */
@@ -121,46 +120,49 @@ static uint32_t first_way(uint64_t matches)
 	return bit / 16 + bit % 16 * 4;
 }
 
-static bool addr_equal(const uint8_t a[16], const uint8_t b[16])
+static bool stands_at(const struct source_table *table, const struct source_ahead *place,
+		      uint32_t set, uint32_t way)
 {
-	return ((load_word(a, 0) ^ load_word(b, 0)) | (load_word(a, 1) ^ load_word(b, 1))) == 0;
+	const struct source *source = &table->sets[set].sources[way];
+	return table->sets[set].tags[way] == place->tag && source->view == place->view &&
+	       load_word(source->addr, 0) == place->addr[0] &&
+	       load_word(source->addr, 1) == place->addr[1];
 }
 
-static uint32_t source_search(const struct source_table *table, const struct source_place *place,
-			      const uint8_t addr[16], uint16_t view)
+static uint32_t source_search(const struct source_table *table, const struct source_ahead *place)
 {
+	if (place->slot != SOURCE_NONE &&
+	    stands_at(table, place, place->slot / WAYS, place->slot % WAYS))
+		return place->slot;
 	for (unsigned i = 0; i < 2; i++) {
-		const struct source_set *set = &table->sets[place->sets[i]];
-		for (uint64_t ways = set_matches(set, place->tag); ways != 0; ways &= ways - 1) {
-			const uint32_t way = first_way(ways);
-			const struct source *source = &set->sources[way];
-			if (set->tags[way] == place->tag && source->view == view &&
-			    addr_equal(source->addr, addr))
-				return place->sets[i] * WAYS + way;
-		}
+		const uint32_t set = place->sets[i];
+		uint64_t ways = set_matches(&table->sets[set], place->tag);
+		for (; ways != 0; ways &= ways - 1)
+			if (stands_at(table, place, set, first_way(ways)))
+				return set * WAYS + first_way(ways);
 	}
 	return SOURCE_NONE;
 }
 
-uint32_t source_table_find(struct source_table *table, const uint8_t addr[16], uint16_t view)
+uint32_t source_table_find(const struct source_table *table, const uint8_t addr[16], uint16_t view)
 {
-	return source_search(table, source_place(table, addr, view), addr, view);
+	const struct source_ahead place = source_place(table, addr, view);
+	return source_search(table, &place);
 }
 
-void source_table_ahead_sets(struct source_table *table, const uint8_t addr[16], uint16_t view)
+void source_table_ahead_sets(const struct source_table *table, const uint8_t addr[16],
+			     uint16_t view, struct source_ahead *ret_ahead)
 {
-	const struct source_place *place = source_place(table, addr, view);
-	__builtin_prefetch(&table->sets[place->sets[0]]);
-	__builtin_prefetch(&table->sets[place->sets[1]]);
+	*ret_ahead = place_of(table, load_word(addr, 0), load_word(addr, 1), view);
+	__builtin_prefetch(&table->sets[ret_ahead->sets[0]]);
+	__builtin_prefetch(&table->sets[ret_ahead->sets[1]]);
 }
 
-uint32_t source_table_ahead_source(struct source_table *table, const uint8_t addr[16],
-				   uint16_t view)
+void source_table_ahead_source(const struct source_table *table, struct source_ahead *ahead)
 {
-	const struct source_place *place = source_place(table, addr, view);
 	for (unsigned i = 0; i < 2; i++) {
-		const struct source_set *set = &table->sets[place->sets[i]];
-		const uint64_t ways = set_matches(set, place->tag);
+		const struct source_set *set = &table->sets[ahead->sets[i]];
+		const uint64_t ways = set_matches(set, ahead->tag);
 		if (ways == 0)
 			continue;
 		const uint32_t way = first_way(ways);
@@ -168,9 +170,9 @@ uint32_t source_table_ahead_source(struct source_table *table, const uint8_t add
 		/* It may begin in one line and end in the next. */
 		__builtin_prefetch(source, 1);
 		__builtin_prefetch(source + sizeof(struct source) - 1, 1);
-		return place->sets[i] * WAYS + way;
+		ahead->slot = ahead->sets[i] * WAYS + way;
+		return;
 	}
-	return SOURCE_NONE;
 }
 
 static unsigned set_used(const struct source_set *set)
@@ -182,7 +184,7 @@ static unsigned set_used(const struct source_set *set)
 }
 
 /* The source that matters least in both sets: fewest flows, then longest silent. */
-static uint32_t source_victim(struct source_table *table, const struct source_place *place,
+static uint32_t source_victim(struct source_table *table, const struct source_ahead *place,
 			      uint16_t now)
 {
 	uint32_t best = SOURCE_NONE, best_flows = UINT32_MAX;
@@ -208,7 +210,7 @@ static uint32_t source_victim(struct source_table *table, const struct source_pl
 }
 
 /* Room for a source that is not there: in the emptier set, or a victim's. */
-static uint32_t source_room(struct source_table *table, const struct source_place *place,
+static uint32_t source_room(struct source_table *table, const struct source_ahead *place,
 			    uint16_t now)
 {
 	const unsigned used[2] = {set_used(&table->sets[place->sets[0]]),
@@ -223,13 +225,13 @@ static uint32_t source_room(struct source_table *table, const struct source_plac
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made)
 {
-	const struct source_place *place = source_place(table, addr, view);
+	const struct source_ahead place = source_place(table, addr, view);
 	const uint16_t now = (uint16_t)(tick / SOURCE_SEEN_TICKS);
-	uint32_t slot = source_search(table, place, addr, view);
+	uint32_t slot = source_search(table, &place);
 	*ret_made = slot == SOURCE_NONE;
 	if (*ret_made) {
-		slot = source_room(table, place, now);
-		table->sets[slot / WAYS].tags[slot % WAYS] = place->tag;
+		slot = source_room(table, &place, now);
+		table->sets[slot / WAYS].tags[slot % WAYS] = place.tag;
 		struct source *source = source_table_at(table, slot);
 		*source = (struct source){.view = view};
 		memcpy(source->addr, addr, 16);

@@ -63,23 +63,13 @@ struct source_set {
 };
 _Static_assert(sizeof(struct source_set) == 512, "a set is eight cache lines");
 
-/* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
- */
-struct source_place {
-	uint32_t sets[2];
-	uint16_t tag;
-};
-
-/*
- * Places worked out lately, by a hash that need not resist anybody: whose keys meet here
- * pays for the good hash again, as if there were no such thing.
- */
-#define SOURCE_PLACES 128
-struct source_known {
+/* What was found out about a source ahead of the event that asks for it. */
+struct source_ahead {
 	uint64_t addr[2];
-	struct source_place place;
+	uint32_t sets[2];
+	uint32_t slot; /* where it stood then, very likely; SOURCE_NONE */
+	uint16_t tag;
 	uint16_t view;
-	bool used;
 };
 
 struct source_table {
@@ -90,7 +80,8 @@ struct source_table {
 	uint64_t evicted;
 	struct source last_evicted;
 	uint8_t seed[16];
-	struct source_known known[SOURCE_PLACES];
+	const struct source_ahead *expected; /* source_table_expect() */
+	unsigned expected_count;
 };
 
 /* The slots that a table for so many sources has: at least as many. */
@@ -100,7 +91,7 @@ void source_table_destroy(struct source_table *table);
 void source_table_clear(struct source_table *table);
 
 /* SOURCE_NONE. */
-uint32_t source_table_find(struct source_table *table, const uint8_t addr[16], uint16_t view);
+uint32_t source_table_find(const struct source_table *table, const uint8_t addr[16], uint16_t view);
 /* Finds or makes; *ret_made tells which. Never fails: it evicts. */
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made);
@@ -111,11 +102,18 @@ static inline struct source *source_table_at(struct source_table *table, uint32_
 
 /*
  * Brings what a later call about this source reads into the cache: first the tags, and some
- * time later the source itself. The slot that it stands in, very likely; SOURCE_NONE.
+ * time later the source itself. Then, before that call: what is expected. An
+ * expectation that is wrong costs time only; it must live until the next, or none, is told.
  */
-void source_table_ahead_sets(struct source_table *table, const uint8_t addr[16], uint16_t view);
-uint32_t source_table_ahead_source(struct source_table *table, const uint8_t addr[16],
-				   uint16_t view);
+void source_table_ahead_sets(const struct source_table *table, const uint8_t addr[16],
+			     uint16_t view, struct source_ahead *ret_ahead);
+void source_table_ahead_source(const struct source_table *table, struct source_ahead *ahead);
+static inline void source_table_expect(struct source_table *table,
+				       const struct source_ahead *expected, unsigned count)
+{
+	table->expected = expected;
+	table->expected_count = count;
+}
 
 /* The first slot in use at or after slot; SOURCE_NONE at the end. */
 uint32_t source_table_next(const struct source_table *table, uint32_t slot);
