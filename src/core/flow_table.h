@@ -17,16 +17,19 @@ struct flow {
 	uint32_t next;                   /* in its hash bucket, or in the free list */
 	uint32_t wheel_prev, wheel_next; /* flow_table.wheel */
 	uint32_t deadline;               /* in ticks */
-	uint64_t counted : 46;           /* engine's sequence when its sources last learnt of it */
-	uint64_t state : 4;              /* enum tg_tcp_state */
-	uint64_t began : 1;              /* `new` has counted it */
-	uint64_t seen : 1;               /* parity of the last resync that knows of it */
-	uint64_t ended : 1;    /* gone, kept until the resync is over so that a stale dump cannot
-				  revive it */
-	uint64_t asked : 1;    /* past its deadline, and the kernel was asked */
-	uint64_t idle : 1;     /* established, and no payload for a while */
-	uint64_t outbound : 1; /* this host opens it */
-	uint64_t alone : 8;    /* by length slot: counted by its single address */
+	/* See flow_counted(). Apart from the flags, because a load that is wider than the store
+	 * before it would stall. */
+	uint32_t counted_low;
+	uint16_t counted_high;
+	uint16_t state : 4; /* enum tg_tcp_state */
+	uint16_t began : 1; /* `new` has counted it */
+	uint16_t seen : 1;  /* parity of the last resync that knows of it */
+	uint16_t ended : 1; /* gone, kept until the resync is over so that a stale dump cannot
+			       revive it */
+	uint16_t asked : 1;    /* past its deadline, and the kernel was asked */
+	uint16_t idle : 1;     /* established, and no payload for a while */
+	uint16_t outbound : 1; /* this host opens it */
+	uint16_t alone : 6;    /* by length slot: counted by its single address */
 };
 _Static_assert(sizeof(struct flow) == 64, "a flow is one cache line");
 
@@ -105,6 +108,18 @@ uint32_t flow_table_count(const struct flow_table *table);
 /* The first live flow at or after index; FLOW_NONE at the end. */
 uint32_t flow_table_next(const struct flow_table *table, uint32_t index);
 size_t flow_table_memory(const struct flow_table *table);
+
+/* The engine's sequence when the flow's sources last learnt of it. */
+static inline uint64_t flow_counted(const struct flow *flow)
+{
+	return (uint64_t)flow->counted_high << 32 | flow->counted_low;
+}
+
+static inline void flow_set_counted(struct flow *flow, uint64_t sequence)
+{
+	flow->counted_low = (uint32_t)sequence;
+	flow->counted_high = (uint16_t)(sequence >> 32);
+}
 
 /* How much is lost with a flow: of one that closes least, and most of one that is established. */
 static inline unsigned flow_state_worth(unsigned state)
