@@ -169,7 +169,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 		else if (view->counts_hosts && !alone && host.policy == view->policy &&
 			 ruleset_has_hosts(view, family))
 			rise.hosts = hosts_count(engine, family, &host, source);
-		if (rise.to || poured)
+		if (rise.to & view->slots || poured & view->pours || rise.hosts)
 			judge(engine, family, slot, &rise);
 	}
 	flow_set_counted(flow, engine->sequence);

@@ -6,6 +6,7 @@
 
 #include <tcpguard/engine.h>
 
+#include "base/util.h"
 #include "ban_table.h"
 #include "flow_table.h"
 #include "ruleset.h"
@@ -143,10 +144,22 @@ uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family,
 /* sources.c */
 /* Finds or makes. What it evicts is taken out of what was counted by it. */
 uint32_t sources_make(struct tg_engine *engine, const struct tg_addr *masked, uint16_t source_view);
-void sources_add(struct tg_engine *engine, enum tg_family family, struct source *source,
-		 unsigned to);
-void sources_sub(struct tg_engine *engine, enum tg_family family, struct source *source,
-		 unsigned from);
+/* One flow more, one less. */
+static inline void sources_add(struct tg_engine *engine, enum tg_family family,
+			       struct source *source, unsigned to)
+{
+	engine->stats.sources[family] += source_flows(source) == 0;
+	source->states[to]++;
+}
+
+static inline void sources_sub(struct tg_engine *engine, enum tg_family family,
+			       struct source *source, unsigned from)
+{
+	source->states[from]--;
+	engine->stats.sources[family] -= source_flows(source) == 0;
+	if (source->base > 0)
+		source->base = (uint16_t)MIN(source->base, source_sum(source, CONCURRENT_SLOTS));
+}
 /* The source's name: its view's prefix length, or a single address. */
 struct tg_prefix sources_prefix(const struct tg_engine *engine, enum tg_family family,
 				uint32_t slot);

@@ -21,11 +21,11 @@ struct flow {
 	 * before it would stall. */
 	uint32_t counted_low;
 	uint16_t counted_high;
-	uint16_t state : 4; /* enum tg_tcp_state */
-	uint16_t began : 1; /* `new` has counted it */
-	uint16_t seen : 1;  /* parity of the last resync that knows of it */
-	uint16_t ended : 1; /* gone, kept until the resync is over so that a stale dump cannot
-			       revive it */
+	uint16_t state : 4;    /* enum tg_tcp_state */
+	uint16_t began : 1;    /* `new` has counted it */
+	uint16_t seen : 1;     /* parity of the last resync that knows of it */
+	uint16_t ended : 1;    /* gone, kept until the resync is over so that a stale dump cannot
+				  revive it */
 	uint16_t asked : 1;    /* past its deadline, and the kernel was asked */
 	uint16_t idle : 1;     /* established, and no payload for a while */
 	uint16_t outbound : 1; /* this host opens it */

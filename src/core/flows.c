@@ -8,6 +8,8 @@
 
 /* While the kernel's answer is awaited; it comes within a loop turn or two. */
 #define VERIFY_TICKS 8
+/* Of a tick's questions, kept from those whether flows say anything, which come for ever. */
+#define VERIFY_KEPT 128
 /* When the budget of questions is used up, a flow that counts for a drop asks again then. */
 #define VERIFY_LATER_TICKS 4
 /* CTA_TIMEOUT is cut to seconds, so that up to one more is left. */
@@ -102,7 +104,7 @@ static void flow_arm(struct tg_engine *engine, uint32_t index, uint32_t timeout_
 		timeout_s = MIN(timeout_s, UNSEEN_CHECK_S);
 	uint32_t deadline =
 		engine->tick + timeout_s * (uint32_t)(TG_SEC / FLOW_TICK) + TIMEOUT_SLACK_TICKS;
-	if (flow->state == TG_TCP_ESTABLISHED && idle_asks(engine, flow))
+	if (flow->state == TG_TCP_ESTABLISHED && engine->ruleset->idle && idle_asks(engine, flow))
 		deadline = MIN(deadline, idle_due(engine, index));
 	flow_table_set_deadline(engine->flows, index, deadline);
 }
@@ -120,8 +122,8 @@ static void flow_move(struct tg_engine *engine, uint32_t index, unsigned to, boo
 	flow->asked = 0;
 	flow->seen = engine->parity;
 	flow->began |= began;
-	/* Without a branch it is written together with the others: a store of its own, narrower than
-	 * the load that follows, would stall that. */
+	/* Without a branch it is written together with the others: a store of its own, narrower
+	 * than the load that follows, would stall that. */
 	flow->idle &= to == TG_TCP_ESTABLISHED;
 	if (to == TG_TCP_ESTABLISHED && was.state != TG_TCP_ESTABLISHED)
 		idle_begin(engine, index);
@@ -353,7 +355,8 @@ void flows_resync_failed(struct tg_engine *engine)
 
 static bool ask(struct tg_engine *engine, const struct flow *flow)
 {
-	if (engine->verify_left == 0)
+	const bool often = flow->state == TG_TCP_ESTABLISHED && idle_asks(engine, flow);
+	if (engine->verify_left <= (often ? VERIFY_KEPT : 0))
 		return false;
 	struct tg_decision *note = notes_add(engine, TG_DECISION_VERIFY, TG_CAUSE_NONE, false);
 	if (!note)

@@ -35,7 +35,10 @@ uint32_t idle_spread(const struct tg_engine *engine, const struct flow *flow, ui
 {
 	if (flow->state != TG_TCP_ESTABLISHED || !idle_asks(engine, flow))
 		return 0;
-	return index % (engine->ruleset->idle_unit * engine->ruleset->idle_units);
+	/* Another time than last time, or what comes at the same pace would be before it for ever.
+	 */
+	const uint32_t lot = (index ^ engine->tick) * UINT32_C(2654435761) >> 12;
+	return lot % (engine->ruleset->idle_unit * engine->ruleset->idle_units);
 }
 
 static uint16_t unit_after(const struct tg_engine *engine)

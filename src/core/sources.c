@@ -44,22 +44,6 @@ uint32_t sources_make(struct tg_engine *engine, const struct tg_addr *masked, ui
 	return slot;
 }
 
-void sources_add(struct tg_engine *engine, enum tg_family family, struct source *source,
-		 unsigned to)
-{
-	engine->stats.sources[family] += source_flows(source) == 0;
-	source->states[to]++;
-}
-
-void sources_sub(struct tg_engine *engine, enum tg_family family, struct source *source,
-		 unsigned from)
-{
-	source->states[from]--;
-	engine->stats.sources[family] -= source_flows(source) == 0;
-	if (source->base > 0)
-		source->base = (uint16_t)MIN(source->base, source_sum(source, CONCURRENT_SLOTS));
-}
-
 struct tg_prefix sources_prefix(const struct tg_engine *engine, enum tg_family family,
 				uint32_t slot)
 {

@@ -271,10 +271,10 @@ static void resync(struct world *w)
 	send(w, (struct tg_event){.type = TG_EVENT_RESYNC_END});
 }
 
-/* Until every flow has been asked twice whether it says anything. */
+/* Until every flow has been asked whether it says anything, also those that had to wait for it. */
 static void wait_idle(struct world *w)
 {
-	for (unsigned tick = 0; tick < 3 * IDLE_AFTER_MS / 250; tick++) {
+	for (unsigned tick = 0; tick < 6 * IDLE_AFTER_MS / 250; tick++) {
 		w->now += 250 * TG_MSEC;
 		send(w, (struct tg_event){.type = TG_EVENT_TICK});
 	}

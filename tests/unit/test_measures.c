@@ -295,6 +295,52 @@ TEST(an_idle_limit_that_is_loaded_later_asks_all_that_is_open)
 	end(&b);
 }
 
+TEST(questions_about_idle_flows_leave_room_for_others)
+{
+	static const struct tg_limit limits[] = {{LIMIT(IDLE, 4000, &observe)}};
+	struct tg_engine_stats stats;
+	struct bench b;
+	begin(&b, limits, 1, 4096);
+	for (uint32_t n = 0; n < 2000; n++) {
+		tell(&b, TG_EVENT_FLOW_NEW, key_of(n, 1), TG_TCP_SYN_SENT);
+		step(&b,
+		     (struct tg_event){.type = TG_EVENT_FLOW_STATE,
+				       .flow = {.key = key_of(n, 1), .state = TG_TCP_ESTABLISHED}});
+	}
+	advance(&b, 9750);
+	CHECK_U64(b.engine->stats.verified, 0);
+	advance(&b, 250);
+	CHECK_U64(b.engine->stats.verified, 128);
+	CHECK_U64(b.engine->verify_left, 128);
+	/* Nobody answers, and the rest has its turn within a time or two. */
+	advance(&b, 10000);
+	tg_engine_stats(b.engine, &stats);
+	CHECK(stats.verified > 1500);
+	CHECK_U64(stats.flows, 2000);
+	end(&b);
+}
+
+TEST(closing_is_followed_for_who_counts_it)
+{
+	static const enum tg_measure with[] = {TG_MEASURE_CONCURRENT, TG_MEASURE_TIME_WAIT,
+					       TG_MEASURE_CLOSE_WAIT, TG_MEASURE_FIN_WAIT,
+					       TG_MEASURE_LAST_ACK,   TG_MEASURE_IDLE};
+	unsigned follow = 0;
+	for (unsigned m = 0; m < TG_MEASURE_COUNT; m++) {
+		const struct tg_limit limit = {.measure = (enum tg_measure)m};
+		const struct tg_policy policy = {.limits = &limit, .limit_count = 1};
+		const struct tg_config config = {.policies = &policy, .policy_count = 1};
+		follow += tg_config_follows_closing(&config);
+	}
+	CHECK_U64(follow, ARRAY_SIZE(with));
+	for (unsigned i = 0; i < ARRAY_SIZE(with); i++) {
+		const struct tg_limit limit = {.measure = with[i]};
+		const struct tg_policy policy = {.limits = &limit, .limit_count = 1};
+		const struct tg_config config = {.policies = &policy, .policy_count = 1};
+		CHECK(tg_config_follows_closing(&config));
+	}
+}
+
 static struct tg_flow_key call_of(uint8_t destination, uint16_t port)
 {
 	struct tg_flow_key key = {.sport = port, .dport = 25};
@@ -446,6 +492,8 @@ int main(void)
 	RUN(what_a_gap_or_a_resync_hides_is_no_failure);
 	RUN(an_idle_flow_moved_no_payload_since_it_was_asked_last);
 	RUN(an_idle_limit_that_is_loaded_later_asks_all_that_is_open);
+	RUN(questions_about_idle_flows_leave_room_for_others);
+	RUN(closing_is_followed_for_who_counts_it);
 	RUN(fan_out_is_distinct_destinations_that_did_not_answer);
 	RUN(a_prefix_answers_only_for_enough_hosts);
 	RUN(ten_thousand_addresses_of_one_64_are_one_source);
