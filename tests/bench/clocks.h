@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef BENCH_CLOCKS_H
-#define BENCH_CLOCKS_H
+#ifndef TESTS_BENCH_CLOCKS_H
+#define TESTS_BENCH_CLOCKS_H
 
 /*
  * What a piece of work costs: time of this thread, and instructions of this program, which another

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef BENCH_TWENTY_H
-#define BENCH_TWENTY_H
+#ifndef TESTS_BENCH_TWENTY_H
+#define TESTS_BENCH_TWENTY_H
 
 /*
  * A policy of twenty limits: every measure of single addresses, most of /24 and /48 with enough
