@@ -70,7 +70,7 @@ static void recount_source(struct tg_engine *engine, enum tg_family family, uint
 	for (uint32_t i = flow_table_next(engine->flows, 0); i != FLOW_NONE;
 	     i = flow_table_next(engine->flows, i + 1)) {
 		const struct flow *flow = flow_table_at(engine->flows, i);
-		if (flow_slot(flow) != SLOT_NONE && source->born <= flow->counted &&
+		if (flow_slot(flow) != SLOT_NONE && source->born <= flow_counted(flow) &&
 		    recount_belongs(engine, source, family, flow))
 			states[flow_slot(flow)]++;
 	}

@@ -48,7 +48,7 @@ void counts_settle(struct tg_engine *engine, struct flow *flow)
 		const unsigned slot = view->len_slot[src.family];
 		if (slot < RULESET_LEN_SLOTS &&
 		    must_stand_alone(engine, &src, view->len[src.family]))
-			flow->alone |= UINT64_C(1) << slot;
+			flow->alone |= 1u << slot;
 	}
 }
 
@@ -147,7 +147,8 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 	for (uint16_t i = 0; i < class->view_count; i++) {
 		const uint16_t v = class->views[i];
 		const struct ruleset_view *view = &ruleset->views[v];
-		if (!ruleset_match_address(&ruleset->config->policies[view->policy], &dst))
+		const struct tg_policy *policy = &ruleset->config->policies[view->policy];
+		if (policy->address_count > 0 && !ruleset_match_address(policy, &dst))
 			continue;
 		const bool alone = stands_alone(engine, flow, &src, view);
 		const struct tg_prefix masked =
@@ -160,7 +161,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 		const uint32_t before = view->of_hosts ? source_flows(source) : 0;
 		if (to != SLOT_NONE)
 			sources_add(engine, family, source, to);
-		if (from != SLOT_NONE && source->born <= flow->counted)
+		if (from != SLOT_NONE && source->born <= flow_counted(flow))
 			sources_sub(engine, family, source, from);
 		rise.hosts = false;
 		if (view->of_hosts)
@@ -171,7 +172,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 		if (rise.to & view->slots || poured & view->pours || rise.hosts)
 			judge(engine, family, slot, &rise);
 	}
-	flow->counted = engine->sequence;
+	flow_set_counted(flow, engine->sequence);
 }
 
 /*

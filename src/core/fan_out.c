@@ -38,7 +38,7 @@ static void destination_move(struct tg_engine *engine, uint16_t v, const struct 
 	const bool before = source_flows(source) > 0;
 	if (to != SLOT_NONE)
 		sources_add(engine, family, source, to);
-	if (from != SLOT_NONE && source->born <= flow->counted)
+	if (from != SLOT_NONE && source->born <= flow_counted(flow))
 		sources_sub(engine, family, source, from);
 	const bool after = source_flows(source) > 0;
 	view->total->destinations += (uint32_t)after - (uint32_t)before;
@@ -57,5 +57,5 @@ void fan_out_move(struct tg_engine *engine, struct flow *flow, unsigned from, un
 		    ruleset_match_address(&ruleset->config->policies[view->policy], &src))
 			destination_move(engine, class->totals[i], flow, from, to);
 	}
-	flow->counted = engine->sequence;
+	flow_set_counted(flow, engine->sequence);
 }

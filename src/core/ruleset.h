@@ -116,7 +116,7 @@ static inline bool ruleset_has_hosts(const struct ruleset_view *view, unsigned f
 }
 
 /* Lengths that a flow remembers a bit for; the others are worked out each time. */
-#define RULESET_LEN_SLOTS 8
+#define RULESET_LEN_SLOTS 6
 
 static inline const struct ruleset_class *ruleset_class(const struct tg_ruleset *ruleset,
 							uint16_t port)
