@@ -21,24 +21,54 @@ static void require(bool holds)
 		abort();
 }
 
+static void check_step(const struct tg_step *step)
+{
+	require(step->action < TG_ACTION_COUNT);
+	require(step->scope == (step->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW));
+	require(step->expire_ms >= 1000 && step->expire_ms <= TG_DURATION_MAX_MS);
+	/* What stands in for a drop passes something, too. */
+	require((step->action == TG_ACTION_OBSERVE) == (step->to.count == 0));
+}
+
+/* From step to step no weaker. */
+static void check_order(const struct tg_step *step, const struct tg_step *before)
+{
+	require(step->action >= before->action);
+	if (step->action == before->action || before->action == TG_ACTION_RATE_LIMIT)
+		require((uint64_t)step->to.count * before->to.per_ms <=
+			(uint64_t)before->to.count * step->to.per_ms);
+}
+
 static void check_limit(const struct tg_limit *limit)
 {
 	require(limit->name && limit->file && limit->line > 0);
-	require(limit->threshold > 0 && limit->step_count > 0);
+	require(limit->threshold > 0 && limit->measure < TG_MEASURE_COUNT);
 	require(tg_measure_is_rate(limit->measure) == (limit->window_ms > 0));
+	require(limit->burst == 0 || limit->window_ms > 0);
+	require(limit->step_count > 0 && limit->step_count <= TG_STEPS_MAX);
+	require(limit->ladder ? limit->forget_ms >= 1000 && limit->forget_ms <= TG_DURATION_MAX_MS
+			      : limit->step_count == 1 && limit->forget_ms == 0);
 	for (size_t i = 0; i < limit->step_count; i++) {
-		const struct tg_step *step = &limit->steps[i];
-		require(step->expire_ms >= 1000 && step->expire_ms <= TG_DURATION_MAX_MS);
-		require((step->action == TG_ACTION_OBSERVE) == (step->to.count == 0));
-		require(step->action != TG_ACTION_DROP ||
-			tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE);
+		check_step(&limit->steps[i]);
+		require(!limit->total || limit->steps[i].action == TG_ACTION_OBSERVE);
+		if (i > 0)
+			check_order(&limit->steps[i], &limit->steps[i - 1]);
 	}
+	/* Below a drop there must be something for what can be forged. */
+	require(tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE ||
+		limit->steps[0].action != TG_ACTION_DROP);
+	require(limit->total || limit->measure != TG_MEASURE_FAN_OUT);
 	require(limit->prefix_len[TG_IPV4] <= 32 && limit->prefix_len[TG_IPV6] <= 128);
+	if (limit->min_hosts > 0)
+		require(limit->min_hosts >= 2 && limit->min_hosts <= TG_MIN_HOSTS_MAX &&
+			!limit->total && limit->prefix_len[TG_IPV4] < 32 &&
+			limit->prefix_len[TG_IPV6] < 64);
 }
 
 static void check_config(const struct tg_config *config)
 {
 	require(config->policy_count <= TG_POLICIES_MAX && config->file_count == 1);
+	require(config->idle_after_ms >= 1000 && config->idle_after_ms <= 24ull * 3600 * 1000);
 	for (size_t i = 0; i < config->policy_count; i++) {
 		const struct tg_policy *policy = &config->policies[i];
 		require(policy->limit_count > 0 && policy->limit_count <= TG_LIMITS_MAX);
