@@ -51,9 +51,29 @@ static void print_json(const struct tg_config *config, const struct tg_diag *dia
 	json_finish(&json);
 }
 
-static void print_limit(const struct tg_limit *limit)
+/* What can follow: nothing forged ever comes to a drop. */
+static void print_steps(const struct tg_limit *limit)
 {
 	char text[TG_DURATION_STRLEN], rate[TG_RATE_STRLEN];
+	const bool proves = tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE;
+	for (size_t i = 0; i < limit->step_count; i++) {
+		const struct tg_step *step = &limit->steps[i];
+		if (step->action == TG_ACTION_DROP && !proves)
+			break;
+		(void)printf("%s %s", i == 0 ? "" : ", then", tg_action_name(step->action));
+		if (step->action == TG_ACTION_RATE_LIMIT)
+			(void)printf(" to %s", tg_rate_format(&step->to, rate));
+		(void)printf(" for %s", tg_duration_format(step->expire_ms, text));
+		if (step->action == TG_ACTION_DROP)
+			(void)printf(" once proven");
+	}
+	if (limit->step_count > 1)
+		(void)printf(", forgotten after %s", tg_duration_format(limit->forget_ms, text));
+}
+
+static void print_limit(const struct tg_limit *limit, uint64_t idle_after_ms)
+{
+	char text[TG_DURATION_STRLEN];
 	(void)printf("  ");
 	output_text(stdout, limit->name);
 	(void)printf(": more than %" PRIu32 " %s", limit->threshold,
@@ -61,22 +81,21 @@ static void print_limit(const struct tg_limit *limit)
 	if (limit->window_ms > 0)
 		(void)printf(" in %s (burst %" PRIu32 ")",
 			     tg_duration_format(limit->window_ms, text), limit->burst);
+	if (limit->measure == TG_MEASURE_IDLE)
+		(void)printf(" for %s", tg_duration_format(idle_after_ms, text));
 	if (limit->total)
-		(void)printf(" in total:");
+		(void)printf(" in total");
 	else
-		(void)printf(" per /%u or /%u:", limit->prefix_len[TG_IPV4],
+		(void)printf(" per /%u or /%u", limit->prefix_len[TG_IPV4],
 			     limit->prefix_len[TG_IPV6]);
-	for (size_t i = 0; i < limit->step_count; i++) {
-		const struct tg_step *step = &limit->steps[i];
-		(void)printf("%s %s", i == 0 ? "" : ", then", tg_action_name(step->action));
-		if (step->action == TG_ACTION_RATE_LIMIT)
-			(void)printf(" to %s", tg_rate_format(&step->to, rate));
-		(void)printf(" for %s", tg_duration_format(step->expire_ms, text));
-	}
-	(void)printf(", %s\n", tg_mode_name(limit->mode));
+	if (limit->min_hosts > 0)
+		(void)printf(" of at least %u hosts", limit->min_hosts);
+	(void)fputc(':', stdout);
+	print_steps(limit);
+	(void)printf(", mode %s\n", tg_mode_name(limit->mode));
 }
 
-static void print_policy(const struct tg_policy *policy)
+static void print_policy(const struct tg_policy *policy, uint64_t idle_after_ms)
 {
 	output_text(stdout, policy->name);
 	(void)printf(": ");
@@ -92,14 +111,14 @@ static void print_policy(const struct tg_policy *policy)
 		(void)printf(", on %zu addresses or networks", policy->address_count);
 	(void)fputc('\n', stdout);
 	for (size_t i = 0; i < policy->limit_count; i++)
-		print_limit(&policy->limits[i]);
+		print_limit(&policy->limits[i], idle_after_ms);
 }
 
 static void print_config(const struct tg_config *config)
 {
 	size_t limits = 0;
 	for (size_t i = 0; i < config->policy_count; i++) {
-		print_policy(&config->policies[i]);
+		print_policy(&config->policies[i], config->idle_after_ms);
 		limits += config->policies[i].limit_count;
 	}
 	(void)printf("ok: policies %zu, limits %zu, files %zu, allowed prefixes %zu, mode %s\n",

@@ -141,7 +141,7 @@ static bool overrides(const struct yaml_tree_node *policy)
 	return word && word->kind == YAML_TREE_SCALAR && strcasecmp(word->text, "true") == 0;
 }
 
-/* Both define, or both override, a policy of one name; or both define a list of one name. */
+/* Both define, or both override, a policy of one name; or both define such a list or ladder. */
 static bool defines_same(const struct yaml_tree_node *a, const struct yaml_tree_node *b,
 			 const char *key)
 {
@@ -168,7 +168,8 @@ static bool replaces(const struct policy_file *instead, const struct policy_file
 {
 	return strcmp(base_name(instead->source.name), base_name(dropin->source.name)) == 0 ||
 	       defines_same(instead->root, dropin->root, "policies") ||
-	       defines_same(instead->root, dropin->root, "lists");
+	       defines_same(instead->root, dropin->root, "lists") ||
+	       defines_same(instead->root, dropin->root, "ladders");
 }
 
 static void add_file(struct loader *loader, struct policy_file *file)

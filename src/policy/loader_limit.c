@@ -257,6 +257,13 @@ static bool read_steps(struct loader *loader, const struct named *named,
 		return use_ladder(loader_find_ladder(loader, found[LIMIT_LADDER]), limit);
 	if (!own && loader->defaults[DEFAULT_LADDER])
 		return use_ladder(loader->ladder, limit);
+	if (!own && keys_good) {
+		schema_error(named->key,
+			     "the limit '%s' has neither an action (observe, rate-limit or drop) "
+			     "nor a ladder, and 'defaults' names no ladder",
+			     named->key->text);
+		return false;
+	}
 	return read_own_step(loader, named, found, keys_good, limit);
 }
 

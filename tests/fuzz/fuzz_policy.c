@@ -23,34 +23,48 @@ static void require(bool holds)
 		abort();
 }
 
-static void check_step(const struct tg_limit *limit, const struct tg_step *step)
+static void check_step(const struct tg_step *step)
 {
-	require(step->expire_ms >= 1000 && step->expire_ms <= TG_DURATION_MAX_MS);
-	require((step->action == TG_ACTION_OBSERVE) == (step->to.count == 0));
-	require(step->action == TG_ACTION_OBSERVE || step->to.per_ms > 0);
+	require(step->action < TG_ACTION_COUNT);
 	require(step->scope == (step->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW));
-	/* SYNs are anybody's, and of what the kernel enforces against all there is no set. */
-	require(step->action != TG_ACTION_DROP ||
-		tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE);
-	require(!limit->total || step->action == TG_ACTION_OBSERVE);
+	require(step->expire_ms >= 1000 && step->expire_ms <= TG_DURATION_MAX_MS);
+	/* What stands in for a drop passes something, too. */
+	require((step->action == TG_ACTION_OBSERVE) == (step->to.count == 0));
 }
 
-static void check_limit(const struct tg_config *config, const struct tg_limit *limit)
+/* From step to step no weaker. */
+static void check_order(const struct tg_step *step, const struct tg_step *before)
 {
-	require(limit->name && strlen(limit->name) <= TG_NAME_MAX);
-	require(limit->file && limit->line > 0);
-	require(limit->threshold > 0);
-	require(limit->step_count > 0 && limit->step_count <= TG_STEPS_MAX);
-	require(limit->ladder || limit->step_count == 1);
-	require(limit->forget_ms <= TG_DURATION_MAX_MS);
+	require(step->action >= before->action);
+	if (step->action == before->action || before->action == TG_ACTION_RATE_LIMIT)
+		require((uint64_t)step->to.count * before->to.per_ms <=
+			(uint64_t)before->to.count * step->to.per_ms);
+}
+
+static void check_limit(const struct tg_limit *limit)
+{
+	require(limit->name && limit->file && limit->line > 0);
+	require(limit->threshold > 0 && limit->measure < TG_MEASURE_COUNT);
 	require(tg_measure_is_rate(limit->measure) == (limit->window_ms > 0));
-	require(tg_measure_is_rate(limit->measure) || limit->burst == 0);
-	require(limit->measure != TG_MEASURE_FAN_OUT || limit->total);
-	require(limit->measure != TG_MEASURE_IDLE || config->idle_after_ms > 0);
-	require(limit->min_hosts <= TG_MIN_HOSTS_MAX && (limit->min_hosts == 0 || !limit->total));
+	require(limit->burst == 0 || limit->window_ms > 0);
+	require(limit->step_count > 0 && limit->step_count <= TG_STEPS_MAX);
+	require(limit->ladder ? limit->forget_ms >= 1000 && limit->forget_ms <= TG_DURATION_MAX_MS
+			      : limit->step_count == 1 && limit->forget_ms == 0);
+	for (size_t i = 0; i < limit->step_count; i++) {
+		check_step(&limit->steps[i]);
+		require(!limit->total || limit->steps[i].action == TG_ACTION_OBSERVE);
+		if (i > 0)
+			check_order(&limit->steps[i], &limit->steps[i - 1]);
+	}
+	/* Below a drop there must be something for what can be forged. */
+	require(tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE ||
+		limit->steps[0].action != TG_ACTION_DROP);
+	require(limit->total || limit->measure != TG_MEASURE_FAN_OUT);
 	require(limit->prefix_len[TG_IPV4] <= 32 && limit->prefix_len[TG_IPV6] <= 128);
-	for (size_t i = 0; i < limit->step_count; i++)
-		check_step(limit, &limit->steps[i]);
+	if (limit->min_hosts > 0)
+		require(limit->min_hosts >= 2 && limit->min_hosts <= TG_MIN_HOSTS_MAX &&
+			!limit->total && limit->prefix_len[TG_IPV4] < 32 &&
+			limit->prefix_len[TG_IPV6] < 64);
 }
 
 /* What was loaded can be taken into use. */
@@ -70,11 +84,12 @@ static void check_ruleset(const struct tg_config *config)
 static void check_config(const struct tg_config *config)
 {
 	require(config->policy_count <= TG_POLICIES_MAX && config->file_count == 1);
+	require(config->idle_after_ms >= 1000 && config->idle_after_ms <= 24ull * 3600 * 1000);
 	for (size_t i = 0; i < config->policy_count; i++) {
 		const struct tg_policy *policy = &config->policies[i];
 		require(policy->limit_count > 0 && policy->limit_count <= TG_LIMITS_MAX);
 		for (size_t k = 0; k < policy->limit_count; k++)
-			check_limit(config, &policy->limits[k]);
+			check_limit(&policy->limits[k]);
 		for (size_t k = 1; k < policy->port_count; k++)
 			require(policy->ports[k].first > policy->ports[k - 1].last + 1);
 		for (size_t k = 0; k < i; k++)

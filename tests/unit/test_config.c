@@ -18,6 +18,7 @@
 #include "test.h"
 
 #define LIMITS "limits: {a: {concurrent: 5, action: drop, expire: 1m}}"
+#define LADDER "{steps: [{action: drop, expire: 1m}], forget-after: 1d}"
 
 static char root[] = "/tmp/tcpguard-config-XXXXXX";
 static char main_path[64];
@@ -191,6 +192,106 @@ TEST(whole)
 	tg_config_destroy(config);
 }
 
+static void check_step(const struct tg_step *step, enum tg_action action, uint32_t to_count,
+		       uint64_t expire_ms)
+{
+	CHECK_U64(step->action, action);
+	CHECK_U64(step->scope, action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW);
+	CHECK_U64(step->to.count, to_count);
+	CHECK_U64(step->expire_ms, expire_ms);
+}
+
+TEST(ladders)
+{
+	begin();
+	put("main.yaml",
+	    "version: 1\ndefaults: {ladder: usual, idle-after: 90s}\npolicies:\n"
+	    "  web:\n    limits:\n      a: {concurrent: 5}\n"
+	    "      b: {new: 5/1s, ladder: hard}\n"
+	    "      c: {half-open: 5, action: rate-limit, to: 7/1s, expire: 1m}\n"
+	    "ladders:\n  hard: {steps: [{action: drop, expire: 10m}], forget-after: 365d}\n");
+	put_dir("policies.d");
+	put("policies.d/a.yaml",
+	    "ladders:\n  usual:\n    forget-after: 7d\n    steps:\n"
+	    "      - {action: observe, expire: 1m}\n"
+	    "      - {action: rate-limit, to: 120/1m, expire: 2m}\n"
+	    "      - {action: drop, expire: 10m}\n      - {action: drop, expire: 1d}\n");
+	struct tg_config *config = load(NULL);
+	CHECK(config && config->policy_count == 1 && config->policies[0].limit_count == 3);
+	if (!config)
+		return;
+	const struct tg_limit *limits = config->policies[0].limits;
+	CHECK_U64(config->idle_after_ms, 90000);
+	CHECK_STR(limits[0].ladder, "usual");
+	CHECK_U64(limits[0].forget_ms, 7ull * 24 * 3600 * 1000);
+	CHECK_U64(limits[0].step_count, 4);
+	if (limits[0].step_count == 4) {
+		check_step(&limits[0].steps[0], TG_ACTION_OBSERVE, 0, 60000);
+		check_step(&limits[0].steps[1], TG_ACTION_RATE_LIMIT, 2, 120000);
+		/* Until a witness has proven the source, what it climbed from goes on. */
+		check_step(&limits[0].steps[2], TG_ACTION_DROP, 2, 600000);
+		check_step(&limits[0].steps[3], TG_ACTION_DROP, 2, 24ull * 3600 * 1000);
+	}
+	CHECK_STR(limits[1].ladder, "hard");
+	CHECK_U64(limits[1].forget_ms, TG_DURATION_MAX_MS);
+	CHECK_U64(limits[1].step_count, 1);
+	check_step(&limits[1].steps[0], TG_ACTION_DROP, TG_UNPROVEN_RATE.count, 600000);
+	CHECK(!limits[2].ladder && limits[2].forget_ms == 0);
+	CHECK_U64(limits[2].step_count, 1);
+	check_step(&limits[2].steps[0], TG_ACTION_RATE_LIMIT, 7, 60000);
+	tg_config_destroy(config);
+}
+
+TEST(totals_and_networks)
+{
+	begin();
+	put("main.yaml", "version: 1\ndefaults: {source: {ipv4: 24, ipv6: 48}}\npolicies:\n"
+			 "  web:\n    limits:\n"
+			 "      a: {half-open: 5, source: total, action: observe, expire: 1m}\n"
+			 "      b: {fan-out: 5, action: observe, expire: 1m}\n"
+			 "      c: {failed: 5/1s, burst: 3, min-hosts: 4096, action: rate-limit,\n"
+			 "        to: 1/1s, expire: 1m}\n");
+	struct tg_config *config = load(NULL);
+	CHECK(config && config->policy_count == 1 && config->policies[0].limit_count == 3);
+	if (!config)
+		return;
+	const struct tg_limit *limits = config->policies[0].limits;
+	CHECK_U64(config->idle_after_ms, TG_IDLE_AFTER_MS_DEFAULT);
+	CHECK(limits[0].total && limits[1].total && !limits[2].total);
+	CHECK_U64(limits[0].min_hosts, 0);
+	check_step(&limits[0].steps[0], TG_ACTION_OBSERVE, 0, 60000);
+	CHECK_U64(limits[1].measure, TG_MEASURE_FAN_OUT);
+	CHECK_U64(limits[2].measure, TG_MEASURE_FAILED);
+	CHECK_U64(limits[2].min_hosts, 4096);
+	CHECK_U64(limits[2].prefix_len[TG_IPV4], 24);
+	CHECK_U64(limits[2].prefix_len[TG_IPV6], 48);
+	CHECK_U64(limits[2].window_ms, 1000);
+	CHECK_U64(limits[2].burst, 3);
+	tg_config_destroy(config);
+}
+
+/* A ladder can stand in the file that cannot be read. */
+TEST(ladder_that_may_be_elsewhere)
+{
+	begin();
+	put("main.yaml", "version: 1\ndefaults: {ladder: usual}\npolicies:\n"
+			 "  web: {limits: {a: {concurrent: 5}, b: {idle: 5, ladder: other}}}\n");
+	put_dir("policies.d");
+	put("policies.d/a.yaml", "ladders: [\n");
+	check_error(NULL, "policies.d/a.yaml", 2, 1, "did not find");
+}
+
+/* One with an error is told once, and not again at each limit on it. */
+TEST(ladder_with_an_error)
+{
+	begin();
+	put("main.yaml",
+	    "version: 1\npolicies:\n"
+	    "  web: {limits: {a: {concurrent: 5, ladder: l}, b: {idle: 5, ladder: l}}}\n"
+	    "ladders:\n  l: {steps: [{action: dorp, expire: 1m}], forget-after: 1d}\n");
+	check_error(NULL, "main.yaml", 5, 24, "did you mean 'drop'?");
+}
+
 TEST(to_is_normalised_to_units_of_nft)
 {
 	static const struct {
@@ -233,8 +334,8 @@ TEST(all_errors_of_a_run)
 	CHECK(load(NULL) == NULL);
 	static const struct {
 		uint32_t line, col;
-	} want[] = {{2, 7}, {3, 9},  {6, 25}, {8, 11}, {8, 33}, {8, 47},
-		    {9, 7}, {9, 16}, {9, 33}, {1, 1},  {2, 1}};
+	} want[] = {{2, 7},  {3, 9}, {6, 25}, {8, 11}, {8, 33},
+		    {8, 47}, {9, 7}, {9, 16}, {1, 1},  {2, 1}};
 	/* `nobody` may be a list of the file that cannot be read, and so is not told. */
 	CHECK_U64(diag.count, ARRAY_SIZE(want));
 	size_t found = 0;
@@ -333,12 +434,14 @@ TEST(twice_names_both_places)
 		{"defaults: {max-flows: 5000}\n", "'max-flows' is given twice"},
 		{"lists: {office: []}\n", "the list 'office' is given twice"},
 		{"policies: {web: {" LIMITS "}}\n", "the policy 'web' is given twice"},
+		{"ladders: {usual: " LADDER "}\n", "the ladder 'usual' is given twice"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char place[128];
 		begin();
 		put("main.yaml", "version: 1\nmode: observe\ndefaults: {max-flows: 4000}\n"
-				 "lists: {office: []}\npolicies: {web: {" LIMITS "}}\n");
+				 "lists: {office: []}\npolicies: {web: {" LIMITS "}}\n"
+				 "ladders: {usual: " LADDER "}\n");
 		put_dir("policies.d");
 		put("policies.d/a.yaml", cases[i][0]);
 		CHECK(load(NULL) == NULL);
@@ -373,6 +476,10 @@ TEST(override)
 	CHECK_STR(config->policies[0].limits[2].name, "c");
 	CHECK_U64(config->policies[0].limits[2].mode, TG_MODE_ENFORCE);
 	tg_config_destroy(config);
+	/* A ladder stands beside the action that it does not replace. */
+	put("policies.d/90.yaml", "ladders: {l: " LADDER "}\npolicies: {web: {override: true, "
+				  "limits: {a: {ladder: l}}}}\n");
+	check_error(NULL, "policies.d/90.yaml", 2, 55, "stands in the place of");
 	/* What is merged is checked as if it had been written so. */
 	put("policies.d/90.yaml",
 	    "policies: {web: {override: true, limits: {a: {half-open: 5}}}}\n");
@@ -567,6 +674,10 @@ TEST(instead_of_a_dropin)
 	/* never of the main file */
 	put("copy.tmp", "policies: {main: {" LIMITS "}}\n");
 	check_error(at("copy.tmp"), "copy.tmp", 1, 12, "given twice");
+	/* a ladder is a definition, too */
+	put("policies.d/30.yaml", "ladders: {usual: " LADDER "}\n");
+	put("copy.tmp", "ladders: {usual: " LADDER ", other: " LADDER "}\n");
+	check_loads(at("copy.tmp"), 4);
 	/* an override stands beside what it overrides, and replaces another override */
 	put("policies.d/90.yaml", "policies: {one: {override: true, mode: enforce}}\n");
 	put("copy.tmp", "policies: {one: {override: true, mode: observe}}\n");
@@ -593,6 +704,10 @@ int main(void)
 	tg_diag_init(&diag);
 	RUN(defaults);
 	RUN(whole);
+	RUN(ladders);
+	RUN(totals_and_networks);
+	RUN(ladder_that_may_be_elsewhere);
+	RUN(ladder_with_an_error);
 	RUN(to_is_normalised_to_units_of_nft);
 	RUN(all_errors_of_a_run);
 	RUN(an_error_is_told_once);
