@@ -139,8 +139,10 @@ static void found(void *data, const struct sock_diag_socket *socket)
 
 static void end_walk(struct witness *witness)
 {
-	if (witness->walk)
-		witness->pause = MAX(WALK_PAUSE, WALK_SHARE * (loop_clock() - witness->begun));
+	if (witness->walk) {
+		const tg_time took = loop_clock() - witness->begun;
+		witness->pause = MIN(MAX(WALK_PAUSE, WALK_SHARE * took), WALK_MAX);
+	}
 	loop_remove_fd(witness->readable);
 	witness->readable = NULL;
 	sock_walk_end(witness->walk);
