@@ -79,7 +79,11 @@ static const struct tg_limit limits[] = {
 	{.name = "gone", .measure = TG_MEASURE_TIME_WAIT},
 };
 static const struct tg_policy policies[] = {
-	{.name = "web", .ports = ports, .port_count = 1, .limits = limits, .limit_count = 5},
+	{.name = "web",
+	 .ports = ports,
+	 .port_count = 1,
+	 .limits = limits,
+	 .limit_count = ARRAY_SIZE(limits)},
 };
 static struct tg_config config = {.policies = policies, .policy_count = 1, .idle_after_ms = 60000};
 
@@ -184,6 +188,28 @@ TEST(many_questions_one_walk)
 	witness_stats(witness, &stats);
 	CHECK_U64(stats.walks, 2);
 	CHECK(ns_now() - asked > 100 * TG_MSEC);
+	finish();
+}
+
+/* Of a policy for every port: the far ends of connections that this host opened itself. */
+TEST(own_connections_prove_nothing)
+{
+	static const struct tg_policy any[] = {
+		{.name = "any", .limits = limits, .limit_count = ARRAY_SIZE(limits)}};
+	begin();
+	config.policies = any;
+	for (int i = 0; i < 5; i++)
+		CHECK(connect_from(AF_INET, "127.4.0.7"));
+	ask("127.0.0.1/32", 0); /* who was connected to */
+	ask("127.4.0.7/32", 0);
+	CHECK(await(2));
+	CHECK_U64(proven("127.0.0.1/32", "open"), 0);
+	CHECK_U64(proven("127.4.0.7/32", "open"), 5);
+	told.count = 0;
+	ask("127.0.0.1/32", 0); /* alone, so that the kernel filters */
+	CHECK(await(1));
+	CHECK_U64(proven("127.0.0.1/32", "open"), 0);
+	config.policies = policies;
 	finish();
 }
 
@@ -323,6 +349,7 @@ int main(void)
 		return 1;
 	RUN(one_source_alone);
 	RUN(many_questions_one_walk);
+	RUN(own_connections_prove_nothing);
 	RUN(idle_is_since_the_last_payload);
 	RUN(closing_counts_until_it_is_over);
 	RUN(forgotten_questions_get_no_answer);
