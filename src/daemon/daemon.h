@@ -18,6 +18,7 @@
 
 struct recorder;
 struct rt_watch;
+struct witness;
 struct tg_diag;
 struct tg_strbuf;
 
@@ -95,6 +96,7 @@ struct daemon {
 	struct nft_sink *sink;
 	struct ct_feed *feed;
 	struct rt_watch *watch;
+	struct witness *witness;
 	struct resolvers resolvers;
 	struct health health;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
@@ -115,6 +117,7 @@ struct daemon {
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;
 	uint64_t sink_adds_failed;
+	uint64_t probes, probes_failed;
 	enum daemon_exit status;
 };
 
