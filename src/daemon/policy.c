@@ -83,6 +83,7 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	witness_forget(daemon->witness);
 	struct daemon_policy old = daemon->policy;
 	daemon->policy = *policy;
+	upkeep_check_accounting(daemon);
 	turn_finish(daemon);
 	policy_finish(&old);
 	return true;
