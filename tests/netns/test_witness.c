@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "daemon/loop.h"
+#include "daemon/opener.h"
 #include "daemon/witness.h"
 #include "netfilter/sock_walk.h"
 #include "ns.h"
@@ -242,6 +243,12 @@ TEST(the_socket_of_a_flow)
 	key.dport = PORT;
 	CHECK(sock_walk_find(&key, &socket) == 0);
 	CHECK(socket.uid == getuid() && socket.inode != 0);
+	struct opener opener;
+	CHECK(opener_find(&key, &opener) == 0);
+	CHECK(opener.uid == getuid());
+	/* On a host with many processes the search may end before it is found. */
+	CHECK(opener.pid == getpid() || opener.pid == 0);
+	CHECK(opener.pid == 0 || strcmp(opener.process, "test_witness") == 0);
 	key.dport = PORT + 1;
 	CHECK(sock_walk_find(&key, &socket) == -ENOENT);
 	finish();
