@@ -66,6 +66,7 @@ static void json_ban(void *data, const struct tg_record *record)
 		json_time(json, "since", since);
 	put_number(json, record, "expires_in");
 	json_bool(json, "enforced", is_true(record, "enforced"));
+	json_bool(json, "unproven", is_true(record, "unproven"));
 	put_number(json, record, "packets");
 	put_number(json, record, "bytes");
 	put_string(json, record, "reason");
@@ -89,9 +90,10 @@ static void table_ban(void *data, const struct tg_record *record)
 	(void)snprintf(action, sizeof(action), "%s%s%s", name ? name : "?", to ? " " : "",
 		       to ? to : "");
 	if (policy)
-		(void)snprintf(why, sizeof(why), "%s/%s: %s %s > %s", policy, limit ? limit : "?",
+		(void)snprintf(why, sizeof(why), "%s/%s: %s %s > %s%s", policy, limit ? limit : "?",
 			       measure ? measure : "?", measured ? measured : "?",
-			       threshold ? threshold : "?");
+			       threshold ? threshold : "?",
+			       is_true(record, "unproven") ? "; for a drop: no witness yet" : "");
 	else
 		(void)snprintf(why, sizeof(why), "by hand%s%s", text && *text ? ": " : "",
 			       text ? text : "");

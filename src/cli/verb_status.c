@@ -102,7 +102,7 @@ static void json_value(struct json *json, const char *key, const char *text)
 /* Every record that is not printed in a form of its own, in the order in which they came. */
 static void json_groups(struct json *json, const struct status *status)
 {
-	static const char *const own[] = {"status", "degraded", "file"};
+	static const char *const own[] = {"status", "degraded", "file", "service"};
 	unsigned open = 0;
 	for (size_t i = 0; i < status->count; i++) {
 		const struct value *value = &status->values[i];
@@ -120,6 +120,30 @@ static void json_groups(struct json *json, const struct status *status)
 	}
 	if (open != 0)
 		json_end(json);
+}
+
+static void json_services(struct json *json, const struct status *status)
+{
+	static const char *const words[] = {"policy", "limit", "measure"};
+	static const char *const numbers[] = {"measured", "threshold"};
+	json_array(json, "services");
+	for (unsigned group = 1; group <= status->groups; group++) {
+		uint64_t value = 0;
+		const char *since = find(status, group, "service", "since");
+		if (!since)
+			continue;
+		json_object(json, NULL);
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			json_string(json, words[i], find(status, group, "service", words[i]));
+		for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+			const char *text = find(status, group, "service", numbers[i]);
+			json_number(json, numbers[i],
+				    text && tg_text_u64(text, &value) ? value : 0);
+		}
+		json_time(json, "since", tg_text_u64(since, &value) ? value : 0);
+		json_end(json);
+	}
+	json_end(json);
 }
 
 static void print_json(const struct status *status)
@@ -141,6 +165,7 @@ static void print_json(const struct status *status)
 		json_string(&json, NULL, line);
 	}
 	json_end(&json);
+	json_services(&json, status);
 	json_object(&json, "policy");
 	json_array(&json, "files");
 	for (size_t i = 0; i < status->count; i++)
@@ -191,6 +216,29 @@ static void print_health(const struct cli *cli, const struct status *status)
 	}
 }
 
+/* A service whose whole traffic is over a limit. */
+static void print_services(const struct cli *cli, const struct status *status)
+{
+	static const char *const keys[] = {"policy", "limit", "measure", "measured", "threshold"};
+	static const char *const after[] = {"/", ": ", " ", " > ", ""};
+	for (unsigned group = 1; group <= status->groups; group++) {
+		char time[OUTPUT_TIME_STRLEN];
+		uint64_t at = 0;
+		const char *since = find(status, group, "service", "since");
+		if (!since)
+			continue;
+		(void)printf("%s  * %s", output_color(cli->color, OUTPUT_YELLOW),
+			     output_color(cli->color, OUTPUT_PLAIN));
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+			const char *text = find(status, group, "service", keys[i]);
+			output_text(stdout, text ? text : "?");
+			(void)fputs(after[i], stdout);
+		}
+		(void)printf(" in all (since %s)\n",
+			     tg_text_u64(since, &at) ? output_time(at, time) : "?");
+	}
+}
+
 static void print_policy(const struct status *status)
 {
 	char time[OUTPUT_TIME_STRLEN];
@@ -229,6 +277,11 @@ static void print_figures(const struct cli *cli, const struct status *status)
 		     " on their way to the kernel; %" PRIu64 " since the start\n",
 		     "bans", number(status, "bans", "active"), number(status, "bans", "observed"),
 		     number(status, "bans", "pending"), number(status, "bans", "begun"));
+	(void)printf("%-10s  %" PRIu64 " asked of the sockets, %" PRIu64 " proven, %" PRIu64
+		     " not; %" PRIu64 " wait as a rate-limit; %" PRIu64 " kept for insisting\n",
+		     "witness", number(status, "witness", "asked"),
+		     number(status, "witness", "proven"), number(status, "witness", "denied"),
+		     number(status, "bans", "unproven"), number(status, "bans", "insisting"));
 	print_events(cli, status);
 	(void)printf("%-10s  %" PRIu64 " of %" PRIu64 " followed, from %" PRIu64
 		     " counted sources (room for %" PRIu64 " of each family)\n",
@@ -273,7 +326,13 @@ static void print_losses(const struct status *status)
 		{"bans", "refused_protected", "bans of protected addresses refused"},
 		{"bans", "refused_full", "bans refused for lack of room"},
 		{"engine", "sources_evicted", "sources evicted"},
+		{"engine", "flows_evicted", "flows evicted"},
 		{"engine", "flows_refused", "flows not counted"},
+		{"engine", "uncounted", "flows without packet counters"},
+		{"bans", "suppressed", "offences left to their service in a flood"},
+		{"witness", "walks_failed", "looks at the sockets given up"},
+		{"witness", "dropped", "questions to the sockets dropped"},
+		{"witness", "probes_failed", "elements without an answer"},
 		{"engine", "decisions_lost", "notes lost"},
 		{"engine", "reloads_failed", "reloads failed"},
 		{"table", "failed", "transactions refused"},
@@ -310,6 +369,7 @@ static int run_status(const struct cli *cli, const struct cli_args *args)
 		print_json(status);
 	} else if (result == CLI_OK) {
 		print_health(cli, status);
+		print_services(cli, status);
 		print_policy(status);
 		print_figures(cli, status);
 		print_losses(status);

@@ -54,6 +54,8 @@ static void json_source(void *data, const struct tg_record *record)
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
 		put_number(json, record, states[i]);
 	json_end(json);
+	put_number(json, record, "idle");
+	put_number(json, record, "hosts");
 	put_number(json, record, "new_rate");
 	json_end(json);
 }

@@ -2,16 +2,15 @@
 /* Writes the daemon's state as records. Only reads. */
 #include "control_status.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/text.h"
 #include "base/util.h"
 #include "control_record.h"
 #include "daemon.h"
+#include "sysctl.h"
+#include "witness.h"
 
 struct number {
 	const char *name;
@@ -27,26 +26,13 @@ static void put_numbers(struct tg_strbuf *out, const char *name, const struct nu
 	tg_record_end(out);
 }
 
-/* The kernel's own figure, or false: a kernel without conntrack loaded has none. */
-static bool read_sysctl(const char *path, uint64_t *ret_value)
-{
-	char text[32];
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (len <= 0)
-		return false;
-	text[len] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return tg_text_u64(text, ret_value);
-}
-
 static void put_conntrack(struct tg_strbuf *out)
 {
 	uint64_t count, max;
 	tg_record_begin(out, "conntrack");
-	if (read_sysctl("/proc/sys/net/netfilter/nf_conntrack_count", &count))
+	if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_count", &count))
 		tg_record_put_u64(out, "count", count);
-	if (read_sysctl("/proc/sys/net/netfilter/nf_conntrack_max", &max))
+	if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_max", &max))
 		tg_record_put_u64(out, "max", max);
 	tg_record_end(out);
 }
@@ -133,6 +119,7 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"active", stats->bans_active},
 		{"observed", stats->bans_observed},
 		{"pending", stats->bans_pending},
+		{"unproven", stats->bans_unproven},
 		{"max", stats->max_bans},
 		{"adopted", stats->adopted},
 		{"offences", stats->offences},
@@ -142,18 +129,74 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"expired", stats->expiries},
 		{"refused_protected", stats->refused_protected},
 		{"refused_full", stats->refused_full},
+		{"insisting", stats->insisting},
+		{"suppressed", stats->suppressed},
+		{"remembered", stats->records},
 	};
 	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
 	const struct number engine[] = {
 		{"events", stats->events},
 		{"sources_evicted", stats->sources_evicted},
+		{"flows_evicted", stats->flows_evicted},
 		{"flows_refused", stats->flows_refused},
+		{"uncounted", stats->uncounted},
+		{"services_over", stats->services},
 		{"verified", stats->verified},
 		{"decisions_lost", stats->decisions_lost},
 		{"reloads", daemon->reloads},
 		{"reloads_failed", daemon->reloads_failed},
 	};
 	put_numbers(out, "engine", engine, ARRAY_SIZE(engine));
+}
+
+static void put_evidence(const struct daemon *daemon, const struct tg_engine_stats *stats,
+			 struct tg_strbuf *out)
+{
+	struct witness_stats walks;
+	witness_stats(daemon->witness, &walks);
+	const struct number witness[] = {
+		{"asked", stats->witness_asked},
+		{"proven", stats->witness_proven},
+		{"denied", stats->witness_denied},
+		{"questions", walks.questions},
+		{"dropped", walks.dropped},
+		{"waiting", walks.waiting},
+		{"walks", walks.walks},
+		{"walks_failed", walks.failed},
+		{"sockets", walks.sockets},
+		{"last_us", walks.last_us},
+		{"probes", daemon->probes},
+		{"probes_failed", daemon->probes_failed},
+	};
+	put_numbers(out, "witness", witness, ARRAY_SIZE(witness));
+}
+
+/* Totals that are over their limit, or were until lately: there are few, one for each limit. */
+static void put_services(const struct daemon *daemon, const struct tg_engine_stats *stats,
+			 struct tg_strbuf *out)
+{
+	const struct tg_config *config = daemon->policy.config;
+	uint32_t cursor = 0, left = stats->services;
+	struct tg_ban ban;
+	while (left > 0 && tg_engine_next_ban(daemon->engine, &cursor, &ban)) {
+		if (!tg_prefix_is_total(&ban.source))
+			continue;
+		left--;
+		tg_record_begin(out, "service");
+		if (ban.policy < config->policy_count) {
+			const struct tg_policy *policy = &config->policies[ban.policy];
+			tg_record_put(out, "policy", policy->name);
+			if (ban.limit < policy->limit_count) {
+				const struct tg_limit *limit = &policy->limits[ban.limit];
+				tg_record_put(out, "limit", limit->name);
+				tg_record_put(out, "measure", tg_measure_name(limit->measure));
+			}
+		}
+		tg_record_put_u64(out, "measured", ban.measured);
+		tg_record_put_u64(out, "threshold", ban.threshold);
+		tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(ban.since));
+		tg_record_end(out);
+	}
 }
 
 static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats *stats,
@@ -206,12 +249,14 @@ void control_status(const struct daemon *daemon, struct tg_strbuf *out)
 	tg_engine_stats(daemon->engine, &stats);
 	put_head(daemon, &stats, out);
 	put_health(daemon, out);
+	put_services(daemon, &stats, out);
 	put_events(daemon, &stats, out);
 	tg_record_begin(out, "states");
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats.states[i]);
 	tg_record_end(out);
 	put_bans(daemon, &stats, out);
+	put_evidence(daemon, &stats, out);
 	put_conntrack(out);
 	put_kernel(daemon, &stats, out);
 	put_own(daemon, out);
@@ -231,5 +276,7 @@ void control_status_source(const struct daemon *daemon, const struct tg_source_c
 	tg_record_put_u64(out, "new_rate", source->new_level);
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), source->states[i]);
+	tg_record_put_u64(out, "idle", source->idle);
+	tg_record_put_u64(out, "hosts", source->hosts);
 	tg_record_end(out);
 }

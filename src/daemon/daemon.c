@@ -21,6 +21,7 @@
 #include "netfilter/rt_watch.h"
 #include "panic.h"
 #include "protected.h"
+#include "witness.h"
 
 /* Bans in the engine's mind and decisions for them, on the way to the kernel or back. */
 static void adopt_one(void *data, const struct tg_adopt *adopt)
@@ -308,6 +309,7 @@ void daemon_destroy(struct daemon *daemon)
 		loop_remove_fd(daemon->sink_watch);
 		loop_remove_fd(daemon->watch_source);
 	}
+	witness_destroy(daemon->witness);
 	ct_feed_destroy(daemon->feed);
 	nft_sink_destroy(daemon->sink);
 	rt_watch_destroy(daemon->watch);

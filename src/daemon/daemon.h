@@ -18,6 +18,7 @@
 
 struct recorder;
 struct rt_watch;
+struct witness;
 struct tg_diag;
 struct tg_strbuf;
 
@@ -95,6 +96,7 @@ struct daemon {
 	struct nft_sink *sink;
 	struct ct_feed *feed;
 	struct rt_watch *watch;
+	struct witness *witness;
 	struct resolvers resolvers;
 	struct health health;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
@@ -110,11 +112,13 @@ struct daemon {
 	uint64_t recorded_events, recorded_lost; /* by those that ended */
 	struct ct_feed_stats feed_before;        /* of feeds that were replaced */
 	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */
+	struct tg_engine_stats roomy;            /* before a table was full */
 	tg_time room_until;
 	tg_time started_at;
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;
 	uint64_t sink_adds_failed;
+	uint64_t probes, probes_failed;
 	enum daemon_exit status;
 };
 
@@ -170,6 +174,8 @@ int upkeep_init(struct daemon *daemon);
 void upkeep_table_lost(struct daemon *daemon);
 /* The feed failed with error: starts another one, soon. */
 void upkeep_feed_failed(struct daemon *daemon, int error);
+/* Whether the kernel counts packets, if a limit needs it; at every policy and now and then. */
+void upkeep_check_accounting(struct daemon *daemon);
 /* The feed's counts since start. */
 void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats);
 

@@ -10,15 +10,16 @@ struct log;
 
 /* What is promised and does not hold now. */
 enum health_reason {
-	HEALTH_PANIC,     /* the operator switched enforcing off */
-	HEALTH_TABLE,     /* the kernel does not hold our table */
-	HEALTH_BANS,      /* bans that the kernel has not taken */
-	HEALTH_FEED,      /* no events come in */
-	HEALTH_GAP,       /* events were lost and no dump has healed it yet */
-	HEALTH_PROTECTED, /* own addresses, gateways or resolvers may be out of date */
-	HEALTH_ROOM,      /* a table was full: sources, flows or bans went uncounted */
-	HEALTH_ADOPTION,  /* bans of an earlier daemon may be in force without being listed */
-	HEALTH_STATE,     /* the state directory cannot be used */
+	HEALTH_PANIC,      /* the operator switched enforcing off */
+	HEALTH_TABLE,      /* the kernel does not hold our table */
+	HEALTH_BANS,       /* bans that the kernel has not taken */
+	HEALTH_FEED,       /* no events come in */
+	HEALTH_GAP,        /* events were lost and no dump has healed it yet */
+	HEALTH_PROTECTED,  /* own addresses, gateways or resolvers may be out of date */
+	HEALTH_ROOM,       /* a table was full: sources, flows or bans went uncounted */
+	HEALTH_ACCOUNTING, /* idle connections cannot be told from others */
+	HEALTH_ADOPTION,   /* bans of an earlier daemon may be in force without being listed */
+	HEALTH_STATE,      /* the state directory cannot be used */
 	HEALTH_COUNT
 };
 

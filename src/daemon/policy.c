@@ -13,6 +13,7 @@
 
 #include "base/strbuf.h"
 #include "daemon.h"
+#include "witness.h"
 #include "protected.h"
 
 int policy_load(const struct daemon_options *options, const struct tg_engine_params *params,
@@ -78,8 +79,11 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 		event = (struct tg_event){.type = TG_EVENT_SINK_LOST, .at = event.at};
 		daemon_step(daemon, &event);
 	}
+	/* Their questions name limits of the old policy; the engine asks anew. */
+	witness_forget(daemon->witness);
 	struct daemon_policy old = daemon->policy;
 	daemon->policy = *policy;
+	upkeep_check_accounting(daemon);
 	turn_finish(daemon);
 	policy_finish(&old);
 	return true;

@@ -67,11 +67,36 @@ static const char *left(const struct tg_decision *decision, char buf[static TG_D
 	return tg_duration_format(ms < 1000 ? 1000 : (ms + 500) / 1000 * 1000, buf);
 }
 
+/* Not a source, but a service: nobody is held back for it. */
+static void put_service(struct tg_strbuf *out, const struct tg_config *config,
+			const struct tg_decision *decision)
+{
+	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
+	const struct tg_flow_key *key = &decision->sample;
+	tg_strbuf_puts(out, "over its limit in all: ");
+	put_why(out, config, &decision->ban);
+	if (decision->has_sample) {
+		const bool ipv4 = key->family == TG_IPV4;
+		const struct tg_addr from =
+			ipv4 ? tg_addr_from_ipv4(key->src) : tg_addr_from_ipv6(key->src);
+		const struct tg_addr to =
+			ipv4 ? tg_addr_from_ipv4(key->dst) : tg_addr_from_ipv6(key->dst);
+		tg_strbuf_printf(out, "; crossed by %s port %u to %s port %u",
+				 tg_addr_format(&from, src), key->sport, tg_addr_format(&to, dst),
+				 key->dport);
+	}
+	put_where(out, config, &decision->ban);
+}
+
 static void put_ban(struct tg_strbuf *out, const struct tg_config *config,
 		    const struct tg_decision *decision)
 {
 	const struct tg_ban *ban = &decision->ban;
 	char source[TG_PREFIX_STRLEN], duration[TG_DURATION_STRLEN];
+	if (tg_prefix_is_total(&ban->source)) {
+		put_service(out, config, decision);
+		return;
+	}
 	const char *verb =
 		decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS
 			? (ban->enforced ? "extend" : "would extend")
@@ -84,6 +109,12 @@ static void put_ban(struct tg_strbuf *out, const struct tg_config *config,
 	if (ban->origin == TG_ORIGIN_AUTO)
 		tg_strbuf_printf(out, "offence %u, ", ban->offence);
 	tg_strbuf_puts(out, ban->enforced ? "enforced" : "only observed");
+	if (ban->unproven)
+		tg_strbuf_puts(out, "; rate-limit in place of a drop: no witness yet");
+	else if (decision->cause == TG_CAUSE_WITNESSED)
+		tg_strbuf_puts(out, "; the sockets prove it");
+	else if (decision->cause == TG_CAUSE_INSISTS)
+		tg_strbuf_puts(out, "; it goes on sending");
 	put_where(out, config, ban);
 }
 
@@ -92,6 +123,11 @@ static void put_end(struct tg_strbuf *out, const struct tg_config *config,
 {
 	const struct tg_ban *ban = &decision->ban;
 	char source[TG_PREFIX_STRLEN];
+	if (tg_prefix_is_total(&ban->source)) {
+		tg_strbuf_puts(out, "no longer over its limit in all: ");
+		put_why(out, config, ban);
+		return;
+	}
 	tg_strbuf_printf(
 		out, "%s %s%s: ", decision->type == TG_DECISION_EXPIRE ? "expired" : "lift",
 		tg_prefix_format(&ban->source, source), ban->enforced ? "" : " (only observed)");

@@ -9,9 +9,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/strbuf.h"
 #include "base/util.h"
 #include "daemon.h"
+#include "opener.h"
 #include "report.h"
+#include "witness.h"
 
 #define TURN_BATCH 256
 /* About 5 ms of work: what a client of the control socket waits at most for its turn. */
@@ -19,6 +22,8 @@
 #define DRAIN_INTERVAL (2 * TG_MSEC)
 /* After so many drains that found nothing, the feed goes back to epoll. */
 #define DRAIN_EMPTY 5
+/* Elements asked about at once; each costs the kernel 5 to 13 us. */
+#define PROBE_BATCH 64
 /* An acknowledgement can cause decisions, and so can a repair; what is left waits for a timer. */
 #define TURN_PASSES 4
 #define AGAIN_DELAY (10 * TG_MSEC)
@@ -28,6 +33,8 @@ struct turn {
 	bool queued;
 	struct tg_flow_key keys[TURN_BATCH];
 	size_t key_count;
+	struct tg_ban probes[PROBE_BATCH];
+	size_t probe_count;
 };
 
 static struct daemon_request *find_request(struct daemon *daemon, uint32_t id)
@@ -102,6 +109,72 @@ static void flush_questions(struct turn *turn)
 	turn->key_count = 0;
 }
 
+static void name_policy(const struct daemon *daemon, const struct tg_ban *ban, char *name)
+{
+	const struct tg_config *config = daemon->policy.config;
+	if (ban->policy < config->policy_count)
+		memcpy(name, config->policies[ban->policy].name,
+		       strlen(config->policies[ban->policy].name));
+}
+
+/* An element that is not there gets no answer: its ban ends on time. */
+static void flush_probes(struct turn *turn)
+{
+	struct daemon *daemon = turn->daemon;
+	struct nft_counters counters[PROBE_BATCH];
+	const size_t count = turn->probe_count;
+	turn->probe_count = 0;
+	if (count == 0)
+		return;
+	int err = nft_sink_counters(daemon->sink, turn->probes, count, counters);
+	for (size_t i = 0; i < count; i++) {
+		const struct tg_ban *ban = &turn->probes[i];
+		daemon->probes++;
+		if (err < 0 || !counters[i].found) {
+			daemon->probes_failed++;
+			continue;
+		}
+		struct tg_event event = {.type = TG_EVENT_TRAFFIC,
+					 .at = loop_now(daemon->loop),
+					 .traffic = {.source = ban->source,
+						     .scope = ban->scope,
+						     .packets = counters[i].packets}};
+		name_policy(daemon, ban, event.traffic.policy);
+		daemon_step(daemon, &event);
+	}
+}
+
+static void probe(struct turn *turn, const struct tg_ban *ban)
+{
+	turn->probes[turn->probe_count++] = *ban;
+	if (turn->probe_count == PROBE_BATCH)
+		flush_probes(turn);
+}
+
+/* A service of this host opens connections to more places than its limit says: who is it? */
+static void report_opener(const struct daemon *daemon, const struct tg_decision *decision)
+{
+	const struct tg_config *config = daemon->policy.config;
+	const struct tg_ban *ban = &decision->ban;
+	struct opener opener;
+	if (!decision->has_sample || ban->policy >= config->policy_count ||
+	    ban->limit >= config->policies[ban->policy].limit_count ||
+	    config->policies[ban->policy].limits[ban->limit].measure != TG_MEASURE_FAN_OUT)
+		return;
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	int err = opener_find(&decision->sample, &opener);
+	if (err)
+		tg_strbuf_printf(&text, "its socket cannot be found: %s", strerror(-err));
+	else
+		opener_put(&text, &opener);
+	log_write(daemon->log, LOG_NOTE, "%s %s: %u destinations; local port %u to port %u: %s",
+		  config->policies[ban->policy].name,
+		  config->policies[ban->policy].limits[ban->limit].name, ban->measured,
+		  decision->sample.sport, decision->sample.dport, text.text);
+	tg_strbuf_finish(&text);
+}
+
 static void handle(struct turn *turn, const struct tg_decision *decision)
 {
 	struct daemon *daemon = turn->daemon;
@@ -110,6 +183,8 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 	case TG_DECISION_BAN:
 	case TG_DECISION_LIFT:
 		report_decision(daemon->log, daemon->policy.config, decision);
+		if (decision->cause == TG_CAUSE_OFFENCE)
+			report_opener(daemon, decision);
 		if (decision->ban.enforced)
 			queue(turn, decision);
 		break;
@@ -123,7 +198,11 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 			flush_questions(turn);
 		break;
 	case TG_DECISION_WITNESS:
+		witness_ask(daemon->witness, daemon->policy.config, &decision->ban);
+		break;
 	case TG_DECISION_PROBE:
+		probe(turn, &decision->ban);
+		break;
 	case TG_DECISION_COUNT:
 		break;
 	}
@@ -132,7 +211,7 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 /* One pass: all decisions there are, one transaction. False when there were none. */
 static bool turn_pass(struct daemon *daemon)
 {
-	struct turn turn = {.daemon = daemon, .queued = false, .key_count = 0};
+	struct turn turn = {.daemon = daemon, .queued = false, .key_count = 0, .probe_count = 0};
 	struct tg_decision decisions[TURN_BATCH];
 	size_t total = 0, count;
 	do {
@@ -142,6 +221,8 @@ static bool turn_pass(struct daemon *daemon)
 		total += count;
 	} while (count == TURN_BATCH);
 	flush_questions(&turn);
+	/* Before the transaction: a changed element begins to count anew. */
+	flush_probes(&turn);
 	if (turn.queued) {
 		int err = nft_sink_commit(daemon->sink, acknowledge, daemon);
 		if (err == -ENOENT)
@@ -358,6 +439,14 @@ static void turn_end(void *data)
 	loop_timer_set(daemon->query, query <= now ? now + TG_MSEC : query);
 }
 
+static void witnessed(void *data, const struct tg_witness *answer)
+{
+	struct daemon *daemon = data;
+	struct tg_event event = {
+		.type = TG_EVENT_WITNESS, .at = loop_now(daemon->loop), .witness = *answer};
+	daemon_step(daemon, &event);
+}
+
 int turn_init(struct daemon *daemon)
 {
 	daemon->tick = loop_add_timer(daemon->loop, engine_tick, daemon);
@@ -366,7 +455,7 @@ int turn_init(struct daemon *daemon)
 	if (!daemon->tick || !daemon->drain || !daemon->query)
 		return -ENOMEM;
 	loop_set_hooks(daemon->loop, turn_begin, turn_end, daemon);
-	return 0;
+	return witness_create(daemon->loop, witnessed, daemon, &daemon->witness);
 }
 
 int turn_attach_feed(struct daemon *daemon)

@@ -8,6 +8,7 @@
 #include "netfilter/ct_decode.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -69,6 +70,16 @@ static inline bool take_u32(const struct span *value, uint32_t *ret)
 		return false;
 	memcpy(&raw, value->at, sizeof(raw));
 	*ret = ntohl(raw);
+	return true;
+}
+
+static inline bool take_u64(const struct span *value, uint64_t *ret)
+{
+	uint64_t raw;
+	if (value->left != sizeof(raw))
+		return false;
+	memcpy(&raw, value->at, sizeof(raw));
+	*ret = be64toh(raw);
 	return true;
 }
 
@@ -181,12 +192,39 @@ static bool decode_protoinfo(struct span in, uint8_t *ret_state)
 	return !bad;
 }
 
+/* One direction's packets and bytes, added to the flow's. *ret_whole: both were there. */
+static bool decode_counters(struct span in, struct tg_flow_event *flow, bool *ret_whole)
+{
+	enum { PACKETS = 1, BYTES = 2 };
+	uint64_t packets = 0, bytes = 0;
+	unsigned seen = 0;
+	bool bad = false;
+	struct attr attr;
+	while (attr_next(&in, &attr, &bad)) {
+		if (attr.type == CTA_COUNTERS_PACKETS) {
+			if (!take_u64(&attr.value, &packets))
+				return false;
+			seen |= PACKETS;
+		} else if (attr.type == CTA_COUNTERS_BYTES) {
+			if (!take_u64(&attr.value, &bytes))
+				return false;
+			seen |= BYTES;
+		}
+	}
+	if (seen == (PACKETS | BYTES)) {
+		flow->packets += packets;
+		flow->bytes += bytes;
+		*ret_whole = true;
+	}
+	return !bad;
+}
+
 static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
 {
 	struct tg_flow_event *flow = &message->flow;
 	enum ct_verdict tuple = CT_MALFORMED;
 	uint32_t number;
-	bool bad = false;
+	bool orig = false, reply = false, bad = false;
 	struct attr attr;
 	while (attr_next(&in, &attr, &bad)) {
 		switch (attr.type) {
@@ -213,8 +251,20 @@ static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
 			if (!decode_protoinfo(attr.value, &flow->state))
 				return CT_MALFORMED;
 			break;
+		case CTA_COUNTERS_ORIG:
+			if (!decode_counters(attr.value, flow, &orig))
+				return CT_MALFORMED;
+			break;
+		case CTA_COUNTERS_REPLY:
+			if (!decode_counters(attr.value, flow, &reply))
+				return CT_MALFORMED;
+			break;
 		}
 	}
+	/* Half of the truth would make a download look idle. */
+	flow->counted = orig && reply;
+	if (!flow->counted)
+		flow->packets = flow->bytes = 0;
 	return bad ? CT_MALFORMED : tuple;
 }
 

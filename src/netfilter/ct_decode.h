@@ -28,7 +28,9 @@ enum ct_verdict {
 /*
  * One netlink message of len bytes, as ctnetlink writes it. *ret_message is written for CT_FLOW
  * only; what the message does not say is TG_TCP_UNKNOWN, timeout 0, zone 0. A timeout
- * under one second is told as 1, because 0 says that none was told.
+ * under one second is told as 1, because 0 says that none was told. Packets and bytes are the sum
+ * of both directions, and told only if the message has both: in dumps, answers and DESTROY, of a
+ * flow that began while accounting was on.
  */
 enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message);
 

@@ -276,6 +276,9 @@ int nft_sink_add(struct nft_sink *sink, const struct tg_decision *decision, tg_t
 {
 	if (decision->type != TG_DECISION_BAN && decision->type != TG_DECISION_LIFT)
 		return -EINVAL;
+	/* A state of a service and no element: no set could hold it. */
+	if (decision->ban.action == TG_ACTION_OBSERVE || tg_prefix_is_total(&decision->ban.source))
+		return -EINVAL;
 	if (!sink->installed)
 		return -ENOENT;
 	return nft_queue_add(&sink->queue, &sink->layout, decision, now, wall_s);

@@ -68,7 +68,8 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protected);
 
 /*
- * Queues a BAN (with its end as the time left from now on) or a LIFT; others are -EINVAL. wall_s:
+ * Queues a BAN (with its end as the time left from now on) or a LIFT; others are -EINVAL, and so is
+ * the state of a service: action observe, or a total. wall_s:
  * now, in seconds since the epoch. A BAN that no set of the layout fits is queued, too, and acked
  * with EINVAL; such a LIFT with 0. 0, -ENOMEM, or -ENOENT before the first install.
  */
@@ -86,6 +87,11 @@ int nft_sink_add(struct nft_sink *sink, const struct tg_decision *decision, tg_t
 int nft_sink_commit(struct nft_sink *sink,
 		    void (*ack)(void *data, uint32_t ban, uint32_t version, int error), void *data);
 
+/*
+ * Since the element was put in; a changed element begins anew. Of a drop: every packet of the
+ * source that it met, all of them dropped. Of a rate-limit: the SYNs over the limit, which were
+ * dropped; those that passed are not counted.
+ */
 struct nft_counters {
 	uint64_t packets, bytes;
 	bool found;

@@ -5,6 +5,7 @@
  * Arguments: a capture (see ct_capture.c), and a seed.
  */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
@@ -84,12 +85,24 @@ static void oracle_message(const struct nf_conntrack *ct, uint16_t type, uint16_
 	};
 	if (nfct_attr_is_set(ct, ATTR_TIMEOUT))
 		ret->flow.timeout_s = MAX(nfct_get_attr_u32(ct, ATTR_TIMEOUT), 1u);
+	ret->flow.counted = nfct_attr_is_set(ct, ATTR_ORIG_COUNTER_PACKETS) &&
+			    nfct_attr_is_set(ct, ATTR_ORIG_COUNTER_BYTES) &&
+			    nfct_attr_is_set(ct, ATTR_REPL_COUNTER_PACKETS) &&
+			    nfct_attr_is_set(ct, ATTR_REPL_COUNTER_BYTES);
+	if (!ret->flow.counted)
+		return;
+	ret->flow.packets = nfct_get_attr_u64(ct, ATTR_ORIG_COUNTER_PACKETS) +
+			    nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_PACKETS);
+	ret->flow.bytes = nfct_get_attr_u64(ct, ATTR_ORIG_COUNTER_BYTES) +
+			  nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_BYTES);
 }
 
 static bool messages_equal(const struct ct_message *a, const struct ct_message *b)
 {
 	return a->kind == b->kind && a->dying == b->dying && a->flow.state == b->flow.state &&
-	       a->flow.timeout_s == b->flow.timeout_s && a->flow.dumped == b->flow.dumped &&
+	       a->flow.timeout_s == b->flow.timeout_s && a->flow.counted == b->flow.counted &&
+	       a->flow.packets == b->flow.packets && a->flow.bytes == b->flow.bytes &&
+	       a->flow.dumped == b->flow.dumped &&
 	       memcmp(&a->flow.key, &b->flow.key, sizeof(a->flow.key)) == 0;
 }
 
@@ -160,6 +173,24 @@ static struct nf_conntrack *draw_conntrack(void)
 	return ct;
 }
 
+/* The library reads counters but does not write them. */
+static void draw_counters(struct nlmsghdr *message)
+{
+	static const uint16_t types[] = {CTA_COUNTERS_ORIG, CTA_COUNTERS_REPLY};
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		if (draw() % 3 == 0)
+			continue;
+		struct nlattr *nest = mnl_attr_nest_start(message, types[i]);
+		if (draw() % 8)
+			mnl_attr_put_u64(message, CTA_COUNTERS_PACKETS,
+					 (uint64_t)draw() << 32 | draw());
+		if (draw() % 8)
+			mnl_attr_put_u64(message, CTA_COUNTERS_BYTES,
+					 (uint64_t)draw() << 32 | draw());
+		mnl_attr_nest_end(message, nest);
+	}
+}
+
 static struct nlmsghdr *draw_message(void *buf)
 {
 	static const struct {
@@ -181,6 +212,8 @@ static struct nlmsghdr *draw_message(void *buf)
 	*generic = (struct nfgenmsg){.nfgen_family = nfct_get_attr_u8(ct, ATTR_ORIG_L3PROTO)};
 	if (nfct_nlmsg_build(message, ct) < 0)
 		message = NULL;
+	else
+		draw_counters(message);
 	nfct_destroy(ct);
 	return message;
 }
@@ -354,6 +387,45 @@ TEST(other_messages_are_ignored)
 	CHECK(ct_decode(message, message->nlmsg_len, &decoded) == CT_MALFORMED);
 }
 
+TEST(counters_are_the_sum_of_both_directions)
+{
+	_Alignas(struct nlmsghdr) char buf[4096];
+	struct nf_conntrack *ct = nfct_new();
+	struct ct_message decoded;
+	CHECK(ct);
+	if (!ct)
+		return;
+	draw_addresses(ct, true);
+	nfct_set_attr_u8(ct, ATTR_ORIG_L4PROTO, IPPROTO_TCP);
+	nfct_set_attr_u8(ct, ATTR_REPL_L4PROTO, IPPROTO_TCP);
+	nfct_set_attr_u16(ct, ATTR_ORIG_PORT_SRC, 1);
+	nfct_set_attr_u16(ct, ATTR_ORIG_PORT_DST, 2);
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
+	message->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW;
+	struct nfgenmsg *generic = mnl_nlmsg_put_extra_header(message, sizeof(*generic));
+	*generic = (struct nfgenmsg){.nfgen_family = AF_INET};
+	CHECK(nfct_nlmsg_build(message, ct) == 0);
+	nfct_destroy(ct);
+	CHECK(ct_decode(message, message->nlmsg_len, &decoded) == CT_FLOW);
+	CHECK(!decoded.flow.counted && decoded.flow.packets == 0 && decoded.flow.bytes == 0);
+	for (unsigned i = 0; i < 2; i++) {
+		struct nlattr *nest =
+			mnl_attr_nest_start(message, (uint16_t)(CTA_COUNTERS_ORIG + i));
+		mnl_attr_put_u64(message, CTA_COUNTERS_PACKETS, htobe64(UINT32_MAX + 5ull + i));
+		mnl_attr_put_u64(message, CTA_COUNTERS_BYTES, htobe64(1000u + i));
+		mnl_attr_nest_end(message, nest);
+		CHECK(ct_decode(message, message->nlmsg_len, &decoded) == CT_FLOW);
+		/* One direction alone tells nothing. */
+		CHECK(decoded.flow.counted == (i == 1));
+		CHECK_U64(decoded.flow.packets, i ? 2 * (UINT32_MAX + 5ull) + 1 : 0);
+		CHECK_U64(decoded.flow.bytes, i ? 2001 : 0);
+	}
+	struct nlattr *nest = mnl_attr_nest_start(message, CTA_COUNTERS_ORIG);
+	mnl_attr_put_u32(message, CTA_COUNTERS_PACKETS, 1);
+	mnl_attr_nest_end(message, nest);
+	CHECK(ct_decode(message, message->nlmsg_len, &decoded) == CT_MALFORMED);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -369,5 +441,6 @@ int main(int argc, char **argv)
 	RUN(flipped_bits);
 	RUN(attribute_lengths_that_lie);
 	RUN(other_messages_are_ignored);
+	RUN(counters_are_the_sum_of_both_directions);
 	return DONE();
 }

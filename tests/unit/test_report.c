@@ -67,6 +67,48 @@ TEST(offence)
 		  "[p.yaml:8]\n");
 }
 
+TEST(a_drop_without_its_witness)
+{
+	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
+	made.ban.action = TG_ACTION_RATE_LIMIT;
+	made.ban.scope = TG_SCOPE_NEW;
+	made.ban.to = (struct tg_rate){5, 1000};
+	made.ban.unproven = true;
+	CHECK_STR(
+		line(&made),
+		"tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; rate-limit to "
+		"5/1s (scope new) for 10m, offence 1, enforced; rate-limit in place of a drop: no "
+		"witness yet [p.yaml:7]\n");
+	made = decision(TG_DECISION_BAN, TG_CAUSE_WITNESSED);
+	CHECK_STR(line(&made),
+		  "tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; drop (scope "
+		  "ports) for 10m, offence 1, enforced; the sockets prove it [p.yaml:7]\n");
+	made = decision(TG_DECISION_BAN, TG_CAUSE_INSISTS);
+	CHECK_STR(line(&made),
+		  "tcpguardd: extend 198.51.100.7/32: web open: concurrent 101 > 100; drop (scope "
+		  "ports) for 10m, offence 1, enforced; it goes on sending [p.yaml:7]\n");
+}
+
+TEST(a_service)
+{
+	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
+	made.ban.source = (struct tg_prefix){.len = TG_TOTAL_LEN};
+	made.ban.action = TG_ACTION_OBSERVE;
+	made.ban.enforced = false;
+	made.has_sample = true;
+	made.sample = (struct tg_flow_key){.family = TG_IPV4,
+					   .src = {198, 51, 100, 7},
+					   .dst = {192, 0, 2, 1},
+					   .sport = 50000,
+					   .dport = 443};
+	CHECK_STR(line(&made),
+		  "tcpguardd: over its limit in all: web open: concurrent 101 > 100; crossed by "
+		  "198.51.100.7 port 50000 to 192.0.2.1 port 443 [p.yaml:7]\n");
+	made.type = TG_DECISION_EXPIRE;
+	CHECK_STR(line(&made), "tcpguardd: no longer over its limit in all: web open: concurrent "
+			       "101 > 100\n");
+}
+
 TEST(by_hand)
 {
 	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OPERATOR);
@@ -111,6 +153,8 @@ TEST(refusals)
 int main(void)
 {
 	RUN(offence);
+	RUN(a_drop_without_its_witness);
+	RUN(a_service);
 	RUN(by_hand);
 	RUN(a_limit_that_is_gone);
 	RUN(refusals);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Owns the questions about sources that wait for the sockets' answer, when a walk
+ * begins, and when it is given up. Which states prove a measure is said here.
+ */
+#include "witness.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/util.h"
+#include "loop.h"
+#include "netfilter/sock_walk.h"
+
+/* A source that finds no room asks again a second later. */
+#define QUESTIONS_MAX 4096
+#define WALK_PAUSE (250 * TG_MSEC)
+#define WALK_MAX (10 * TG_SEC)
+
+struct question {
+	struct tg_prefix source;
+	const struct tg_config *config;
+	uint16_t policy, limit;
+	uint32_t states;
+	uint32_t idle_ms; /* of a measure of idle ones: since when without payload; else 0 */
+	uint32_t proven;
+};
+
+struct witness {
+	struct loop *loop;
+	witness_fn *answer;
+	void *data;
+	struct loop_timer *timer; /* of the next walk, or of the end of this one */
+	struct loop_fd *readable;
+	struct sock_walk *walk; /* NULL: none is under way */
+	tg_time begun;          /* of the last walk; 0: there was none */
+	size_t asked;           /* the first so many, sorted, are those of the walk */
+	size_t count;
+	uint8_t lens[TG_FAMILY_COUNT][129]; /* of prefixes that the walk looks for, each once */
+	unsigned len_count[TG_FAMILY_COUNT];
+	struct witness_stats stats;
+	struct question questions[QUESTIONS_MAX];
+};
+
+#define CLOSING                                                                            \
+	(SOCK_STATE(TCP_FIN_WAIT1) | SOCK_STATE(TCP_FIN_WAIT2) | SOCK_STATE(TCP_CLOSING) | \
+	 SOCK_STATE(TCP_CLOSE_WAIT) | SOCK_STATE(TCP_LAST_ACK))
+
+/* A request socket never counts: a SYN is all that is behind it. */
+static uint32_t proving_states(enum tg_measure measure)
+{
+	switch (measure) {
+	case TG_MEASURE_CONCURRENT:
+		return SOCK_STATE(TCP_ESTABLISHED) | CLOSING;
+	case TG_MEASURE_NEW:
+		return SOCK_STATE(TCP_ESTABLISHED) | CLOSING | SOCK_STATE(TCP_TIME_WAIT);
+	case TG_MEASURE_TIME_WAIT:
+		return SOCK_STATE(TCP_TIME_WAIT);
+	/* conntrack sees a packet that the socket has not, or the other way round. */
+	case TG_MEASURE_FIN_WAIT:
+	case TG_MEASURE_CLOSE_WAIT:
+	case TG_MEASURE_LAST_ACK:
+		return CLOSING;
+	case TG_MEASURE_IDLE:
+		return SOCK_STATE(TCP_ESTABLISHED);
+	case TG_MEASURE_HALF_OPEN:
+	case TG_MEASURE_FAILED:
+	case TG_MEASURE_FAN_OUT:
+	case TG_MEASURE_COUNT:
+		break;
+	}
+	return 0;
+}
+
+static int prefix_compare(const struct tg_prefix *a, const struct tg_prefix *b)
+{
+	if (a->addr.family != b->addr.family)
+		return a->addr.family < b->addr.family ? -1 : 1;
+	if (a->len != b->len)
+		return a->len < b->len ? -1 : 1;
+	return memcmp(a->addr.bytes, b->addr.bytes, sizeof(a->addr.bytes));
+}
+
+static int question_compare(const void *a, const void *b)
+{
+	const struct question *x = a, *y = b;
+	return prefix_compare(&x->source, &y->source);
+}
+
+static bool policy_matches(const struct tg_policy *policy, const struct sock_diag_socket *socket)
+{
+	bool port = policy->port_count == 0, address = policy->address_count == 0;
+	for (size_t i = 0; !port && i < policy->port_count; i++)
+		port = policy->ports[i].first <= socket->local_port &&
+		       socket->local_port <= policy->ports[i].last;
+	for (size_t i = 0; port && !address && i < policy->address_count; i++)
+		address = tg_prefix_contains(&policy->addresses[i], &socket->local);
+	return port && address;
+}
+
+static void count_socket(struct question *question, const struct sock_diag_socket *socket)
+{
+	if (!(question->states & SOCK_STATE(socket->state)))
+		return;
+	if (question->idle_ms > 0 && (!socket->info || socket->received_ms < question->idle_ms))
+		return;
+	if (policy_matches(&question->config->policies[question->policy], socket))
+		question->proven++;
+}
+
+static void found(void *data, const struct sock_diag_socket *socket)
+{
+	struct witness *witness = data;
+	const unsigned family = socket->remote.family;
+	witness->stats.sockets++;
+	for (unsigned i = 0; i < witness->len_count[family]; i++) {
+		const struct tg_prefix source =
+			tg_addr_mask(&socket->remote, witness->lens[family][i]);
+		size_t low = 0, high = witness->asked;
+		while (low < high) {
+			const size_t middle = low + (high - low) / 2;
+			if (prefix_compare(&witness->questions[middle].source, &source) < 0)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		/* Several limits may ask about one source. */
+		for (; low < witness->asked &&
+		       tg_prefix_equal(&witness->questions[low].source, &source);
+		     low++)
+			count_socket(&witness->questions[low], socket);
+	}
+}
+
+static void end_walk(struct witness *witness)
+{
+	loop_remove_fd(witness->readable);
+	witness->readable = NULL;
+	sock_walk_end(witness->walk);
+	witness->walk = NULL;
+}
+
+static void schedule(struct witness *witness)
+{
+	if (witness->walk)
+		loop_timer_set(witness->timer, witness->begun + WALK_MAX);
+	else if (witness->count == 0)
+		loop_timer_set(witness->timer, TG_NEVER);
+	else
+		loop_timer_set(witness->timer, witness->stats.walks + witness->stats.failed == 0
+						       ? loop_now(witness->loop)
+						       : witness->begun + WALK_PAUSE);
+}
+
+/* The walk is over, answered or not; questions that came meanwhile move to the front. */
+static void leave_asked(struct witness *witness)
+{
+	witness->count -= witness->asked;
+	memmove(witness->questions, witness->questions + witness->asked,
+		witness->count * sizeof(*witness->questions));
+	witness->asked = 0;
+	schedule(witness);
+}
+
+static void fail_walk(struct witness *witness)
+{
+	witness->stats.failed++;
+	end_walk(witness);
+	leave_asked(witness);
+}
+
+static void answer_all(struct witness *witness)
+{
+	for (size_t i = 0; i < witness->asked; i++) {
+		const struct question *question = &witness->questions[i];
+		const struct tg_policy *policy = &question->config->policies[question->policy];
+		struct tg_witness answer = {.source = question->source, .proven = question->proven};
+		memcpy(answer.policy, policy->name, strlen(policy->name));
+		const char *limit = policy->limits[question->limit].name;
+		memcpy(answer.limit, limit, strlen(limit));
+		witness->answer(witness->data, &answer);
+	}
+}
+
+static void walk_readable(void *data, uint32_t events)
+{
+	struct witness *witness = data;
+	(void)events;
+	int done = sock_walk_read(witness->walk, found, witness);
+	if (done == 0)
+		return;
+	if (done < 0) {
+		fail_walk(witness);
+		return;
+	}
+	witness->stats.walks++;
+	witness->stats.last_us = (loop_clock() - witness->begun) / 1000;
+	end_walk(witness);
+	answer_all(witness);
+	leave_asked(witness);
+}
+
+static void prepare(struct witness *witness, struct sock_walk_params *ret_params)
+{
+	struct sock_walk_params params = {.remote = &witness->questions[0].source};
+	witness->asked = witness->count;
+	qsort(witness->questions, witness->asked, sizeof(*witness->questions), question_compare);
+	memset(witness->len_count, 0, sizeof(witness->len_count));
+	for (size_t i = 0; i < witness->asked; i++) {
+		const struct question *question = &witness->questions[i];
+		const struct tg_prefix *source = &question->source;
+		const unsigned family = source->addr.family;
+		unsigned *count = &witness->len_count[family];
+		/* Sorted, so that a length that was seen is the last one. */
+		if (*count == 0 || witness->lens[family][*count - 1] != source->len)
+			witness->lens[family][(*count)++] = source->len;
+		params.states |= question->states;
+		params.info = params.info || question->idle_ms > 0;
+		params.ipv4 = params.ipv4 || family == TG_IPV4;
+		params.ipv6 = params.ipv6 || family == TG_IPV6;
+		/* The kernel filters for one source; for more, we do. */
+		if (!tg_prefix_equal(source, &witness->questions[0].source))
+			params.remote = NULL;
+	}
+	*ret_params = params;
+}
+
+static void timer_due(void *data)
+{
+	struct witness *witness = data;
+	struct sock_walk_params params;
+	if (witness->walk) {
+		fail_walk(witness);
+		return;
+	}
+	if (witness->count == 0)
+		return;
+	prepare(witness, &params);
+	witness->begun = loop_now(witness->loop);
+	int err = sock_walk_begin(&params, &witness->walk);
+	if (!err)
+		err = loop_add_fd(witness->loop, sock_walk_fd(witness->walk), EPOLLIN,
+				  walk_readable, witness, &witness->readable);
+	if (err)
+		fail_walk(witness);
+	else
+		schedule(witness);
+}
+
+int witness_create(struct loop *loop, witness_fn *answer, void *data, struct witness **ret_witness)
+{
+	struct witness *witness = calloc(1, sizeof(*witness));
+	if (!witness)
+		return -ENOMEM;
+	witness->loop = loop;
+	witness->answer = answer;
+	witness->data = data;
+	witness->timer = loop_add_timer(loop, timer_due, witness);
+	if (!witness->timer) {
+		free(witness);
+		return -ENOMEM;
+	}
+	*ret_witness = witness;
+	return 0;
+}
+
+void witness_destroy(struct witness *witness)
+{
+	if (!witness)
+		return;
+	end_walk(witness);
+	loop_remove_timer(witness->timer);
+	free(witness);
+}
+
+void witness_ask(struct witness *witness, const struct tg_config *config, const struct tg_ban *ban)
+{
+	if (ban->policy >= config->policy_count ||
+	    ban->limit >= config->policies[ban->policy].limit_count ||
+	    tg_prefix_is_total(&ban->source))
+		return;
+	const struct tg_limit *limit = &config->policies[ban->policy].limits[ban->limit];
+	const uint32_t states = proving_states(limit->measure);
+	if (states == 0)
+		return;
+	for (size_t i = witness->asked; i < witness->count; i++) {
+		const struct question *other = &witness->questions[i];
+		if (other->policy == ban->policy && other->limit == ban->limit &&
+		    tg_prefix_equal(&other->source, &ban->source))
+			return;
+	}
+	if (witness->count == QUESTIONS_MAX) {
+		witness->stats.dropped++;
+		return;
+	}
+	witness->stats.questions++;
+	witness->questions[witness->count++] = (struct question){
+		.source = ban->source,
+		.config = config,
+		.policy = ban->policy,
+		.limit = ban->limit,
+		.states = states,
+		.idle_ms = limit->measure == TG_MEASURE_IDLE
+				   ? (uint32_t)MIN(config->idle_after_ms, (uint64_t)UINT32_MAX)
+				   : 0,
+	};
+	if (!witness->walk)
+		schedule(witness);
+}
+
+void witness_forget(struct witness *witness)
+{
+	end_walk(witness);
+	witness->asked = witness->count = 0;
+	schedule(witness);
+}
+
+void witness_stats(const struct witness *witness, struct witness_stats *ret_stats)
+{
+	*ret_stats = witness->stats;
+	ret_stats->waiting = (uint32_t)witness->count;
+}

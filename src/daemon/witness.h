@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_WITNESS_H
+#define DAEMON_WITNESS_H
+
+#include <stdint.h>
+
+#include <tcpguard/ban.h>
+
+struct loop;
+struct tg_config;
+
+/*
+ * Asks the host's sockets what a source really holds. Owns the questions that wait
+ * and the one walk that answers all of them; walks come one after another, not
+ * sooner than 250 ms. Who passes traffic on has no socket of it: then 0 is proven.
+ */
+struct witness;
+
+struct witness_stats {
+	uint64_t questions, dropped; /* that were taken; that found no room */
+	uint64_t walks, failed;      /* that were complete; that were given up, without an answer */
+	uint64_t sockets;            /* looked at */
+	uint64_t last_us;            /* how long the last walk was under way */
+	uint32_t waiting;            /* questions */
+};
+
+typedef void witness_fn(void *data, const struct tg_witness *answer);
+
+/* answer is called in the loop, once for each question that a walk answers. 0 or -ENOMEM. */
+int witness_create(struct loop *loop, witness_fn *answer, void *data, struct witness **ret_witness);
+void witness_destroy(struct witness *witness);
+
+/* ban is of a limit of config, which stays until witness_forget. */
+void witness_ask(struct witness *witness, const struct tg_config *config, const struct tg_ban *ban);
+/* The policy changes: nobody waits for these answers any more. */
+void witness_forget(struct witness *witness);
+
+void witness_stats(const struct witness *witness, struct witness_stats *ret_stats);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef NETFILTER_SOCK_DIAG_H
+#define NETFILTER_SOCK_DIAG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/addr.h>
+#include <tcpguard/event.h>
+
+struct nlmsghdr;
+
+/* States of sockets as the kernel numbers them: bits of a mask. */
+#define SOCK_STATE(state) (1u << (state))
+
+/* The longest request: header, question and a filter. */
+#define SOCK_DIAG_REQUEST_MAX 128
+
+/* Which TCP sockets of this network namespace to tell of. */
+struct sock_diag_query {
+	int family;      /* AF_INET or AF_INET6; IPv4 peers of dual-stack sockets are in the last */
+	uint32_t states; /* SOCK_STATE bits */
+	bool info;       /* tell when payload was last received */
+	const struct tg_prefix *remote; /* of the peer; NULL: any */
+};
+
+struct sock_diag_socket {
+	struct tg_addr local, remote;
+	uint16_t local_port, remote_port; /* host byte order */
+	uint8_t state;
+	uint32_t uid, inode;
+	bool info;
+	uint32_t received_ms; /* since payload was last received, if info */
+};
+
+enum sock_diag_verdict {
+	SOCK_DIAG_SOCKET,
+	SOCK_DIAG_DONE,     /* the last of a dump */
+	SOCK_DIAG_FAILED,   /* the kernel says no: *ret_error is a negative errno */
+	SOCK_DIAG_MALFORMED /* cannot be from sock_diag */
+};
+
+/* A dump request into bytes, which are aligned for a netlink header. Its length. */
+size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query *query);
+/* A question about one socket by its tuple. key is as conntrack has it: src is this side. */
+size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key *key);
+
+/* One message of an answer. ret_socket is written for SOCK_DIAG_SOCKET only. */
+enum sock_diag_verdict sock_diag_decode(const struct nlmsghdr *message,
+					struct sock_diag_socket *ret_socket, int *ret_error);
+
+#endif
