@@ -328,8 +328,9 @@ void turn_panic(struct daemon *daemon, bool on)
 
 static void step_all(struct daemon *daemon, const struct tg_event *events, int count)
 {
-	for (int i = 0; i < count; i++)
-		daemon_step(daemon, &events[i]);
+	for (int i = 0; daemon->recording > 0 && i < count; i++)
+		record_event(daemon, &events[i]);
+	tg_engine_step_batch(daemon->engine, events, (size_t)count);
 }
 
 /* True when more waits. */
