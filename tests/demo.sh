@@ -110,12 +110,16 @@ show_setting() {
 	lab_init || exit 1
 	lab_pair >>"$log" 2>&1 || give_up 'no network namespaces can be made here'
 	LAB_IDLE=5 lab_serve "$GUARD" 10.77.0.2:80 '[fd77::2]:80' || give_up 'the server does not start'
-	# The example as it is, but for what cannot be watched in a minute.
+	lab_mutes >>"$log" 2>&1 || give_up 'no packets can be held back here'
+	# The example as it is, but for what cannot be watched in a minute; and the service has a limit.
 	sed -e 's/^mode: observe/mode: enforce/' -e 's/concurrent: 200/concurrent: 100/' \
-		-e 's/expire: [0-9]*m/expire: 15s/' "$top/policies/web.yaml" | guard_policy
+		-e 's/expire: [0-9]*m/expire: 15s/' \
+		-e '/^    limits:/a\      flooded: {half-open: 5000, source: total, action: observe, expire: 5s}' \
+		"$top/policies/web.yaml" | guard_policy
 	guard_start || give_up 'tcpguardd does not start'
 	say 'A client host and a guarded server, joined by a cable. The policy is policies/web.yaml,'
-	say 'enforced, with 100 connections for each source in place of 200, and bans of 15 seconds:'
+	say 'enforced, with 100 connections for each source in place of 200, bans of 15 seconds, and a'
+	say 'limit for the service as a whole:'
 	echo
 	sed -n '/^policies:/,$p' "$LAB_DIR/etc/tcpguard.yaml" | grep -v '^ *\(#.*\)\?$' | show
 }
@@ -150,7 +154,7 @@ show_greedy() {
 		say "The first SYN without an answer was sent $delay ms after connection $((limit + 1)) was established"
 		say '(both times taken by the client, on one clock; it sends a SYN every 0.5 ms).'
 	fi
-	is_banned "$attacker/32" && [[ -n $delay && ${delay%.*} -lt 1000 ]]
+	wait_until 5 is_dropped "$attacker/32" && [[ -n $delay && ${delay%.*} -lt 1000 ]]
 	claim $? "banned ${delay:-?} ms after it crossed the limit"
 	kernel_holds "$attacker"
 	claim $? 'the kernel holds the ban, with an end'
@@ -176,8 +180,41 @@ show_flood() {
 	claim $((CLIENTS_FAILED != 0)) 'normal clients served during the flood'
 }
 
+is_flooded() {
+	tg_true 'any(.bans[]; .source == "total" and .limit == "flooded")' list
+}
+
+show_forged() {
+	local line before_bans bans taken victim=10.78.66.6
+
+	title '5. Forged packets ban nobody'
+	before_bans=$(bans_of | grep -vc '^total ')
+	line=$(flood --from 10.80.0.1 --sources 40000 --stride 32 --to 10.77.0.2:80 --count 40000 --rate 40000)
+	wait_until 10 is_flooded
+	bans=$(($(bans_of | grep -vc '^total ') - before_bans))
+	say "$(field sent <<<"$line") SYNs, every one with another source. The service is reported as flooded;" \
+		"sources banned for it: $bans."
+	is_flooded && ((bans == 0))
+	claim $? 'a flood from 40,000 forged sources is one state of the service, and not one ban'
+
+	# What the guard answers to its name is lost, else it would undo the forgery.
+	lab_mute answers $victim
+	flood --from $victim --ack --to 10.77.0.2:80 --count 300 --rate 5000 >/dev/null
+	wait_until 10 tg_true '.engine.witness_denied > 0' status
+	taken=$(on "$GUARD" conntrack -L -p tcp -s $victim --state ESTABLISHED 2>/dev/null | wc -l)
+	say "300 forged ACKs in the name of $victim: conntrack takes them for $taken connections, and the"
+	say "limit is $limit. The sockets of the server know of none, so new connections are slowed down:"
+	tg list | grep "$victim" | show
+	on "$GUARD" nft flush set ip lab_mute answers
+	((taken > limit)) && ! tg_true "any(.bans[]; .source == \"$victim/32\" and .action == \"drop\")" list &&
+		connects $victim 10.77.0.2:80 5000
+	claim $? 'forged connections drop nobody: who is named in them gets in'
+	tell_clients
+	claim $((CLIENTS_FAILED != 0)) 'normal clients served meanwhile'
+}
+
 show_operator() {
-	title '5. What an operator sees now'
+	title '6. What an operator sees now'
 	say '$ tcpguard status'
 	tg status | show
 	echo
@@ -191,7 +228,7 @@ show_operator() {
 show_end() {
 	local start=$SECONDS
 
-	title '6. The ban ends'
+	title '7. The ban ends'
 	kill "$CONNS_PID"
 	say "$attacker has given up; the server has reset what it held. Waiting for the ban to expire …"
 	wait_until 60 is_not_banned "$attacker/32"
@@ -205,7 +242,7 @@ show_end() {
 show_nothing_left() {
 	local tag=$LAB_TAG dir=$LAB_DIR daemon=$GUARD_PID
 
-	title '7. Nothing is left behind'
+	title '8. Nothing is left behind'
 	guard_stop TERM
 	trap - EXIT
 	lab_cleanup
@@ -222,6 +259,7 @@ show_setting
 show_clients
 show_greedy
 show_flood
+show_forged
 show_operator
 show_end
 show_nothing_left

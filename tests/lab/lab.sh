@@ -157,11 +157,13 @@ lab_router() {
 }
 
 # lab_serve NS ENDPOINT…: a server that listens before this returns; $LAB_SERVER_PID.
-# LAB_IDLE, if set, is the time in seconds after which it resets a silent connection.
+# LAB_IDLE, if set, is the time in seconds after which it resets a silent connection;
+# LAB_NO_ACCEPT leaves connections in the backlog, where nobody closes them.
 lab_serve() {
 	local ns=$1 endpoint options=()
 
 	[[ -n ${LAB_IDLE:-} ]] && options+=(--idle "$LAB_IDLE")
+	[[ -n ${LAB_NO_ACCEPT:-} ]] && options+=(--no-accept)
 	shift
 	for endpoint; do
 		options+=(--listen "$endpoint")
@@ -171,6 +173,46 @@ lab_serve() {
 	LAB_SERVER_PID=$!
 	disown
 	wait_until "$LAB_PATIENCE" grep -q READY "$LAB_DIR/server.$ns"
+}
+
+# Packets of a few clients can be held back before any conntrack sees them, so that flows stand
+# in states that else pass in a moment. Members are added by lab_mute SET ADDRESS:
+#   answers  nothing that GUARD sends to it gets out
+#   resets   nor, of this one, the resets
+#   acks     its bare ACKs do not get out
+#   fins     of each connection, its first FIN gets out and no other
+lab_mutes() {
+	on "$GUARD" nft -f - <<-'EOF' &&
+		table ip lab_mute {
+			set answers { type ipv4_addr; }
+			set resets { type ipv4_addr; }
+			chain out {
+				type filter hook output priority -300;
+				ip daddr @answers drop
+				ip daddr @resets tcp flags & rst == rst drop
+			}
+		}
+	EOF
+		on "$CLIENT" nft -f - <<-'EOF'
+			table ip lab_mute {
+				set acks { type ipv4_addr; }
+				set fins { type ipv4_addr; }
+				set sent { type ipv4_addr . inet_service; flags dynamic; size 65535; }
+				chain out {
+					type filter hook output priority -300;
+					ip saddr @acks tcp flags & (fin|syn|rst|ack) == ack drop
+					ip saddr @fins tcp flags & fin == fin ip saddr . tcp sport @sent drop
+					ip saddr @fins tcp flags & fin == fin add @sent { ip saddr . tcp sport }
+				}
+			}
+		EOF
+}
+
+lab_mute() {
+	local ns=$CLIENT
+
+	[[ $1 == answers || $1 == resets ]] && ns=$GUARD
+	on "$ns" nft add element ip lab_mute "$1" "{ $2 }"
 }
 
 # The daemon on GUARD, with its policy on stdin; ready when this returns. Arguments go to it.
@@ -226,6 +268,11 @@ tg_true() {
 
 is_banned() {
 	tg_true "any(.bans[]; .source == \"$1\" and .enforced)" list
+}
+
+# By a drop, not by the rate-limit that stands in for it until the sockets were asked.
+is_dropped() {
+	tg_true "any(.bans[]; .source == \"$1\" and .enforced and .action == \"drop\")" list
 }
 
 is_not_banned() {
@@ -299,6 +346,22 @@ conns_start() {
 
 conns_done() {
 	wait_until "$LAB_PATIENCE" grep -q DONE "$LAB_DIR/conns.$1"
+}
+
+# conns_stop PID: closes what it holds, and waits until it has ended.
+conns_stop() {
+	kill "$1" 2>/dev/null
+	wait_until "$LAB_PATIENCE" is_gone "$1"
+}
+
+# flood OPTION…: lab-flood from CLIENT to GUARD, whose link address it knows.
+flood() {
+	on "$CLIENT" "$LAB_TOOLS/lab-flood" --dev eth0 --mac "$LAB_MAC" "$@"
+}
+
+# What is banned or observed: "SOURCE POLICY LIMIT", sorted.
+bans_of() {
+	tg_value '.bans[] | "\(.source) \(.policy) \(.limit)"' list | sort
 }
 
 # conns_delay NAME LIMIT: milliseconds from the moment connection LIMIT + 1 was established to the

@@ -24,6 +24,7 @@ struct client {
 	int fd; /* -1: pausing */
 	bool sent;
 	uint64_t began, next;
+	uint64_t rounds;
 	size_t got;
 };
 
@@ -37,7 +38,7 @@ struct tally {
 struct clients {
 	struct sockaddr_storage to, from;
 	struct client *clients;
-	uint64_t count, stride, pause, timeout, rounds;
+	uint64_t count, stride, pause, timeout, rounds, each;
 	struct tally tally;
 	uint64_t finished; /* ok or not, since the start */
 	uint64_t failed;
@@ -57,6 +58,7 @@ static const char usage_text[] =
 	"  --pause MS          between two exchanges of a client (100)\n"
 	"  --timeout MS        an exchange that takes longer has failed (2000)\n"
 	"  --rounds N          end after so many exchanges of all clients together\n"
+	"  --each N            every client ends after so many exchanges\n"
 	"  --help\n";
 
 static int compare_u32(const void *a, const void *b)
@@ -117,6 +119,8 @@ static void client_end(struct clients *all, struct client *client, int error)
 		all->tally.reset++;
 	else
 		all->tally.other++;
+	if (++client->rounds == all->each)
+		client->next = UINT64_MAX;
 	if (all->rounds && all->finished >= all->rounds)
 		all->stop = true;
 }
@@ -210,6 +214,7 @@ static int clients_parse(struct clients *all, int argc, char **argv)
 		{"pause", required_argument, NULL, 'w'},
 		{"timeout", required_argument, NULL, 'm'},
 		{"rounds", required_argument, NULL, 'r'},
+		{"each", required_argument, NULL, 'e'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -232,6 +237,8 @@ static int clients_parse(struct clients *all, int argc, char **argv)
 			good = lab_number("timeout", optarg, 3600000, &all->timeout);
 		else if (c == 'r')
 			good = lab_number("rounds", optarg, UINT32_MAX, &all->rounds);
+		else if (c == 'e')
+			good = lab_number("each", optarg, UINT16_MAX, &all->each);
 		else if (c == 'h')
 			return fputs(usage_text, stdout), 0;
 		if (!good)
@@ -241,6 +248,8 @@ static int clients_parse(struct clients *all, int argc, char **argv)
 		return 2;
 	all->pause *= LAB_MSEC;
 	all->timeout *= LAB_MSEC;
+	if (all->each)
+		all->rounds = all->each * all->count;
 	return -1;
 }
 

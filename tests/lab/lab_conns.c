@@ -2,7 +2,7 @@
 /*
  * lab-conns: one greedy client. Opens connections from one source (or some), says
  * for each when it was established on the clock the whole machine shares, and
- * holds them until it is told to stop.
+ * holds them, in silence or talking, until it is told to stop.
  */
 #include "lab_util.h"
 
@@ -18,6 +18,11 @@
 /* The tag of the signalfd among the connections' indices. */
 #define TAG_SIGNALS UINT64_MAX
 
+/* What becomes of a connection that is established. */
+enum then { THEN_HOLD, THEN_CLOSE, THEN_HALF_CLOSE };
+
+static const char line[] = "still there\n";
+
 struct conn {
 	int fd; /* -1: not open */
 	uint64_t began;
@@ -27,8 +32,10 @@ struct conn {
 struct conns {
 	struct sockaddr_storage to, from;
 	bool has_from, rst, quiet;
-	uint64_t count, sources, stride, rate, timeout, hold, window;
+	enum then then;
+	uint64_t count, sources, stride, targets, rate, timeout, hold, window;
 	bool holds_for_ever;
+	uint64_t talk, next_talk; /* ns; 0: silent */
 	struct conn *conns;
 	uint64_t begun, connected, failed, pending, oldest;
 	int epoll, signals;
@@ -44,11 +51,14 @@ static const char usage_text[] =
 	"  --from ADDRESS      first source address\n"
 	"  --sources N         so many source addresses, in turn (1)\n"
 	"  --stride LEN        sources are neighbours of this prefix length (one address)\n"
+	"  --targets N         to so many neighbours of that address, in turn (1)\n"
 	"  --count N           connections (1)\n"
 	"  --rate N            new ones a second (as fast as it can)\n"
 	"  --window N          at most so many unfinished at once (all)\n"
 	"  --timeout MS        give a connect up (3000)\n"
 	"  --hold SECONDS      then close and end (until SIGTERM)\n"
+	"  --then WHAT         with an established one: hold, close or half-close (hold)\n"
+	"  --talk MS           every open connection says something that often (never)\n"
 	"  --rst               close with a reset, not with a FIN\n"
 	"  --quiet             only the DONE line\n"
 	"  --help\n";
@@ -67,21 +77,32 @@ static void conns_failed(struct conns *all, uint64_t index, int error)
 	all->pending--;
 }
 
+static void conns_close(struct conns *all, struct conn *conn)
+{
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	if (all->rst)
+		(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(conn->fd);
+	conn->fd = -1;
+}
+
 static void conns_begin(struct conns *all)
 {
 	uint64_t index = all->begun++;
 	struct conn *conn = &all->conns[index];
+	struct sockaddr_storage to = lab_address_nth(&all->to, 128, index % all->targets);
 	struct sockaddr_storage source;
 	struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.u64 = index};
 
 	source = lab_address_nth(&all->from, (unsigned int)all->stride, index % all->sources);
 	all->pending++;
 	conn->began = lab_now();
-	int fd = lab_socket(all->has_from ? &source : NULL, &all->to);
+	int fd = lab_socket(all->has_from ? &source : NULL, &to);
 	conn->fd = fd < 0 ? -1 : fd;
 	if (fd < 0)
 		conns_failed(all, index, -fd);
-	else if ((connect(fd, (struct sockaddr *)&all->to, lab_address_len(&all->to)) < 0 &&
+	else if ((connect(fd, (struct sockaddr *)&to, lab_address_len(&to)) < 0 &&
 		  errno != EINPROGRESS) ||
 		 epoll_ctl(all->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		conns_failed(all, index, errno);
@@ -106,6 +127,30 @@ static void conns_finish(struct conns *all, uint64_t index)
 	if (!all->quiet)
 		printf("connected %llu %llu\n", (unsigned long long)index,
 		       (unsigned long long)lab_now());
+	if (all->then == THEN_CLOSE)
+		conns_close(all, conn);
+	else if (all->then == THEN_HALF_CLOSE)
+		(void)shutdown(conn->fd, SHUT_WR); /* it may be reset by now */
+}
+
+/* What comes back is taken, so that no buffer fills; a connection that was reset stays silent. */
+static void conns_talk(struct conns *all)
+{
+	uint64_t now = lab_now();
+	char buf[4096];
+
+	if (!all->talk || now < all->next_talk)
+		return;
+	all->next_talk = now + all->talk;
+	for (uint64_t i = 0; i < all->begun; i++) {
+		const struct conn *conn = &all->conns[i];
+
+		if (conn->fd < 0 || !conn->connected)
+			continue;
+		while (recv(conn->fd, buf, sizeof(buf), 0) > 0)
+			;
+		(void)send(conn->fd, line, sizeof(line) - 1, MSG_NOSIGNAL);
+	}
 }
 
 static void conns_poll(struct conns *all, int wait_ms)
@@ -121,6 +166,7 @@ static void conns_poll(struct conns *all, int wait_ms)
 		int sig = lab_signal_take(all->signals);
 		all->stop |= sig == SIGTERM || sig == SIGINT;
 	}
+	conns_talk(all);
 }
 
 static void conns_expire(struct conns *all)
@@ -160,34 +206,37 @@ static void conns_open_all(struct conns *all)
 
 static void conns_close_all(struct conns *all)
 {
-	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+	for (uint64_t i = 0; i < all->begun; i++)
+		if (all->conns[i].fd >= 0)
+			conns_close(all, &all->conns[i]);
+}
 
-	for (uint64_t i = 0; i < all->begun; i++) {
-		if (all->conns[i].fd < 0)
+static bool conns_then(const char *text, enum then *ret_then)
+{
+	static const char *const words[] = {
+		[THEN_HOLD] = "hold", [THEN_CLOSE] = "close", [THEN_HALF_CLOSE] = "half-close"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strcmp(text, words[i]) != 0)
 			continue;
-		if (all->rst)
-			(void)setsockopt(all->conns[i].fd, SOL_SOCKET, SO_LINGER, &linger,
-					 sizeof(linger));
-		close(all->conns[i].fd);
+		*ret_then = (enum then)i;
+		return true;
 	}
+	fprintf(stderr, "--then: '%s' is not hold, close or half-close\n", text);
+	return false;
 }
 
 static int conns_parse(struct conns *all, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"to", required_argument, NULL, 't'},
-		{"from", required_argument, NULL, 'f'},
-		{"sources", required_argument, NULL, 's'},
-		{"stride", required_argument, NULL, 'p'},
-		{"count", required_argument, NULL, 'c'},
-		{"rate", required_argument, NULL, 'r'},
-		{"window", required_argument, NULL, 'w'},
-		{"timeout", required_argument, NULL, 'm'},
-		{"hold", required_argument, NULL, 'o'},
-		{"rst", no_argument, NULL, 'R'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"to", required_argument, NULL, 't'},      {"from", required_argument, NULL, 'f'},
+		{"sources", required_argument, NULL, 's'}, {"stride", required_argument, NULL, 'p'},
+		{"targets", required_argument, NULL, 'T'}, {"count", required_argument, NULL, 'c'},
+		{"rate", required_argument, NULL, 'r'},    {"window", required_argument, NULL, 'w'},
+		{"timeout", required_argument, NULL, 'm'}, {"hold", required_argument, NULL, 'o'},
+		{"then", required_argument, NULL, 'n'},    {"talk", required_argument, NULL, 'k'},
+		{"rst", no_argument, NULL, 'R'},           {"quiet", no_argument, NULL, 'q'},
+		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -207,6 +256,9 @@ static int conns_parse(struct conns *all, int argc, char **argv)
 		case 'p':
 			good = lab_number("stride", optarg, 128, &all->stride);
 			break;
+		case 'T':
+			good = lab_number("targets", optarg, 1 << 24, &all->targets);
+			break;
 		case 'c':
 			good = lab_number("count", optarg, 1 << 20, &all->count);
 			break;
@@ -223,6 +275,12 @@ static int conns_parse(struct conns *all, int argc, char **argv)
 			good = lab_number("hold", optarg, 86400, &all->hold);
 			all->holds_for_ever = false;
 			break;
+		case 'n':
+			good = conns_then(optarg, &all->then);
+			break;
+		case 'k':
+			good = lab_number("talk", optarg, 3600000, &all->talk);
+			break;
 		case 'R':
 			all->rst = true;
 			break;
@@ -238,9 +296,11 @@ static int conns_parse(struct conns *all, int argc, char **argv)
 		if (!good)
 			return 2;
 	}
-	if (!all->to.ss_family || optind != argc || !all->count || !all->sources || !all->window)
+	if (!all->to.ss_family || optind != argc || !all->count || !all->sources || !all->targets ||
+	    !all->window)
 		return 2;
 	all->timeout *= LAB_MSEC;
+	all->talk *= LAB_MSEC;
 	return -1;
 }
 
@@ -249,6 +309,7 @@ int main(int argc, char **argv)
 	struct conns all = {.count = 1,
 			    .sources = 1,
 			    .stride = 128,
+			    .targets = 1,
 			    .timeout = 3000,
 			    .window = 1 << 20,
 			    .holds_for_ever = true};
@@ -272,7 +333,7 @@ int main(int argc, char **argv)
 	conns_open_all(&all);
 	uint64_t end = lab_now() + all.hold * LAB_SEC;
 	while (!all.stop && (all.holds_for_ever || lab_now() < end))
-		conns_poll(&all, all.holds_for_ever ? -1 : 10);
+		conns_poll(&all, all.holds_for_ever && !all.talk ? -1 : 10);
 	conns_close_all(&all);
 	free(all.conns);
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lab-flood: SYNs from forged sources that never answer. Writes whole frames to an
- * interface, so that neither the routes nor the conntrack of its own namespace
- * have a say.
+ * lab-flood: SYNs, ACKs of nothing, or handshakes finished by guessing, from forged
+ * sources that never answer. Writes whole frames to an interface, so that neither the
+ * routes nor the conntrack of its own namespace have a say.
  */
 #include "lab_util.h"
 
@@ -29,6 +29,10 @@
 #define BATCH 64
 #define FRAME_MAX (14 + 40 + 20)
 #define FIRST_PORT 1024
+/* conntrack takes an ACK for the answer to a SYN-ACK when it is up to 66,000 below the right one:
+ * so many guesses, a little closer, find it among all numbers. */
+#define SWEEP_STEP 65900
+#define SWEEP_FRAMES (1 + (UINT32_MAX / SWEEP_STEP + 1)) /* a SYN before them */
 
 struct flood {
 	struct sockaddr_storage to, from;
@@ -37,6 +41,7 @@ struct flood {
 	const char *dev;
 	struct ether_addr mac, own_mac;
 	bool has_mac;
+	bool ack, sweep;
 	int ifindex;
 	int fd;
 	uint64_t sent, refused;
@@ -49,13 +54,15 @@ struct frame {
 
 static const char usage_text[] =
 	"usage: lab-flood --to ADDRESS:PORT --from ADDRESS --dev DEV --mac MAC [options]\n"
-	"Sends SYNs with forged sources. Prints 'sent=N refused=N ns=N'.\n"
+	"Sends SYNs (or ACKs) with forged sources. Prints 'sent=N refused=N ns=N'.\n"
 	"  --to ADDRESS:PORT   where to; IPv6 as [ADDRESS]:PORT\n"
 	"  --from ADDRESS      the first source\n"
 	"  --sources N         sources, in turn (1)\n"
 	"  --stride LEN        sources are neighbours of this prefix length (one address)\n"
 	"  --count N           SYNs (1); every one has a source and port of its own up to\n"
 	"                      64,511 for each source, then ports come again\n"
+	"  --ack               bare ACKs in place of SYNs\n"
+	"  --sweep             after each SYN, ACKs that guess the answer that it got\n"
 	"  --first-port N      first source port (1024)\n"
 	"  --rate N            a second (as fast as it can)\n"
 	"  --dev DEV           interface to send by\n"
@@ -116,12 +123,32 @@ static size_t put_ip(uint8_t *ip, const struct sockaddr_storage *from,
 	return 40;
 }
 
-static void frame_build(const struct flood *flood, uint64_t n, struct frame *frame)
+static void put_tcp(uint8_t *tcp, const struct flood *flood, uint64_t n, uint64_t guess)
 {
+	bool syn = flood->sweep ? guess == 0 : !flood->ack;
+	uint32_t seq = (uint32_t)(n * 2654435761u) + (guess > 0);
+	uint32_t ack = flood->sweep ? (uint32_t)(guess * SWEEP_STEP) : (uint32_t)(n * 2246822519u);
+	uint64_t span = 65536 - flood->first_port;
+
+	put_u16(tcp, (uint32_t)(flood->first_port + n / flood->sources % span));
+	put_u16(tcp + 2, lab_address_port(&flood->to));
+	put_u16(tcp + 4, seq >> 16);
+	put_u16(tcp + 6, seq);
+	if (!syn) {
+		put_u16(tcp + 8, ack >> 16);
+		put_u16(tcp + 10, ack);
+	}
+	tcp[12] = 5 << 4;
+	tcp[13] = syn ? TH_SYN : TH_ACK;
+	put_u16(tcp + 14, 64240);
+}
+
+/* The index-th frame of the whole run. */
+static void frame_build(const struct flood *flood, uint64_t index, struct frame *frame)
+{
+	uint64_t n = flood->sweep ? index / SWEEP_FRAMES : index;
 	struct sockaddr_storage source =
 		lab_address_nth(&flood->from, (unsigned int)flood->stride, n % flood->sources);
-	uint64_t span = 65536 - flood->first_port;
-	uint32_t sport = (uint32_t)(flood->first_port + n / flood->sources % span);
 	uint32_t sum;
 
 	memset(frame->bytes, 0, sizeof(frame->bytes));
@@ -130,12 +157,7 @@ static void frame_build(const struct flood *flood, uint64_t n, struct frame *fra
 	put_u16(frame->bytes + 12, flood->to.ss_family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
 	size_t ip_len = put_ip(frame->bytes + 14, &source, &flood->to, &sum);
 	uint8_t *tcp = frame->bytes + 14 + ip_len;
-	put_u16(tcp, sport);
-	put_u16(tcp + 2, lab_address_port(&flood->to));
-	put_u16(tcp + 4, (uint32_t)(n * 2654435761u));
-	tcp[12] = 5 << 4;
-	tcp[13] = TH_SYN;
-	put_u16(tcp + 14, 64240);
+	put_tcp(tcp, flood, n, flood->sweep ? index % SWEEP_FRAMES : 0);
 	put_u16(tcp + 16, fold(sum_words(tcp, 20, sum + IPPROTO_TCP + 20)));
 	frame->len = 14 + ip_len + 20;
 }
@@ -223,6 +245,10 @@ static bool flood_option(struct flood *flood, int c)
 		return lab_number("stride", optarg, 128, &flood->stride);
 	case 'c':
 		return lab_number("count", optarg, UINT32_MAX, &flood->count);
+	case 'a':
+		return flood->ack = true;
+	case 'w':
+		return flood->sweep = true;
 	case 'o':
 		return lab_number("first-port", optarg, 65535, &flood->first_port);
 	case 'r':
@@ -246,6 +272,8 @@ int main(int argc, char **argv)
 		{"sources", required_argument, NULL, 's'},
 		{"stride", required_argument, NULL, 'p'},
 		{"count", required_argument, NULL, 'c'},
+		{"ack", no_argument, NULL, 'a'},
+		{"sweep", no_argument, NULL, 'w'},
 		{"first-port", required_argument, NULL, 'o'},
 		{"rate", required_argument, NULL, 'r'},
 		{"dev", required_argument, NULL, 'd'},
@@ -265,6 +293,8 @@ int main(int argc, char **argv)
 	if (!flood.to.ss_family || flood.to.ss_family != flood.from.ss_family || !flood.dev ||
 	    !flood.has_mac || !flood.sources || optind != argc)
 		return fputs(usage_text, stderr), 2;
+	if (flood.sweep)
+		flood.count *= SWEEP_FRAMES;
 	int signals = lab_signals();
 	int error = signals < 0 ? signals : flood_open(&flood);
 	if (error < 0) {

@@ -35,6 +35,9 @@ greedy() {
 	conns_start "$1" --from "$2" --to "$4" --count 200 --rate 2000 --timeout 500 --quiet
 	conns_done "$1" || tap_bail 'the connects do not end'
 	check "$1: the client is banned" is_banned "$3"
+	# The sockets are on another host, and may be anybody's: no proof, no drop.
+	check "$1: by a rate-limit, because no socket here proves it" equal \
+		"$(tg_value ".bans[] | select(.source == \"$3\") | .action" list)" rate-limit
 	check "$1: by the policy for the port it used" \
 		equal "$(tg_value ".bans[] | select(.source == \"$3\") | .policy" list)" "$5"
 	check "$1: held to a rate, without a witness" equal rate-limit-true \

@@ -45,7 +45,7 @@ greedy() {
 	conns_done "$name" || tap_bail 'the connects do not end'
 	check "$name: banned within a second" within_a_second "$name" "$(conns_delay "$name" 100)"
 	check "$name: not before connection 101" test "$(grep -c ^connected "$LAB_DIR/conns.$name")" -ge 101
-	check "$name: listed" is_banned "$source"
+	check "$name: listed" wait_until 5 is_dropped "$source"
 	check "$name: in the kernel, with an end" kernel_holds "${source%/*}"
 	ban=$(tg_value ".bans[] | select(.source == \"$source\")
 		| [.action, .policy, .limit, .measure, .threshold, .origin, .enforced, .measured > 100] | join(\" \")" list)
