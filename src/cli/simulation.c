@@ -19,6 +19,22 @@ static void step(struct simulation *simulation, const struct tg_event *event)
 	tg_engine_step(simulation->engine, event);
 }
 
+static void prove(struct simulation *simulation, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = simulation_policy(simulation->config, ban);
+	const struct tg_limit *limit = simulation_limit(simulation->config, ban);
+	struct tg_event event = {
+		.type = TG_EVENT_WITNESS,
+		.at = simulation->now,
+		.witness = {.source = ban->source, .proven = ban->measured},
+	};
+	if (!policy || !limit)
+		return;
+	memcpy(event.witness.policy, policy->name, strlen(policy->name));
+	memcpy(event.witness.limit, limit->name, strlen(limit->name));
+	step(simulation, &event);
+}
+
 static void take(struct simulation *simulation)
 {
 	struct tg_decision decisions[DECISIONS];
@@ -27,6 +43,8 @@ static void take(struct simulation *simulation)
 		count = tg_engine_take(simulation->engine, decisions, DECISIONS);
 		for (size_t i = 0; i < count; i++) {
 			const struct tg_decision *d = &decisions[i];
+			if (d->type == TG_DECISION_WITNESS && simulation->assume_real)
+				prove(simulation, &d->ban);
 			/* What a question would have been answered is in the trace. */
 			if (d->type == TG_DECISION_VERIFY || d->type == TG_DECISION_WITNESS ||
 			    d->type == TG_DECISION_PROBE)

@@ -122,8 +122,8 @@ static void flow_move(struct tg_engine *engine, uint32_t index, unsigned to, boo
 	flow->asked = 0;
 	flow->seen = engine->parity;
 	flow->began |= began;
-	/* Without a branch it is written together with the others: a store of its own, narrower than
-	 * the load that follows, would stall that. */
+	/* Without a branch it is written together with the others: a store of its own, narrower
+	 * than the load that follows, would stall that. */
 	flow->idle &= to == TG_TCP_ESTABLISHED;
 	if (to == TG_TCP_ESTABLISHED && was.state != TG_TCP_ESTABLISHED)
 		idle_begin(engine, index);

@@ -21,8 +21,8 @@
 
 #define BATCH 256 /* as the daemon has it */
 #define SOURCES_MAX 1000000u
-#define FLOWS_MIN 256u /* a single source has so many at once */
-#define ROUNDS 3       /* the best one counts: the machine may be shared */
+#define FLOWS_MIN 256u      /* a single source has so many at once */
+#define ROUNDS 3            /* the best one counts: the machine may be shared */
 #define EVENT_INTERVAL 2000 /* ns */
 
 /* What stands in the tables and in what comes: connections at all stages, picked by lot. */
@@ -32,7 +32,7 @@ struct load {
 		uint32_t source;
 		uint16_t port;
 		uint16_t stage;
-	} *open;
+	} * open;
 	uint64_t random;
 	tg_time now;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef BENCH_CLOCKS_H
-#define BENCH_CLOCKS_H
+#ifndef TESTS_BENCH_CLOCKS_H
+#define TESTS_BENCH_CLOCKS_H
 
 /*
  * What a piece of work costs: time of this thread, and instructions of this program, which another
@@ -52,7 +52,7 @@ static inline void clocks_reset(struct clocks *clocks)
 static inline void clocks_start(struct clocks *clocks)
 {
 	if (clocks->fd >= 0)
-		(void)ioctl(clocks->fd, PERF_EVENT_IOC_ENABLE, 0); /* cannot fail on our own */
+		(void)ioctl(clocks->fd, PERF_EVENT_IOC_ENABLE, 0);    /* cannot fail on our own */
 	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &clocks->began); /* cannot fail for it */
 }
 

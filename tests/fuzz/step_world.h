@@ -12,7 +12,7 @@
 #include "step_input.h"
 
 /* Does the engine ask for witnesses, and end totals by itself? */
-#define STEP_EVIDENCE 0
+#define STEP_EVIDENCE 1
 
 #define STEP_FLOWS_MAX 4096
 #define STEP_SOURCES_MAX 8192

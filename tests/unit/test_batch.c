@@ -20,14 +20,14 @@
 
 static const struct tg_engine_params params = {4096, 8192, 64, "batches"};
 
-#define STEP(what, where)                                                                  \
-	(&(const struct tg_step){                                                          \
+#define STEP(what, where)         \
+	(&(const struct tg_step){ \
 		.action = what, .scope = where, .to = {5, 1000}, .expire_ms = 20000})
-#define LIMIT(label, what, bound, ...)                                                     \
-	{                                                                                  \
-		.name = label, .measure = what, .threshold = bound, .step_count = 1,       \
+#define LIMIT(label, what, bound, ...)                                                      \
+	{                                                                                   \
+		.name = label, .measure = what, .threshold = bound, .step_count = 1,        \
 		.steps = STEP(TG_ACTION_RATE_LIMIT, TG_SCOPE_NEW), .mode = TG_MODE_ENFORCE, \
-		__VA_ARGS__                                                                \
+		__VA_ARGS__                                                                 \
 	}
 
 static const struct tg_limit limits[] = {
