@@ -4,11 +4,11 @@
 
 # To build tcpguard and to run the lab.
 packages_build=(gcc libc6-dev meson ninja-build pkg-config libmnl-dev libnftnl-dev
-	libnetfilter-conntrack-dev libyaml-dev)
+	libnetfilter-conntrack-dev libyaml-dev libpcap0.8-dev)
 # netbase: nft prints protocols by the names of /etc/protocols.
 packages_lab=(iproute2 nftables conntrack jq procps kmod netbase)
-# What run.sh wants beyond that: a second compiler, and lint.
-packages_tests=(clang clang-format binutils shellcheck python3)
+# What run.sh wants beyond that: a second compiler with its sanitizers and fuzzers, and lint.
+packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3)
 
 packages_missing() {
 	local package

@@ -6,8 +6,9 @@ set -uo pipefail
 
 usage='usage: run.sh [-v] [SUITE…]
 Installs what is missing (Debian packages), builds with gcc, clang and sanitizers,
-and runs the suites: unit codec golden lint netns (all of them when none is named).
+and runs the suites: unit codec golden lint fuzz netns (all of them when none is named).
   -v  show every case, not only what failed
+FUZZ_SECONDS: how long each fuzzer runs (60; 0: only through its corpus).
 Exit status: 0 all passed, 1 something failed (or, with CI=true, was skipped),
 2 it could not begin.'
 
@@ -22,14 +23,14 @@ for word; do
 		echo "$usage"
 		exit 0
 		;;
-	unit | codec | golden | lint | netns) suites+=("$word") ;;
+	unit | codec | golden | lint | fuzz | netns) suites+=("$word") ;;
 	*)
 		echo "$usage" >&2
 		exit 2
 		;;
 	esac
 done
-((${#suites[@]})) || suites=(unit codec golden lint netns)
+((${#suites[@]})) || suites=(unit codec golden lint fuzz netns)
 
 if ((EUID != 0)); then
 	echo 'run.sh: needs root, to make network namespaces and to install packages: sudo ./tests/run.sh' >&2
@@ -67,6 +68,17 @@ build() {
 	ninja -k 0 -C "$dir"
 }
 
+build_fuzzers() {
+	local dir=$top/build-fuzz
+
+	if [[ ! -f $dir/build.ninja ]]; then
+		rm -rf "$dir"
+		CC=clang meson setup "$dir" "$top" -Dwerror=true -Db_sanitize=address,undefined \
+			-Db_lundef=false || return 1
+	fi
+	ninja -C "$dir" fuzzers
+}
+
 step packages packages_install "${packages_build[@]}" "${packages_lab[@]}" "${packages_tests[@]}" || exit 2
 
 # A build that fails is a failed case, and does not keep the others from running.
@@ -80,9 +92,12 @@ try_build() {
 	fi
 }
 try_build build-gcc build build-gcc gcc
-try_build build-clang build build-clang clang
+try_build build-clang build build-clang clang -Dpcap=disabled
 try_build build-release build build-release gcc --buildtype=release
 try_build build-asan build build-asan gcc -Db_sanitize=address,undefined -Db_lundef=false
+if [[ " ${suites[*]} " == *" fuzz "* ]]; then
+	try_build build-fuzz build_fuzzers
+fi
 
 exec python3 "$here/run_cases.py" "${verbose[@]}" --builds "$builds_passed" "$builds_failed" \
 	--top "$top" "${suites[@]}"

@@ -3,7 +3,7 @@
 """Runs the tests that meson knows, counts cases and not programs, and tells the count.
 
 Called by run.sh after it has built. Pure suites run with gcc, clang and the sanitizers, netns
-with gcc and the sanitizers, lint once. A program in C of the netns suite gets a network namespace of its own."""
+with gcc and the sanitizers, lint and the fuzzers once. A program in C of the netns suite gets a network namespace of its own."""
 import argparse
 import concurrent.futures
 import contextlib
@@ -16,7 +16,7 @@ import sys
 import time
 
 BUILDS = {"unit": ["gcc", "clang", "asan"], "codec": ["gcc", "clang", "asan"],
-          "golden": ["gcc", "clang", "asan"], "lint": ["gcc"], "netns": ["gcc", "asan"]}
+          "golden": ["gcc", "clang", "asan"], "lint": ["gcc"], "fuzz": ["fuzz"], "netns": ["gcc", "asan"]}
 # Has generous bounds in time for 100,000 bans, which sanitizers do not keep.
 NOT_SANITIZED = {"sink"}
 RESULT = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:- )?(.*)$")
@@ -149,13 +149,13 @@ def tell(outcome, verbose):
         sys.stdout.flush()
 
 
-def run_suite(suite, tests, options):
+def run_tests(tests, workers, options):
     """Tests without a kernel beside each other, those of the netns suite one after another."""
     outcomes = []
-    workers = 1 if suite == "netns" else os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(run, test, suite, build, options.top) for build, test in tests]
-        for future in futures:
+        futures = [pool.submit(run, test, suite, build, options.top)
+                   for suite, build, test in tests]
+        for future in concurrent.futures.as_completed(futures):
             outcomes.append(future.result())
             tell(outcomes[-1], options.verbose)
     return outcomes
@@ -171,13 +171,19 @@ def main():
     signal.signal(signal.SIGINT, end_with_us)
     signal.signal(signal.SIGTERM, end_with_us)
 
-    known = {build: introspect(options.top, build) for build in ("gcc", "clang", "asan")}
-    outcomes = []
-    for suite in options.suites:
-        tests = [(build, test) for build in BUILDS[suite] for test in known[build]
-                 if any(s.split(":")[-1] == suite for s in test["suite"])
-                 and not (build == "asan" and test["name"] in NOT_SANITIZED)]
-        outcomes += run_suite(suite, tests, options)
+    known = {build: introspect(options.top, build) for build in ("gcc", "clang", "asan", "fuzz")}
+    tests = [(suite, build, test) for suite in options.suites for build in BUILDS[suite]
+             for test in known[build]
+             if any(s.split(":")[-1] == suite for s in test["suite"])
+             and not (build == "asan" and test["name"] in NOT_SANITIZED)]
+    # The longest first; then what needs the kernel for itself.
+    pure = sorted((t for t in tests if t[0] != "netns"), key=lambda t: t[0] != "fuzz")
+    outcomes = run_tests(pure, os.cpu_count() or 1, options)
+    outcomes += run_tests([t for t in tests if t[0] == "netns"], 1, options)
+    if "fuzz" in options.suites and not any(suite == "fuzz" for suite, _, _ in tests):
+        outcomes.append(Outcome("fuzz"))
+        outcomes[-1].failed.append("no fuzzer was built")
+        tell(outcomes[-1], options.verbose)
 
     passed = options.builds[0] + sum(len(o.passed) for o in outcomes)
     failed = options.builds[1] + sum(len(o.failed) for o in outcomes)

@@ -2,9 +2,11 @@
 #ifndef TCPGUARD_ADDR_H
 #define TCPGUARD_ADDR_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Also the index of arrays that hold one thing for each family. */
 enum tg_family { TG_IPV4, TG_IPV6, TG_FAMILY_COUNT };
@@ -34,7 +36,10 @@ struct tg_prefix {
 #define TG_PREFIX_STRLEN 50 /* and "/128" */
 
 /* Number of bits of an address: 32 or 128. */
-uint8_t tg_family_bits(enum tg_family family);
+static inline uint8_t tg_family_bits(enum tg_family family)
+{
+	return family == TG_IPV4 ? 32 : 128;
+}
 
 /* From network bytes; folds ::ffff:a.b.c.d into IPv4. */
 struct tg_addr tg_addr_from_ipv4(const void *bytes4);
@@ -47,8 +52,27 @@ const char *tg_addr_format(const struct tg_addr *addr, char buf[static TG_ADDR_S
 
 bool tg_addr_equal(const struct tg_addr *a, const struct tg_addr *b);
 
-/* The prefix of length len that holds addr; len is capped to the family's bits. */
-struct tg_prefix tg_addr_mask(const struct tg_addr *addr, uint8_t len);
+/* The prefix of length len that holds addr; len is capped to the family's bits. Several times on
+ * every event, and by words: a byte stored and read back with its neighbours would stall. */
+static inline struct tg_prefix tg_addr_mask(const struct tg_addr *addr, uint8_t len)
+{
+	const uint8_t bits = tg_family_bits((enum tg_family)addr->family);
+	struct tg_prefix prefix;
+	uint64_t words[2];
+	if (len > bits)
+		len = bits;
+	memcpy(words, addr->bytes, sizeof(words));
+	if (len < 64)
+		words[0] &= htobe64(~(UINT64_MAX >> len));
+	if (len <= 64)
+		words[1] = 0;
+	else if (len < 128)
+		words[1] &= htobe64(~(UINT64_MAX >> (len - 64)));
+	memcpy(prefix.addr.bytes, words, sizeof(words));
+	prefix.addr.family = addr->family;
+	prefix.len = len;
+	return prefix;
+}
 
 /*
  * ADDR or ADDR/LEN. Host bits beyond LEN are an error, because they hide a typing

@@ -40,6 +40,11 @@ struct tg_engine *tg_engine_create(const struct tg_engine_params *params);
 void tg_engine_destroy(struct tg_engine *engine);
 
 void tg_engine_step(struct tg_engine *engine, const struct tg_event *event);
+/*
+ * One step for each event, in order, and nothing else: but it asks for the memory of those to come
+ * ahead, so that many at once cost less than one by one.
+ */
+void tg_engine_step_batch(struct tg_engine *engine, const struct tg_event *events, size_t count);
 
 /* Moves up to cap decisions to out, oldest first; call until it returns less than cap. */
 size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);

@@ -65,6 +65,8 @@ static void print_action(const struct tg_decision *decision)
 	(void)printf("%s", tg_action_name(ban->action));
 	if (ban->action == TG_ACTION_RATE_LIMIT)
 		(void)printf(" to %s", tg_rate_format(&ban->to, rate));
+	if (ban->unproven)
+		(void)printf(" (a drop, once a witness proves the source)");
 	if (decision->type != TG_DECISION_BAN)
 		return;
 	const uint64_t left = ban->until > decision->at ? (ban->until - decision->at) / TG_MSEC : 0;
@@ -130,6 +132,7 @@ void decisions_json(struct json *json, const struct tg_config *config,
 	json_string(json, "origin", tg_origin_name(ban->origin));
 	json_number(json, "offence", ban->offence);
 	json_bool(json, "enforced", ban->enforced);
+	json_bool(json, "unproven", ban->unproven);
 	json_time(json, "until", decisions_wall(header, ban->until));
 	json_string(json, "covers",
 		    decision->cause == TG_CAUSE_PROTECTED

@@ -12,8 +12,8 @@
 #include "cli.h"
 
 static const struct cli_verb *const verbs[] = {
-	&verb_status, &verb_list,   &verb_top,   &verb_ban,    &verb_unban,
-	&verb_check,  &verb_reload, &verb_panic, &verb_record, &verb_simulate,
+	&verb_status, &verb_list,  &verb_top,    &verb_ban,    &verb_unban,    &verb_check,
+	&verb_reload, &verb_panic, &verb_record, &verb_import, &verb_simulate,
 };
 
 void cli_complain(const char *format, ...)
@@ -90,6 +90,10 @@ static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct
 		}
 		if (id < 0 || id >= count)
 			return usage_error(verb);
+		if (optarg && args->values[id]) {
+			cli_complain("--%s is given twice", options[id].name);
+			return usage_error(verb);
+		}
 		args->values[id] = optarg ? optarg : "";
 	}
 	args->operands = argv + optind;

@@ -19,6 +19,22 @@ static void step(struct simulation *simulation, const struct tg_event *event)
 	tg_engine_step(simulation->engine, event);
 }
 
+static void prove(struct simulation *simulation, const struct tg_ban *ban)
+{
+	const struct tg_policy *policy = simulation_policy(simulation->config, ban);
+	const struct tg_limit *limit = simulation_limit(simulation->config, ban);
+	struct tg_event event = {
+		.type = TG_EVENT_WITNESS,
+		.at = simulation->now,
+		.witness = {.source = ban->source, .proven = ban->measured},
+	};
+	if (!policy || !limit)
+		return;
+	memcpy(event.witness.policy, policy->name, strlen(policy->name));
+	memcpy(event.witness.limit, limit->name, strlen(limit->name));
+	step(simulation, &event);
+}
+
 static void take(struct simulation *simulation)
 {
 	struct tg_decision decisions[DECISIONS];
@@ -27,6 +43,8 @@ static void take(struct simulation *simulation)
 		count = tg_engine_take(simulation->engine, decisions, DECISIONS);
 		for (size_t i = 0; i < count; i++) {
 			const struct tg_decision *d = &decisions[i];
+			if (d->type == TG_DECISION_WITNESS && simulation->assume_real)
+				prove(simulation, &d->ban);
 			/* What a question would have been answered is in the trace. */
 			if (d->type == TG_DECISION_VERIFY || d->type == TG_DECISION_WITNESS ||
 			    d->type == TG_DECISION_PROBE)
@@ -75,20 +93,35 @@ static void answer(struct simulation *simulation, const struct tg_event *event)
 	step(simulation, &plain);
 }
 
+static bool is_answer(const struct tg_event *event)
+{
+	return (event->type == TG_EVENT_FLOW_STATE || event->type == TG_EVENT_FLOW_END) &&
+	       event->flow.answered;
+}
+
+/* How many events from the first are of one time and told to the engine as they are. */
+static int plain_run(const struct tg_event *events, int count)
+{
+	int run = 0;
+	while (run < count && events[run].at <= events[0].at && !is_answer(&events[run]) &&
+	       events[run].type != TG_EVENT_POLICY)
+		run++;
+	return run;
+}
+
 void simulation_step(struct simulation *simulation, const struct tg_event *events, int count)
 {
-	for (int i = 0; i < count; i++) {
+	for (int i = 0; i < count;) {
 		const struct tg_event *event = &events[i];
 		if (event->at > simulation->now)
 			advance(simulation, event->at);
-		/* A policy that the daemon loaded then; this one is replayed under ours. */
-		if (event->type == TG_EVENT_POLICY)
-			continue;
-		if ((event->type == TG_EVENT_FLOW_STATE || event->type == TG_EVENT_FLOW_END) &&
-		    event->flow.answered)
+		const int run = plain_run(event, count - i);
+		if (run > 0)
+			tg_engine_step_batch(simulation->engine, event, (size_t)run);
+		else if (is_answer(event))
 			answer(simulation, event);
-		else
-			step(simulation, event);
+		/* Else a policy that the daemon loaded then; this one is replayed under ours. */
+		i += MAX(run, 1);
 	}
 	take(simulation);
 }

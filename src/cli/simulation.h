@@ -11,8 +11,10 @@
 #include <tcpguard/trace.h>
 
 /*
- * An engine that is told a trace. The kernel's part is played, too: every ban is
- * acknowledged, and a deadline between two events is kept as the daemon's timer keeps it.
+ * An engine that is told a trace. What witnesses said is in the trace, unless they are assumed to
+ * have said yes: who was never asked then cannot have answered. The kernel's part is played, too:
+ * every ban is acknowledged, and a deadline between two events is kept as the daemon's timer keeps
+ * it.
  */
 
 typedef void simulation_decision_fn(void *data, const struct tg_decision *decision);
@@ -22,6 +24,7 @@ struct simulation {
 	struct tg_ruleset *ruleset;
 	struct tg_engine *engine;
 	tg_time now;
+	bool assume_real; /* every connection that is measured counts as proven */
 	simulation_decision_fn *decided;
 	void *data;
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tcpguard record: writes what the daemon's engine is told, from now on, into a file. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 #include "base/text.h"
 #include "cli.h"
 #include "client.h"
+#include "trace_output.h"
 
 enum { RECORD_FOR, RECORD_COUNT, RECORD_FORCE };
 
@@ -26,12 +26,11 @@ enum { RECORD_FOR, RECORD_COUNT, RECORD_FORCE };
 #define PROGRESS_MS 500
 
 struct recording {
-	const char *path;
-	int fd;
+	struct trace_output output;
 	struct tg_trace_reader *reader; /* finds where records end, and counts them */
 	struct tg_strbuf bytes;         /* complete ones up to whole, then a part of one */
 	size_t whole;
-	uint64_t written, events, lost, wanted;
+	uint64_t events, lost, wanted;
 	uint64_t begun_ms, until_ms, shown_ms;
 	bool tty, full;
 };
@@ -43,32 +42,12 @@ static uint64_t clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static bool complain_write(const struct recording *recording)
-{
-	cli_complain("cannot write %s: %s", recording->path, strerror(errno));
-	return false;
-}
-
-/* Whole records only: what could not be written in full is taken back. */
+/* Whole records only. */
 static bool flush(struct recording *recording)
 {
-	size_t done = 0;
-	while (done < recording->whole) {
-		ssize_t put =
-			write(recording->fd, recording->bytes.text + done, recording->whole - done);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0) {
-			(void)complain_write(recording);
-			/* A pipe cannot be cut; there the reader finds the part of a record. */
-			if (ftruncate(recording->fd, (off_t)recording->written) < 0)
-				cli_complain("%s ends within a record", recording->path);
-			return false;
-		}
-		done += (size_t)put;
-	}
-	recording->written += done;
-	tg_strbuf_consume(&recording->bytes, done);
+	if (!trace_output_write(&recording->output, recording->bytes.text, recording->whole))
+		return false;
+	tg_strbuf_consume(&recording->bytes, recording->whole);
 	recording->whole = 0;
 	return true;
 }
@@ -133,7 +112,7 @@ static void show_progress(struct recording *recording, uint64_t now)
 		return;
 	recording->shown_ms = now;
 	(void)fprintf(stderr, "\r%" PRIu64 " events, %" PRIu64 " KiB, %" PRIu64 " s",
-		      recording->events, (recording->written + recording->whole) / 1024,
+		      recording->events, (recording->output.written + recording->whole) / 1024,
 		      (now - recording->begun_ms) / 1000);
 }
 
@@ -224,27 +203,9 @@ static bool read_options(const struct cli_args *args, struct recording *recordin
 	return true;
 }
 
-/* A trace names clients and holds the hash seed: nobody else reads it. */
-static bool open_file(struct recording *recording, bool force, bool *ret_made)
-{
-	const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
-	recording->fd = open(recording->path, flags | O_EXCL, 0600);
-	*ret_made = recording->fd >= 0;
-	if (recording->fd < 0 && errno == EEXIST && force)
-		recording->fd = open(recording->path, flags | O_TRUNC, 0600);
-	if (recording->fd >= 0)
-		return true;
-	if (errno == EEXIST)
-		cli_complain("%s exists; --force replaces it", recording->path);
-	else
-		(void)complain_write(recording);
-	return false;
-}
-
 static int run_record(const struct cli *cli, const struct cli_args *args)
 {
-	struct recording recording = {.path = args->operands[0], .tty = isatty(STDERR_FILENO)};
-	bool made;
+	struct recording recording = {.tty = isatty(STDERR_FILENO)};
 	if (!read_options(args, &recording))
 		return CLI_USAGE;
 	recording.reader = tg_trace_reader_create();
@@ -252,22 +213,18 @@ static int run_record(const struct cli *cli, const struct cli_args *args)
 		cli_complain("out of memory");
 		return CLI_NO;
 	}
-	if (!open_file(&recording, args->values[RECORD_FORCE] != NULL, &made)) {
+	if (!trace_output_open(&recording.output, args->operands[0],
+			       args->values[RECORD_FORCE] != NULL)) {
 		tg_trace_reader_destroy(recording.reader);
 		return CLI_USAGE;
 	}
 	tg_strbuf_init(&recording.bytes);
 	int status = ask_and_follow(cli, &recording);
-	/* Not every kind of file can be synced; one that can and fails is not complete. */
-	if (fsync(recording.fd) < 0 && errno != EINVAL && errno != EROFS)
-		status = complain_write(&recording) ? status : CLI_NO;
-	if (close(recording.fd) < 0)
-		status = complain_write(&recording) ? status : CLI_NO;
-	if (recording.written == 0 && made)
-		(void)unlink(recording.path); /* an empty file would be no trace */
-	else
+	if (!trace_output_close(&recording.output) && status == CLI_OK)
+		status = CLI_NO;
+	if (recording.output.written > 0 || !recording.output.made)
 		(void)printf("%" PRIu64 " events in %" PRIu64 " bytes, %" PRIu64 " lost\n",
-			     recording.events, recording.written, recording.lost);
+			     recording.events, recording.output.written, recording.lost);
 	tg_strbuf_finish(&recording.bytes);
 	tg_trace_reader_destroy(recording.reader);
 	return status;

@@ -16,12 +16,12 @@
 /* Events read ahead: fits beside the engine's hot lines in a cache. */
 #define BATCH 64
 
-enum { SIMULATE_POLICY, SIMULATE_JSON, SIMULATE_COMPARE };
+enum { SIMULATE_POLICY, SIMULATE_JSON, SIMULATE_COMPARE, SIMULATE_ASSUME_REAL };
 
 struct replay {
 	struct simulation simulation, other;
 	struct comparison_side side, other_side;
-	bool compare;
+	bool compare, assume_real;
 	struct json *json; /* NULL: lines */
 	const struct tg_trace_header *header;
 	uint64_t *bans; /* by limit */
@@ -37,7 +37,8 @@ static void decided(void *data, const struct tg_decision *decision)
 	struct replay *replay = data;
 	const struct tg_config *config = replay->simulation.config;
 	replay->kinds[decision->type]++;
-	if (decision->type == TG_DECISION_BAN && decision->cause != TG_CAUSE_EXTENDED) {
+	if (decision->type == TG_DECISION_BAN &&
+	    (decision->cause == TG_CAUSE_OFFENCE || decision->cause == TG_CAUSE_OPERATOR)) {
 		const int index = simulation_limit_index(config, &decision->ban);
 		if (index >= 0)
 			replay->bans[index]++;
@@ -95,16 +96,28 @@ static uint64_t per_second(const struct replay *replay)
 	return replay->cpu > 0 ? (uint64_t)((double)replay->events / replay->cpu) : 0;
 }
 
+/* How many drops waited for a witness, or were asked for again; and how many got one. */
+static uint64_t asked_for_witness(const struct replay *replay, uint64_t *ret_proven)
+{
+	struct tg_engine_stats stats;
+	tg_engine_stats(replay->simulation.engine, &stats);
+	*ret_proven = stats.witness_proven;
+	return stats.witness_asked;
+}
+
 static void json_summary(const struct replay *replay)
 {
 	struct json *json = replay->json;
 	const struct tg_config *config = replay->simulation.config;
+	uint64_t proven;
 	json_number(json, "events", replay->events);
 	json_time(json, "begin", decisions_wall(replay->header, replay->header->start));
 	json_number(json, "seconds", (replay->last - replay->header->start) / TG_SEC);
 	json_number(json, "events_per_second", per_second(replay));
 	json_number(json, "gaps", replay->gaps);
 	json_number(json, "lost", replay->lost);
+	json_number(json, "witness_asked", asked_for_witness(replay, &proven));
+	json_number(json, "witness_proven", proven);
 	json_array(json, "bans");
 	size_t index = 0;
 	for (size_t p = 0; p < config->policy_count; p++) {
@@ -124,6 +137,8 @@ static void print_summary(const struct replay *replay)
 {
 	const struct tg_config *config = replay->simulation.config;
 	const tg_time span = replay->last - replay->header->start;
+	uint64_t proven;
+	const uint64_t asked = asked_for_witness(replay, &proven);
 	(void)printf("%" PRIu64 " events of %.3f s, replayed at %" PRIu64 " events/s",
 		     replay->events, (double)span / (double)TG_SEC, per_second(replay));
 	if (replay->gaps > 0)
@@ -136,6 +151,11 @@ static void print_summary(const struct replay *replay)
 				     config->policies[p].limits[l].name, replay->bans[index++]);
 	if (replay->bans_by_hand > 0)
 		(void)printf("by hand: %" PRIu64 " bans\n", replay->bans_by_hand);
+	if (asked > 0 && !replay->assume_real)
+		(void)printf("for a drop a witness was asked %" PRIu64 " times, and the trace has "
+			     "%" PRIu64 " that say yes; --assume-real shows what follows if all "
+			     "do\n",
+			     asked, proven);
 }
 
 static int finish_comparison(struct replay *replay)
@@ -188,6 +208,7 @@ static int prepare(struct replay *replay, const char *policy, const char *other)
 	if (status == CLI_OK && other)
 		status = simulation_init(&replay->other, other, replay->header, other_decided,
 					 replay);
+	replay->simulation.assume_real = replay->other.assume_real = replay->assume_real;
 	if (status)
 		return status;
 	replay->bans = calloc(simulation_limit_count(replay->simulation.config) + 1,
@@ -208,7 +229,8 @@ static int run_simulate(const struct cli *cli, const struct cli_args *args)
 {
 	const char *policy = args->values[SIMULATE_POLICY];
 	struct json asked; /* only that it is wanted; run_open makes the real one */
-	struct replay replay = {.json = args->values[SIMULATE_JSON] ? &asked : NULL};
+	struct replay replay = {.json = args->values[SIMULATE_JSON] ? &asked : NULL,
+				.assume_real = args->values[SIMULATE_ASSUME_REAL] != NULL};
 	struct trace_file file;
 	if (!trace_file_open(&file, args->operands[0]))
 		return CLI_USAGE;
@@ -233,6 +255,9 @@ const struct cli_verb verb_simulate = {
 	.summary = "Show what a policy would have decided about recorded events",
 	.options = {[SIMULATE_POLICY] = {"policy", "FILE", "instead of the policy in use"},
 		    [SIMULATE_JSON] = {"json", NULL, "as one JSON object"},
+		    [SIMULATE_ASSUME_REAL] = {"assume-real", NULL,
+					      "take every source for proven, as if a witness had "
+					      "said so"},
 		    [SIMULATE_COMPARE] = {"compare", "FILE",
 					  "show only what this policy would do otherwise"}},
 	.operands_min = 1,

@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-uint8_t tg_family_bits(enum tg_family family)
-{
-	return family == TG_IPV4 ? 32 : 128;
-}
-
 struct tg_addr tg_addr_from_ipv4(const void *bytes4)
 {
 	struct tg_addr addr = {.family = TG_IPV4};
@@ -54,18 +49,6 @@ const char *tg_addr_format(const struct tg_addr *addr, char buf[static TG_ADDR_S
 bool tg_addr_equal(const struct tg_addr *a, const struct tg_addr *b)
 {
 	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
-
-struct tg_prefix tg_addr_mask(const struct tg_addr *addr, uint8_t len)
-{
-	const uint8_t bits = tg_family_bits(addr->family);
-	struct tg_prefix prefix = {.addr = *addr, .len = len < bits ? len : bits};
-	for (unsigned i = 0; i < sizeof(prefix.addr.bytes); i++) {
-		unsigned keep = prefix.len > i * 8 ? prefix.len - i * 8 : 0;
-		if (keep < 8)
-			prefix.addr.bytes[i] &= (uint8_t)(0xff00 >> keep);
-	}
-	return prefix;
 }
 
 /* Decimal digits only, without a leading zero, up to 128. */

@@ -109,7 +109,7 @@ void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *r
 		.policy = ban->policy == BAN_POLICY_GONE ? TG_NO_INDEX : ban->policy,
 		.limit = ban->limit,
 		.enforced = ban->enforced,
-		.unproven = ban->witness != TG_NO_INDEX && ban->witness == ban->limit,
+		.unproven = ban->witness != TG_NO_INDEX,
 		.to = ban->to,
 		.measured = ban->measured,
 		.threshold = ban->threshold,

@@ -212,8 +212,13 @@ void counts_judge_all(struct tg_engine *engine)
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
 		const struct source_table *table = engine->sources[f];
 		for (uint32_t slot = source_table_next(table, 0); slot != SOURCE_NONE;
-		     slot = source_table_next(table, slot + 1))
-			judge(engine, (enum tg_family)f, slot, &all);
+		     slot = source_table_next(table, slot + 1)) {
+			/* Under a total stand destinations, which offend against nothing. */
+			const uint16_t v =
+				SOURCE_VIEW_INDEX(source_table_at(engine->sources[f], slot)->view);
+			if (!engine->ruleset->views[v].total)
+				judge(engine, (enum tg_family)f, slot, &all);
+		}
 	}
 }
 

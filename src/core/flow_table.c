@@ -7,12 +7,6 @@
 #include "base/siphash.h"
 #include "base/util.h"
 
-/*
- * One turn of the wheel is 1,024 seconds, longer than every timeout but that of
- * ESTABLISHED: such a flow is passed over once a turn, which is cheaper than a second wheel.
- */
-#define WHEEL_SLOTS 4096
-
 /* Flows that the hand looks at, each a cache miss. */
 #define CANDIDATES 8
 
@@ -21,21 +15,33 @@
 /* Armed nowhere. */
 #define WHEEL_OFF UINT32_C(0x7fffffff)
 
-struct flow_table {
-	struct flow *flows;
-	uint32_t *buckets;
-	uint32_t bucket_mask;
-	uint32_t max_flows;
-	uint32_t used; /* slots ever handed out; beyond it all are untouched */
-	uint32_t count;
-	uint32_t free;
-	uint32_t hand; /* of flow_table_least() */
-	uint8_t seed[16];
-	uint32_t wheel[WHEEL_SLOTS];
-	uint32_t tick;   /* the wheel stands here: slots up to it are clean of passed deadlines */
-	uint32_t cursor; /* next flow of the slot that is being cleaned */
-	bool turning;    /* cursor is in use */
-};
+#define KEY_WORDS 5u
+_Static_assert(sizeof(struct tg_flow_key) == KEY_WORDS * sizeof(uint64_t), "a key is all words");
+
+static bool key_equal(const struct tg_flow_key *a, const struct tg_flow_key *b)
+{
+	uint64_t differs = 0;
+	for (unsigned i = 0; i < KEY_WORDS; i++)
+		differs |= load_word(a, i) ^ load_word(b, i);
+	return differs == 0;
+}
+
+/* Of IPv4 only what can differ, which is no secret: the length keeps the two families apart. */
+static uint64_t key_hash(const struct flow_table *table, const struct tg_flow_key *key)
+{
+	struct siphash s = siphash_begin(table->seed);
+	if (key->family == TG_IPV4) {
+		uint32_t addrs[2];
+		memcpy(&addrs[0], key->src, sizeof(addrs[0]));
+		memcpy(&addrs[1], key->dst, sizeof(addrs[1]));
+		siphash_word(&s, addrs[0] | (uint64_t)addrs[1] << 32);
+		siphash_word(&s, load_word(key, KEY_WORDS - 1));
+		return siphash_end(&s, 0, 16);
+	}
+	for (unsigned i = 0; i < KEY_WORDS; i++)
+		siphash_word(&s, load_word(key, i));
+	return siphash_end(&s, 0, sizeof(*key));
+}
 
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])
 {
@@ -50,12 +56,17 @@ struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])
 	table->free = FLOW_NONE;
 	table->cursor = FLOW_NONE;
 	memcpy(table->seed, seed, sizeof(table->seed));
-	table->flows = calloc(max_flows, sizeof(*table->flows));
+	/* Untouched, so that what is never used costs no page. */
+	table->memory = calloc((size_t)max_flows + 1, sizeof(*table->flows));
 	table->buckets = malloc(buckets * sizeof(*table->buckets));
-	if (!table->flows || !table->buckets) {
+	if (!table->memory || !table->buckets) {
 		flow_table_destroy(table);
 		return NULL;
 	}
+	const uintptr_t rest = (uintptr_t)table->memory % sizeof(*table->flows);
+	table->flows = (void *)((uint8_t *)table->memory +
+				(sizeof(*table->flows) - rest) % sizeof(*table->flows));
+	table->hashed = key_hash(table, &table->hashed_key);
 	memset(table->buckets, 0xff, buckets * sizeof(*table->buckets));
 	memset(table->wheel, 0xff, sizeof(table->wheel));
 	return table;
@@ -65,22 +76,63 @@ void flow_table_destroy(struct flow_table *table)
 {
 	if (!table)
 		return;
-	free(table->flows);
+	free(table->memory);
 	free(table->buckets);
 	free(table);
 }
 
-static uint32_t *flow_bucket(const struct flow_table *table, const struct tg_flow_key *key)
+static uint32_t *flow_bucket(struct flow_table *table, const struct tg_flow_key *key)
 {
-	return &table->buckets[tg_siphash13(table->seed, key, sizeof(*key)) & table->bucket_mask];
+	if (!key_equal(key, &table->hashed_key))
+		flow_table_hashed(table, key, key_hash(table, key));
+	return &table->buckets[table->hashed & table->bucket_mask];
 }
 
-uint32_t flow_table_find(const struct flow_table *table, const struct tg_flow_key *key)
+uint32_t flow_table_find(struct flow_table *table, const struct tg_flow_key *key)
 {
 	uint32_t i = *flow_bucket(table, key);
-	while (i != FLOW_NONE && memcmp(&table->flows[i].key, key, sizeof(*key)) != 0)
+	while (i != FLOW_NONE && !key_equal(&table->flows[i].key, key))
 		i = table->flows[i].next;
 	return i;
+}
+
+uint64_t flow_table_ahead_bucket(const struct flow_table *table, const struct tg_flow_key *key)
+{
+	const uint64_t hash = key_hash(table, key);
+	__builtin_prefetch(&table->buckets[hash & table->bucket_mask], 1);
+	return hash;
+}
+
+uint32_t flow_table_ahead_flow(const struct flow_table *table, uint64_t hash)
+{
+	const uint32_t i = table->buckets[hash & table->bucket_mask];
+	if (i != FLOW_NONE)
+		__builtin_prefetch(&table->flows[i], 1);
+	return i;
+}
+
+void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow_key *key,
+			    uint32_t index)
+{
+	if (index == FLOW_NONE)
+		return;
+	const struct flow *flow = &table->flows[index];
+	if (!key_equal(&flow->key, key)) {
+		if (flow->next != FLOW_NONE)
+			__builtin_prefetch(&table->flows[flow->next], 1);
+		return;
+	}
+	/* Its neighbours in the wheel are written when its deadline moves. */
+	if (flow->wheel_prev < table->used)
+		__builtin_prefetch(&table->flows[flow->wheel_prev], 1);
+	if (flow->wheel_next < table->used)
+		__builtin_prefetch(&table->flows[flow->wheel_next], 1);
+}
+
+void flow_table_hashed(struct flow_table *table, const struct tg_flow_key *key, uint64_t hash)
+{
+	table->hashed_key = *key;
+	table->hashed = hash;
 }
 
 uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key)
@@ -138,7 +190,7 @@ void flow_table_set_deadline(struct flow_table *table, uint32_t index, uint32_t 
 	/* A deadline in a slot that the wheel has passed, or is cleaning, would wait a whole turn.
 	 */
 	flow->deadline = MAX(tick, table->tick + 1 + table->turning);
-	uint32_t slot = flow->deadline % WHEEL_SLOTS;
+	uint32_t slot = flow->deadline % FLOW_WHEEL_SLOTS;
 	flow->wheel_next = table->wheel[slot];
 	flow->wheel_prev = WHEEL_HEAD | slot;
 	if (flow->wheel_next != FLOW_NONE)
@@ -160,24 +212,21 @@ void flow_table_remove(struct flow_table *table, uint32_t index)
 	table->count--;
 }
 
-struct flow *flow_table_at(struct flow_table *table, uint32_t index)
-{
-	return &table->flows[index];
-}
-
 uint32_t flow_table_expire(struct flow_table *table, uint32_t tick)
 {
 	/* After a long sleep one whole turn passes every slot. */
-	if (!table->turning && tick - table->tick > WHEEL_SLOTS && tick > table->tick)
-		table->tick = tick - WHEEL_SLOTS;
+	if (!table->turning && tick - table->tick > FLOW_WHEEL_SLOTS && tick > table->tick)
+		table->tick = tick - FLOW_WHEEL_SLOTS;
 	while (table->tick < tick) {
 		if (!table->turning) {
-			table->cursor = table->wheel[(table->tick + 1) % WHEEL_SLOTS];
+			table->cursor = table->wheel[(table->tick + 1) % FLOW_WHEEL_SLOTS];
 			table->turning = true;
 		}
 		while (table->cursor != FLOW_NONE) {
 			uint32_t i = table->cursor;
 			table->cursor = table->flows[i].wheel_next;
+			if (table->cursor != FLOW_NONE)
+				__builtin_prefetch(&table->flows[table->cursor], 1);
 			if (table->flows[i].deadline <= tick) {
 				wheel_unlink(table, i);
 				return i;
@@ -203,6 +252,6 @@ uint32_t flow_table_next(const struct flow_table *table, uint32_t index)
 
 size_t flow_table_memory(const struct flow_table *table)
 {
-	return sizeof(*table) + (size_t)table->max_flows * sizeof(*table->flows) +
+	return sizeof(*table) + ((size_t)table->max_flows + 1) * sizeof(*table->flows) +
 	       ((size_t)table->bucket_mask + 1) * sizeof(*table->buckets);
 }

@@ -36,12 +36,36 @@ _Static_assert(sizeof(struct flow) == 64, "a flow is one cache line");
  * collection is lazy). Owns slots, hash chains and the timer wheel; what a
  * flow counts for is the engine's. Indexes are stable while the flow lives.
  */
-struct flow_table;
+/*
+ * One turn of the wheel is 1,024 seconds, longer than every timeout but that of
+ * ESTABLISHED: such a flow is passed over once a turn, which is cheaper than a second wheel.
+ */
+#define FLOW_WHEEL_SLOTS 4096
+
+struct flow_table {
+	void *memory;
+	struct flow *flows; /* in memory, each in a cache line of its own */
+	uint32_t *buckets;
+	uint32_t bucket_mask;
+	uint32_t max_flows;
+	uint32_t used; /* slots ever handed out; beyond it all are untouched */
+	uint32_t count;
+	uint32_t free;
+	uint32_t hand; /* of flow_table_least() */
+	uint8_t seed[16];
+	/* The key hashed last: an event finds, then enters or removes, one and the same. */
+	struct tg_flow_key hashed_key;
+	uint64_t hashed;
+	uint32_t wheel[FLOW_WHEEL_SLOTS];
+	uint32_t tick;   /* the wheel stands here: slots up to it are clean of passed deadlines */
+	uint32_t cursor; /* next flow of the slot that is being cleaned */
+	bool turning;    /* cursor is in use */
+};
 
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16]);
 void flow_table_destroy(struct flow_table *table);
 
-uint32_t flow_table_find(const struct flow_table *table, const struct tg_flow_key *key);
+uint32_t flow_table_find(struct flow_table *table, const struct tg_flow_key *key);
 /* FLOW_NONE when the table is full. The new flow is zeroed, has the key and sits in no slot of the
  * wheel. */
 uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key);
@@ -51,7 +75,10 @@ uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *k
  */
 uint32_t flow_table_least(struct flow_table *table);
 void flow_table_remove(struct flow_table *table, uint32_t index);
-struct flow *flow_table_at(struct flow_table *table, uint32_t index);
+static inline struct flow *flow_table_at(struct flow_table *table, uint32_t index)
+{
+	return &table->flows[index];
+}
 
 /* Arms, moves or leaves the deadline, in ticks. */
 void flow_table_set_deadline(struct flow_table *table, uint32_t index, uint32_t tick);
@@ -61,6 +88,18 @@ void flow_table_set_deadline(struct flow_table *table, uint32_t index, uint32_t 
  * there is no more. The flow's deadline is disarmed: arm it again or remove the flow.
  */
 uint32_t flow_table_expire(struct flow_table *table, uint32_t tick);
+
+/*
+ * Brings what a later call about this key reads into the cache, in three steps with some time
+ * between them: the bucket, its first flow, that one's neighbours. They change nothing, and a key
+ * or an index that is not there any more does no harm.
+ */
+uint64_t flow_table_ahead_bucket(const struct flow_table *table, const struct tg_flow_key *key);
+uint32_t flow_table_ahead_flow(const struct flow_table *table, uint64_t hash);
+void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow_key *key,
+			    uint32_t index);
+/* The hash of the key that is asked for next, from flow_table_ahead_bucket(). */
+void flow_table_hashed(struct flow_table *table, const struct tg_flow_key *key, uint64_t hash);
 
 uint32_t flow_table_count(const struct flow_table *table);
 /* The first live flow at or after index; FLOW_NONE at the end. */

@@ -82,6 +82,18 @@ static bool follows(const struct tg_engine *engine, const struct tg_flow_key *ke
 	return !*ret_outbound || fan_out_follows(engine, key);
 }
 
+/* The same for an event, whose flow is *ret_index: one in the table is followed, or it would not be
+ * there. */
+static bool follows_event(struct tg_engine *engine, const struct tg_flow_key *key,
+			  uint32_t *ret_index, bool *ret_outbound)
+{
+	*ret_index = flow_table_find(engine->flows, key);
+	if (*ret_index == FLOW_NONE)
+		return follows(engine, key, ret_outbound);
+	*ret_outbound = flow_table_at(engine->flows, *ret_index)->outbound;
+	return true;
+}
+
 static void flow_arm(struct tg_engine *engine, uint32_t index, uint32_t timeout_s)
 {
 	const struct flow *flow = flow_table_at(engine->flows, index);
@@ -110,9 +122,10 @@ static void flow_move(struct tg_engine *engine, uint32_t index, unsigned to, boo
 	flow->asked = 0;
 	flow->seen = engine->parity;
 	flow->began |= began;
-	if (to != TG_TCP_ESTABLISHED)
-		flow->idle = 0;
-	else if (was.state != TG_TCP_ESTABLISHED)
+	/* Without a branch it is written together with the others: a store of its own, narrower
+	 * than the load that follows, would stall that. */
+	flow->idle &= to == TG_TCP_ESTABLISHED;
+	if (to == TG_TCP_ESTABLISHED && was.state != TG_TCP_ESTABLISHED)
 		idle_begin(engine, index);
 	flow_count(engine, flow, was, poured);
 	flow_arm(engine, index, timeout_s);
@@ -189,10 +202,10 @@ static void flow_passes(struct tg_engine *engine, const struct tg_flow_key *key)
 void flows_new(struct tg_engine *engine, const struct tg_flow_event *event)
 {
 	bool outbound;
-	if (!follows(engine, &event->key, &outbound))
+	uint32_t index;
+	if (!follows_event(engine, &event->key, &index, &outbound))
 		return;
 	unsigned state = event->state == TG_TCP_UNKNOWN ? TG_TCP_SYN_SENT : event->state;
-	uint32_t index = flow_table_find(engine->flows, &event->key);
 	if (outbound && state != TG_TCP_SYN_SENT) {
 		flow_end(engine, &event->key, index, true, false);
 		return;
@@ -235,9 +248,9 @@ static void flow_answered(struct tg_engine *engine, uint32_t index,
 void flows_state(struct tg_engine *engine, const struct tg_flow_event *event)
 {
 	bool outbound;
-	if (!follows(engine, &event->key, &outbound))
+	uint32_t index;
+	if (!follows_event(engine, &event->key, &index, &outbound))
 		return;
-	uint32_t index = flow_table_find(engine->flows, &event->key);
 	if (index == FLOW_NONE) {
 		/* A late answer must not revive what an event has ended meanwhile. */
 		if (event->state == TG_TCP_UNKNOWN || event->answered)
@@ -274,9 +287,9 @@ void flows_state(struct tg_engine *engine, const struct tg_flow_event *event)
 void flows_end(struct tg_engine *engine, const struct tg_flow_event *event)
 {
 	bool outbound;
-	if (!follows(engine, &event->key, &outbound))
+	uint32_t index;
+	if (!follows_event(engine, &event->key, &index, &outbound))
 		return;
-	const uint32_t index = flow_table_find(engine->flows, &event->key);
 	const struct flow *flow = index == FLOW_NONE ? NULL : flow_table_at(engine->flows, index);
 	if (flow && event->answered && !flow->asked)
 		return;
@@ -383,6 +396,8 @@ void flows_expire(struct tg_engine *engine)
 void flows_recount(struct tg_engine *engine, bool other_views)
 {
 	counts_begin_anew(engine, other_views);
+	/* What is pushed out from here on is missing in the new counts, too. */
+	engine->evicted = counts_evicted(engine);
 	const bool stale = engine->stats.stale;
 	engine->stats.stale = true; /* judged together, below */
 	for (uint32_t i = flow_table_next(engine->flows, 0); i != FLOW_NONE;
@@ -401,6 +416,5 @@ void flows_recount(struct tg_engine *engine, bool other_views)
 			flow_count(engine, flow, nowhere, 0);
 	}
 	counts_end_anew(engine);
-	engine->evicted = counts_evicted(engine);
 	engine->stats.stale = stale;
 }

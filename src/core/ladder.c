@@ -81,7 +81,9 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 		engine->stats.offences++;
 	}
 	ladder_apply(engine, ban, limit);
-	ban->measured = measured;
+	if (measured >
+	    ban->threshold) /* else it only hovers below: what it was banned for says more */
+		ban->measured = measured;
 	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, ban->offence));
 	insist_arm(engine, id);
 	bans_change(engine, id, cause);

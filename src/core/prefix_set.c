@@ -5,6 +5,7 @@
  */
 #include <tcpguard/protect.h>
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,23 @@ void tg_prefix_set_destroy(struct tg_prefix_set *set)
 	free(set);
 }
 
+/* Its bytes as numbers, which compare as the bytes do. */
+struct address {
+	uint64_t high, low;
+};
+
+static struct address address_of(const struct tg_addr *addr)
+{
+	uint64_t words[2];
+	memcpy(words, addr->bytes, sizeof(words));
+	return (struct address){be64toh(words[0]), be64toh(words[1])};
+}
+
+static bool address_is_less(struct address a, struct address b)
+{
+	return a.high != b.high ? a.high < b.high : a.low < b.low;
+}
+
 const struct tg_protected_prefix *tg_prefix_set_overlap(const struct tg_prefix_set *set,
 							const struct tg_prefix *prefix)
 {
@@ -73,10 +91,11 @@ const struct tg_protected_prefix *tg_prefix_set_overlap(const struct tg_prefix_s
 	const enum tg_family family = prefix->addr.family;
 	const struct tg_protected_prefix *members = set->members[family];
 	size_t low = 0, high = set->count[family];
+	const struct address first = address_of(&prefix->addr);
 	/* The first member that begins behind the prefix's first address. */
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (memcmp(members[mid].prefix.addr.bytes, prefix->addr.bytes, 16) > 0)
+		if (address_is_less(first, address_of(&members[mid].prefix.addr)))
 			high = mid;
 		else
 			low = mid + 1;
@@ -91,7 +110,7 @@ const struct tg_protected_prefix *tg_prefix_set_overlap(const struct tg_prefix_s
 const struct tg_protected_prefix *tg_prefix_set_lookup(const struct tg_prefix_set *set,
 						       const struct tg_addr *addr)
 {
-	const struct tg_prefix prefix = tg_addr_mask(addr, tg_family_bits(addr->family));
+	const struct tg_prefix prefix = {*addr, tg_family_bits((enum tg_family)addr->family)};
 	return tg_prefix_set_overlap(set, &prefix);
 }
 

@@ -5,26 +5,10 @@
 #include <string.h>
 
 #include "base/siphash.h"
+#include "base/util.h"
 
-#define WAYS 8
+#define WAYS SOURCE_WAYS
 #define CACHE_LINE 64
-
-/* The tags first, so that a search reads one line before it reads a source. 0: free. */
-struct source_set {
-	uint16_t tags[WAYS];
-	struct source sources[WAYS];
-};
-_Static_assert(sizeof(struct source_set) == 512, "a set is eight cache lines");
-
-struct source_table {
-	void *memory;
-	struct source_set *sets; /* in memory */
-	uint32_t set_mask;
-	uint32_t count;
-	uint64_t evicted;
-	struct source last_evicted;
-	uint8_t seed[16];
-};
 
 uint32_t source_table_room(uint32_t max_sources)
 {
@@ -71,46 +55,124 @@ void source_table_clear(struct source_table *table)
 
 /* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
  */
-struct source_place {
-	uint32_t sets[2];
-	uint16_t tag;
-};
-
-static struct source_place source_place(const struct source_table *table, const uint8_t addr[16],
-					uint16_t view)
+static struct source_ahead place_of(const struct source_table *table, uint64_t high, uint64_t low,
+				    uint16_t view)
 {
-	uint8_t key[18];
-	memcpy(key, addr, 16);
-	memcpy(key + 16, &view, sizeof(view));
-	const uint64_t hash = tg_siphash13(table->seed, key, sizeof(key));
+	struct siphash s = siphash_begin(table->seed);
+	siphash_word(&s, le64toh(high));
+	siphash_word(&s, le64toh(low));
+	const uint64_t hash = siphash_end(&s, view, 16 + sizeof(view));
 	const uint16_t tag = (uint16_t)(hash >> 48);
-	return (struct source_place){
+	return (struct source_ahead){
+		.addr = {high, low},
 		.sets = {(uint32_t)hash & table->set_mask,
 			 (uint32_t)(hash >> 24) & table->set_mask},
+		.slot = SOURCE_NONE,
 		.tag = tag ? tag : 1,
+		.view = view,
 	};
 }
 
-static uint32_t source_search(const struct source_table *table, const struct source_place *place,
-			      const uint8_t addr[16], uint16_t view)
+static struct source_ahead source_place(const struct source_table *table, const uint8_t addr[16],
+					uint16_t view)
 {
+	const uint64_t high = load_word(addr, 0), low = load_word(addr, 1);
+	for (unsigned i = 0; i < table->expected_count; i++) {
+		const struct source_ahead *expected = &table->expected[i];
+		if (expected->view == view && expected->addr[0] == high && expected->addr[1] == low)
+			return *expected;
+	}
+	return place_of(table, high, low, view);
+}
+
+/* Four tags, the first one lowest. */
+static uint64_t tags_word(const struct source_set *set, unsigned half)
+{
+	const uint16_t *tags = set->tags + half * 4;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return load_word(tags, 0);
+#else
+	return tags[0] | (uint64_t)tags[1] << 16 | (uint64_t)tags[2] << 32 |
+	       (uint64_t)tags[3] << 48;
+#endif
+}
+
+/* Of four tags, the lowest bit of each that is zero; above the first one perhaps of others, too. */
+static uint64_t zero_tags(uint64_t four)
+{
+	return ((four - UINT64_C(0x0001000100010001)) & ~four & UINT64_C(0x8000800080008000)) >> 15;
+}
+
+/*
+ * The ways that may have the tag: bit 16 n of the way n, and bit 16 n + 1 of the way n + 4. All at
+ * once, because a loop over eight tags is most of what a lookup costs.
+ */
+static uint64_t set_matches(const struct source_set *set, uint16_t tag)
+{
+	const uint64_t wanted = tag * UINT64_C(0x0001000100010001);
+	const uint64_t low = tags_word(set, 0) ^ wanted, high = tags_word(set, 1) ^ wanted;
+	return zero_tags(low) | zero_tags(high) << 1;
+}
+
+static uint32_t first_way(uint64_t matches)
+{
+	const uint32_t bit = (uint32_t)__builtin_ctzll(matches);
+	return bit / 16 + bit % 16 * 4;
+}
+
+static bool stands_at(const struct source_table *table, const struct source_ahead *place,
+		      uint32_t set, uint32_t way)
+{
+	const struct source *source = &table->sets[set].sources[way];
+	return table->sets[set].tags[way] == place->tag && source->view == place->view &&
+	       load_word(source->addr, 0) == place->addr[0] &&
+	       load_word(source->addr, 1) == place->addr[1];
+}
+
+static uint32_t source_search(const struct source_table *table, const struct source_ahead *place)
+{
+	if (place->slot != SOURCE_NONE &&
+	    stands_at(table, place, place->slot / WAYS, place->slot % WAYS))
+		return place->slot;
 	for (unsigned i = 0; i < 2; i++) {
-		const struct source_set *set = &table->sets[place->sets[i]];
-		for (uint32_t way = 0; way < WAYS; way++) {
-			if (set->tags[way] != place->tag)
-				continue;
-			const struct source *source = &set->sources[way];
-			if (source->view == view && memcmp(source->addr, addr, 16) == 0)
-				return place->sets[i] * WAYS + way;
-		}
+		const uint32_t set = place->sets[i];
+		uint64_t ways = set_matches(&table->sets[set], place->tag);
+		for (; ways != 0; ways &= ways - 1)
+			if (stands_at(table, place, set, first_way(ways)))
+				return set * WAYS + first_way(ways);
 	}
 	return SOURCE_NONE;
 }
 
 uint32_t source_table_find(const struct source_table *table, const uint8_t addr[16], uint16_t view)
 {
-	const struct source_place place = source_place(table, addr, view);
-	return source_search(table, &place, addr, view);
+	const struct source_ahead place = source_place(table, addr, view);
+	return source_search(table, &place);
+}
+
+void source_table_ahead_sets(const struct source_table *table, const uint8_t addr[16],
+			     uint16_t view, struct source_ahead *ret_ahead)
+{
+	*ret_ahead = place_of(table, load_word(addr, 0), load_word(addr, 1), view);
+	__builtin_prefetch(&table->sets[ret_ahead->sets[0]]);
+	__builtin_prefetch(&table->sets[ret_ahead->sets[1]]);
+}
+
+void source_table_ahead_source(const struct source_table *table, struct source_ahead *ahead)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct source_set *set = &table->sets[ahead->sets[i]];
+		const uint64_t ways = set_matches(set, ahead->tag);
+		if (ways == 0)
+			continue;
+		const uint32_t way = first_way(ways);
+		const uint8_t *source = (const uint8_t *)&set->sources[way];
+		/* It may begin in one line and end in the next. */
+		__builtin_prefetch(source, 1);
+		__builtin_prefetch(source + sizeof(struct source) - 1, 1);
+		ahead->slot = ahead->sets[i] * WAYS + way;
+		return;
+	}
 }
 
 static unsigned set_used(const struct source_set *set)
@@ -122,7 +184,7 @@ static unsigned set_used(const struct source_set *set)
 }
 
 /* The source that matters least in both sets: fewest flows, then longest silent. */
-static uint32_t source_victim(struct source_table *table, const struct source_place *place,
+static uint32_t source_victim(struct source_table *table, const struct source_ahead *place,
 			      uint16_t now)
 {
 	uint32_t best = SOURCE_NONE, best_flows = UINT32_MAX;
@@ -148,7 +210,7 @@ static uint32_t source_victim(struct source_table *table, const struct source_pl
 }
 
 /* Room for a source that is not there: in the emptier set, or a victim's. */
-static uint32_t source_room(struct source_table *table, const struct source_place *place,
+static uint32_t source_room(struct source_table *table, const struct source_ahead *place,
 			    uint16_t now)
 {
 	const unsigned used[2] = {set_used(&table->sets[place->sets[0]]),
@@ -163,9 +225,9 @@ static uint32_t source_room(struct source_table *table, const struct source_plac
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made)
 {
-	const struct source_place place = source_place(table, addr, view);
+	const struct source_ahead place = source_place(table, addr, view);
 	const uint16_t now = (uint16_t)(tick / SOURCE_SEEN_TICKS);
-	uint32_t slot = source_search(table, &place, addr, view);
+	uint32_t slot = source_search(table, &place);
 	*ret_made = slot == SOURCE_NONE;
 	if (*ret_made) {
 		slot = source_room(table, &place, now);
@@ -177,11 +239,6 @@ uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], ui
 	}
 	source_table_at(table, slot)->last_seen = now;
 	return slot;
-}
-
-struct source *source_table_at(struct source_table *table, uint32_t slot)
-{
-	return &table->sets[slot / WAYS].sources[slot % WAYS];
 }
 
 uint32_t source_table_next(const struct source_table *table, uint32_t slot)

@@ -54,7 +54,35 @@ _Static_assert(sizeof(struct source) == 62, "with its tag, a source has 64 bytes
  * silent of these, and is counted: a flood of single flows cannot push out a source that
  * holds many.
  */
-struct source_table;
+#define SOURCE_WAYS 8
+
+/* The tags first, so that a search reads one line before it reads a source. 0: free. */
+struct source_set {
+	uint16_t tags[SOURCE_WAYS];
+	struct source sources[SOURCE_WAYS];
+};
+_Static_assert(sizeof(struct source_set) == 512, "a set is eight cache lines");
+
+/* What was found out about a source ahead of the event that asks for it. */
+struct source_ahead {
+	uint64_t addr[2];
+	uint32_t sets[2];
+	uint32_t slot; /* where it stood then, very likely; SOURCE_NONE */
+	uint16_t tag;
+	uint16_t view;
+};
+
+struct source_table {
+	void *memory;
+	struct source_set *sets; /* in memory */
+	uint32_t set_mask;
+	uint32_t count;
+	uint64_t evicted;
+	struct source last_evicted;
+	uint8_t seed[16];
+	const struct source_ahead *expected; /* source_table_expect() */
+	unsigned expected_count;
+};
 
 /* The slots that a table for so many sources has: at least as many. */
 uint32_t source_table_room(uint32_t max_sources);
@@ -67,7 +95,25 @@ uint32_t source_table_find(const struct source_table *table, const uint8_t addr[
 /* Finds or makes; *ret_made tells which. Never fails: it evicts. */
 uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], uint16_t view,
 			  uint32_t tick, bool *ret_made);
-struct source *source_table_at(struct source_table *table, uint32_t slot);
+static inline struct source *source_table_at(struct source_table *table, uint32_t slot)
+{
+	return &table->sets[slot / SOURCE_WAYS].sources[slot % SOURCE_WAYS];
+}
+
+/*
+ * Brings what a later call about this source reads into the cache: first the tags, and some
+ * time later the source itself. Then, before that call: what is expected. An
+ * expectation that is wrong costs time only; it must live until the next, or none, is told.
+ */
+void source_table_ahead_sets(const struct source_table *table, const uint8_t addr[16],
+			     uint16_t view, struct source_ahead *ret_ahead);
+void source_table_ahead_source(const struct source_table *table, struct source_ahead *ahead);
+static inline void source_table_expect(struct source_table *table,
+				       const struct source_ahead *expected, unsigned count)
+{
+	table->expected = expected;
+	table->expected_count = count;
+}
 
 /* The first slot in use at or after slot; SOURCE_NONE at the end. */
 uint32_t source_table_next(const struct source_table *table, uint32_t slot);

@@ -23,8 +23,8 @@ void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_li
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const uint32_t tick = engine->tick + 1; /* so that 0 is never */
-	if (ban->witness == limit->index && ban->asked != 0 && tick - ban->asked < ASK_AGAIN_TICKS)
-		return;
+	if (ban->witness != TG_NO_INDEX && tick - ban->asked < ASK_AGAIN_TICKS)
+		return; /* also when another limit asks: it has its turn when it offends again */
 	witness_set(engine, ban, limit->index);
 	struct tg_decision *note = notes_add(engine, TG_DECISION_WITNESS, TG_CAUSE_NONE, false);
 	if (!note)

@@ -33,21 +33,21 @@ struct attr {
 static inline bool attr_next(struct span *in, struct attr *ret_attr, bool *ret_bad)
 {
 	struct nlattr head;
-	if (in->left == 0)
-		return false;
 	if (in->left < sizeof(head)) {
-		*ret_bad = true;
+		*ret_bad |= in->left > 0;
 		return false;
 	}
 	memcpy(&head, in->at, sizeof(head));
-	if (head.nla_len < sizeof(head) || head.nla_len > in->left) {
+	const size_t len = head.nla_len;
+	/* In one: too short even for itself, or longer than what there is. */
+	if (len - sizeof(head) > in->left - sizeof(head)) {
 		*ret_bad = true;
 		return false;
 	}
 	ret_attr->type = head.nla_type & NLA_TYPE_MASK;
-	ret_attr->value = (struct span){in->at + NLA_HDRLEN, head.nla_len - (size_t)NLA_HDRLEN};
+	ret_attr->value = (struct span){in->at + NLA_HDRLEN, len - (size_t)NLA_HDRLEN};
 	/* The last one may come without its padding. */
-	const size_t step = MIN((size_t)NLA_ALIGN(head.nla_len), in->left);
+	const size_t step = MIN(NLA_ALIGN(len), in->left);
 	in->at += step;
 	in->left -= step;
 	return true;
@@ -80,6 +80,66 @@ static inline bool take_u64(const struct span *value, uint64_t *ret)
 		return false;
 	memcpy(&raw, value->at, sizeof(raw));
 	*ret = be64toh(raw);
+	return true;
+}
+
+/* The head of an attribute as it lies in memory, to compare a whole one at once. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define HEAD(len, type) ((uint32_t)(len) | (uint32_t)(type) << 16)
+#else
+#define HEAD(len, type) ((uint32_t)(len) << 16 | (uint32_t)(type))
+#endif
+#define NEST(len, type) HEAD(len, (type) | NLA_F_NESTED)
+
+static inline uint32_t head_at(const uint8_t *bytes)
+{
+	uint32_t head;
+	memcpy(&head, bytes, sizeof(head));
+	return head;
+}
+
+static inline uint16_t port_at(const uint8_t *bytes)
+{
+	uint16_t raw;
+	memcpy(&raw, bytes, sizeof(raw));
+	return ntohs(raw);
+}
+
+/* Ports and protocol of a tuple, written one after the other: number, source, destination. */
+static inline bool ports_are_plain(const uint8_t *at)
+{
+	return head_at(at) == NEST(28, CTA_TUPLE_PROTO) &&
+	       head_at(at + 4) == HEAD(5, CTA_PROTO_NUM) && at[8] == IPPROTO_TCP &&
+	       head_at(at + 12) == HEAD(6, CTA_PROTO_SRC_PORT) &&
+	       head_at(at + 20) == HEAD(6, CTA_PROTO_DST_PORT);
+}
+
+/*
+ * The order in which every kernel so far writes the tuple of a TCP flow. Then it is a few
+ * comparisons instead of a walk; false when anything is otherwise: the walk knows what it means.
+ */
+static inline bool decode_plain_tuple(const struct span *in, struct tg_flow_key *key)
+{
+	const uint8_t *at = in->at, *ports;
+	if (key->family == TG_IPV4) {
+		ports = at + 20;
+		if (in->left != 48 || head_at(at) != NEST(20, CTA_TUPLE_IP) ||
+		    head_at(at + 4) != HEAD(8, CTA_IP_V4_SRC) ||
+		    head_at(at + 12) != HEAD(8, CTA_IP_V4_DST) || !ports_are_plain(ports))
+			return false;
+		memcpy(key->src, at + 8, 4);
+		memcpy(key->dst, at + 16, 4);
+	} else {
+		ports = at + 44;
+		if (in->left != 72 || head_at(at) != NEST(44, CTA_TUPLE_IP) ||
+		    head_at(at + 4) != HEAD(20, CTA_IP_V6_SRC) ||
+		    head_at(at + 24) != HEAD(20, CTA_IP_V6_DST) || !ports_are_plain(ports))
+			return false;
+		memcpy(key->src, at + 8, 16);
+		memcpy(key->dst, at + 28, 16);
+	}
+	key->sport = port_at(ports + 16);
+	key->dport = port_at(ports + 24);
 	return true;
 }
 
@@ -139,6 +199,8 @@ static enum ct_verdict decode_proto(struct span in, struct tg_flow_key *key)
 
 static enum ct_verdict decode_tuple(struct span in, struct tg_flow_key *key)
 {
+	if (decode_plain_tuple(&in, key))
+		return CT_FLOW;
 	enum ct_verdict proto = CT_MALFORMED;
 	bool ip = false, bad = false;
 	struct attr attr;
@@ -173,8 +235,24 @@ static uint8_t state_from_kernel(uint8_t number)
 	return number < ARRAY_SIZE(states) ? states[number] : TG_TCP_UNKNOWN;
 }
 
+/* As with the tuple: the order that the kernel writes, state, scales and flags of both sides. */
+static inline bool protoinfo_is_plain(const struct span *in)
+{
+	const uint8_t *at = in->at;
+	return in->left == 44 && head_at(at) == NEST(44, CTA_PROTOINFO_TCP) &&
+	       head_at(at + 4) == HEAD(5, CTA_PROTOINFO_TCP_STATE) &&
+	       head_at(at + 12) == HEAD(5, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL) &&
+	       head_at(at + 20) == HEAD(5, CTA_PROTOINFO_TCP_WSCALE_REPLY) &&
+	       head_at(at + 28) == HEAD(6, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL) &&
+	       head_at(at + 36) == HEAD(6, CTA_PROTOINFO_TCP_FLAGS_REPLY);
+}
+
 static bool decode_protoinfo(struct span in, uint8_t *ret_state)
 {
+	if (protoinfo_is_plain(&in)) {
+		*ret_state = state_from_kernel(in.at[8]);
+		return true;
+	}
 	bool bad = false;
 	struct attr attr, inner;
 	while (attr_next(&in, &attr, &bad)) {
@@ -219,9 +297,8 @@ static bool decode_counters(struct span in, struct tg_flow_event *flow, bool *re
 	return !bad;
 }
 
-static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
+static enum ct_verdict decode_attrs(struct span in, struct tg_flow_event *flow, bool *dying)
 {
-	struct tg_flow_event *flow = &message->flow;
 	enum ct_verdict tuple = CT_MALFORMED;
 	uint32_t number;
 	bool orig = false, reply = false, bad = false;
@@ -240,7 +317,7 @@ static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
 		case CTA_STATUS:
 			if (!take_u32(&attr.value, &number))
 				return CT_MALFORMED;
-			message->dying = number & IPS_DYING;
+			*dying = number & IPS_DYING;
 			break;
 		case CTA_TIMEOUT:
 			if (!take_u32(&attr.value, &number))
@@ -268,7 +345,8 @@ static enum ct_verdict decode_attrs(struct span in, struct ct_message *message)
 	return bad ? CT_MALFORMED : tuple;
 }
 
-enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message)
+enum ct_verdict ct_decode_flow(const void *bytes, size_t len, enum ct_kind *kind, bool *dying,
+			       struct tg_flow_event *flow)
 {
 	struct nlmsghdr header;
 	struct nfgenmsg generic;
@@ -281,33 +359,33 @@ enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_
 	if (NFNL_SUBSYS_ID(header.nlmsg_type) != NFNL_SUBSYS_CTNETLINK)
 		return CT_IGNORED;
 
-	struct ct_message message = {.flow = {.state = TG_TCP_UNKNOWN}};
 	switch (NFNL_MSG_TYPE(header.nlmsg_type)) {
 	case IPCTNL_MSG_CT_NEW:
-		message.kind =
-			header.nlmsg_flags & (NLM_F_CREATE | NLM_F_EXCL) ? CT_NEW : CT_UPDATE;
+		*kind = header.nlmsg_flags & (NLM_F_CREATE | NLM_F_EXCL) ? CT_NEW : CT_UPDATE;
 		break;
 	case IPCTNL_MSG_CT_DELETE:
-		message.kind = CT_DESTROY;
+		*kind = CT_DESTROY;
 		break;
 	default:
 		return CT_IGNORED;
 	}
-	switch (generic.nfgen_family) {
-	case AF_INET:
-		message.flow.key.family = TG_IPV4;
-		break;
-	case AF_INET6:
-		message.flow.key.family = TG_IPV6;
-		break;
-	default:
+	if (generic.nfgen_family != AF_INET && generic.nfgen_family != AF_INET6)
 		return CT_IGNORED;
-	}
+	*dying = false;
+	*flow = (struct tg_flow_event){.state = TG_TCP_UNKNOWN};
+	flow->key.family = generic.nfgen_family == AF_INET ? TG_IPV4 : TG_IPV6;
 	const struct span attrs = {
 		(const uint8_t *)bytes + NLMSG_HDRLEN + sizeof(generic),
 		header.nlmsg_len - NLMSG_HDRLEN - sizeof(generic),
 	};
-	const enum ct_verdict verdict = decode_attrs(attrs, &message);
+	return decode_attrs(attrs, flow, dying);
+}
+
+enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message)
+{
+	struct ct_message message;
+	const enum ct_verdict verdict =
+		ct_decode_flow(bytes, len, &message.kind, &message.dying, &message.flow);
 	if (verdict == CT_FLOW)
 		*ret_message = message;
 	return verdict;

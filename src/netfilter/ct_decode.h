@@ -33,5 +33,12 @@ enum ct_verdict {
  * flow that began while accounting was on.
  */
 enum ct_verdict ct_decode(const void *bytes, size_t len, struct ct_message *ret_message);
+/*
+ * The same for a stream of events: straight to where they belong, because copying what
+ * was only just written byte by byte costs as much as decoding it. All three are written to
+ * whatever the verdict, and mean something for CT_FLOW only.
+ */
+enum ct_verdict ct_decode_flow(const void *bytes, size_t len, enum ct_kind *kind, bool *dying,
+			       struct tg_flow_event *flow);
 
 #endif

@@ -170,13 +170,12 @@ static size_t put_gap(struct ct_feed *feed, tg_time now, struct tg_event *out)
 	return put(out, TG_EVENT_GAP, now);
 }
 
-static void note(struct ct_feed *feed, const struct ct_message *message)
+static void note(struct ct_feed *feed, const struct tg_flow_event *flow, bool ended)
 {
-	const bool ended = message->kind == CT_DESTROY;
 	if (ct_dump_is_running(&feed->dump))
-		ct_recent_note(feed->during_dump, &message->flow, ended);
+		ct_recent_note(feed->during_dump, flow, ended);
 	if (ct_ask_pending(&feed->ask) > 0)
-		ct_recent_note(feed->during_ask, &message->flow, ended);
+		ct_recent_note(feed->during_ask, flow, ended);
 }
 
 /* How many events can be noted where they must be. */
@@ -198,12 +197,13 @@ static size_t put_event(struct ct_feed *feed, tg_time now, const struct nlmsghdr
 		[CT_UPDATE] = TG_EVENT_FLOW_STATE,
 		[CT_DESTROY] = TG_EVENT_FLOW_END,
 	};
-	struct ct_message decoded;
+	enum ct_kind kind;
+	bool dying; /* of no matter: its DESTROY comes, too */
 	feed->stats.received++;
-	switch (ct_decode(message, message->nlmsg_len, &decoded)) {
+	switch (ct_decode_flow(message, message->nlmsg_len, &kind, &dying, &out->flow)) {
 	case CT_FLOW:
-		note(feed, &decoded);
-		return put_flow(out, types[decoded.kind], now, &decoded.flow);
+		note(feed, &out->flow, kind == CT_DESTROY);
+		return put(out, types[kind], now);
 	case CT_IGNORED:
 		feed->stats.ignored++;
 		break;

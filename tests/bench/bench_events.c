@@ -2,24 +2,26 @@
 /*
  * What it costs to understand a stream of conntrack events and to count it under a
  * policy, against receiving it and looking at nothing. The stream is a capture's TCP flow told for
- * many clients, sent through a socket pair, so that both sides pay for the same system calls.
+ * many clients, sent through netlink sockets, so that both sides pay for what the feed pays for.
  * Variants take turns, and the best round of each counts: the rest is the machine's other work.
  * Usage: bench_events CAPTURE POLICY [ROUNDS]
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <tcpguard/diag.h>
 #include <tcpguard/engine.h>
+#include <tcpguard/protect.h>
 
 #include "base/cleanup.h"
 #include "base/util.h"
+#include "clocks.h"
 #include "netfilter/ct_decode.h"
 
 #define FLOWS 16384u
@@ -39,17 +41,22 @@ struct stream {
 	size_t count;
 };
 
-/* What is done with each message; NULL: nothing. */
+/* What is done with each message, and after each batch of them; NULL: nothing. */
 struct variant {
 	const char *name;
 	void (*each)(void *context, const void *bytes, size_t len);
+	void (*batch)(void *context);
 	void *context;
-	double best; /* ns of our CPU time for a message */
+	double best;         /* ns of our CPU time for a message */
+	double instructions; /* of the program, not of the kernel */
 };
 
+/* As the feed does it: what was decoded lies in a vector of events. */
 struct decode_context {
-	struct tg_event event;
+	struct tg_event events[BATCH];
+	size_t count; /* of them */
 	uint64_t flows;
+	tg_time now;
 };
 
 static void each_decode(void *context, const void *bytes, size_t len)
@@ -60,36 +67,40 @@ static void each_decode(void *context, const void *bytes, size_t len)
 		[CT_DESTROY] = TG_EVENT_FLOW_END,
 	};
 	struct decode_context *decode = context;
-	struct ct_message message;
-	if (ct_decode(bytes, len, &message) != CT_FLOW)
+	struct tg_event *event = &decode->events[decode->count];
+	enum ct_kind kind;
+	bool dying;
+	if (ct_decode_flow(bytes, len, &kind, &dying, &event->flow) != CT_FLOW)
 		return;
-	decode->event.type = types[message.kind];
-	decode->event.flow = message.flow;
+	event->type = types[kind];
+	event->at = decode->now;
+	decode->count++;
 	decode->flows++;
 }
 
+static void batch_decode(void *context)
+{
+	struct decode_context *decode = context;
+	decode->now += BATCH * UINT64_C(10000); /* 100,000 events a second */
+	decode->count = 0;
+}
+
 struct step_context {
+	struct decode_context decode; /* first: what decodes takes it for its own */
 	struct tg_config *config;
 	struct tg_ruleset *ruleset;
 	struct tg_engine *engine;
-	struct decode_context decode;
+	struct tg_prefix_set *protected;
 };
 
-static void each_step(void *context, const void *bytes, size_t len)
+static void batch_step(void *context)
 {
 	struct step_context *step = context;
-	struct decode_context *decode = &step->decode;
-	const uint64_t before = decode->flows;
-	each_decode(decode, bytes, len);
-	if (decode->flows == before)
-		return;
-	decode->event.at += 10000; /* 100,000 events a second */
-	tg_engine_step(step->engine, &decode->event);
-	if (decode->flows % BATCH != 0)
-		return;
 	struct tg_decision decisions[16];
+	tg_engine_step_batch(step->engine, step->decode.events, step->decode.count);
 	while (tg_engine_take(step->engine, decisions, ARRAY_SIZE(decisions)) > 0)
 		; /* none is expected: every client is a good one */
+	batch_decode(&step->decode);
 }
 
 static bool step_init(struct step_context *step, const char *policy)
@@ -110,18 +121,24 @@ static bool step_init(struct step_context *step, const char *policy)
 	step->ruleset = tg_ruleset_create(step->config, &params, NULL);
 	if (!step->engine || !step->ruleset)
 		return false;
-	static const enum tg_event_type resync[] = {TG_EVENT_RESYNC_BEGIN, TG_EVENT_RESYNC_END};
-	tg_engine_step(step->engine,
-		       &(struct tg_event){.type = TG_EVENT_POLICY, .ruleset = step->ruleset});
-	for (size_t i = 0; i < ARRAY_SIZE(resync); i++)
-		tg_engine_step(step->engine, &(struct tg_event){.type = resync[i]});
-	return true;
+	size_t count;
+	const struct tg_protected_prefix *always = tg_protect_always(&count);
+	step->protected = tg_prefix_set_create(always, count);
+	const struct tg_event first[] = {
+		{.type = TG_EVENT_POLICY, .ruleset = step->ruleset},
+		{.type = TG_EVENT_PROTECTED, .protected = step->protected},
+		{.type = TG_EVENT_RESYNC_BEGIN},
+		{.type = TG_EVENT_RESYNC_END},
+	};
+	tg_engine_step_batch(step->engine, first, ARRAY_SIZE(first));
+	return step->protected != NULL;
 }
 
 static void step_finish(struct step_context *step)
 {
 	tg_engine_destroy(step->engine);
 	tg_ruleset_destroy(step->ruleset);
+	tg_prefix_set_destroy(step->protected);
 	tg_config_destroy(step->config);
 }
 
@@ -153,10 +170,11 @@ static size_t find_flow(const void *capture, size_t len, struct message *found)
 	return count;
 }
 
-/* The same message from another client. The source of the original tuple comes first. */
+/* The same message from another client, to a port of the policy. The original tuple comes first. */
 static bool message_copy(struct message *copy, const struct message *from, uint32_t client)
 {
 	static const uint8_t address[] = {8, 0, 1, 0}; /* CTA_IP_V4_SRC with its length */
+	static const uint8_t port[] = {6, 0, 3, 0};    /* CTA_PROTO_DST_PORT */
 	*copy = (struct message){malloc(from->len), from->len};
 	if (!copy->bytes)
 		return false;
@@ -165,6 +183,10 @@ static bool message_copy(struct message *copy, const struct message *from, uint3
 	if (!at || at + sizeof(address) + sizeof(client) > copy->bytes + copy->len)
 		return false;
 	memcpy(at + sizeof(address), &client, sizeof(client));
+	at = memmem(at, (size_t)(copy->bytes + copy->len - at), port, sizeof(port));
+	if (!at || at + sizeof(port) + 2 > copy->bytes + copy->len)
+		return false;
+	memcpy(at + sizeof(port), "\x01\xbb", 2);
 	return true;
 }
 
@@ -190,13 +212,6 @@ static void stream_free(struct stream *stream)
 	free(stream->messages);
 }
 
-static double cpu_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts); /* cannot fail with this clock */
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
 static bool send_burst(int fd, const struct message *messages, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -205,41 +220,63 @@ static bool send_burst(int fd, const struct message *messages, size_t count)
 	return true;
 }
 
-/* Receives count messages in batches; the CPU time it took, or negative. */
-static double receive_burst(int fd, struct mmsghdr *headers, size_t count,
-			    const struct variant *variant)
+/* Receives count messages in batches, by the clock. */
+static bool receive_burst(int fd, struct mmsghdr *headers, size_t count,
+			  const struct variant *variant, struct clocks *clocks)
 {
-	const double before = cpu_ns();
-	while (count > 0) {
+	bool good = true;
+	clocks_start(clocks);
+	while (good && count > 0) {
 		int got = recvmmsg(fd, headers, BATCH, MSG_DONTWAIT, NULL);
-		if (got <= 0)
-			return -1;
 		for (int i = 0; variant->each && i < got; i++)
 			variant->each(variant->context, headers[i].msg_hdr.msg_iov->iov_base,
 				      headers[i].msg_len);
-		count -= (size_t)got;
+		if (variant->batch && got > 0)
+			variant->batch(variant->context);
+		good = got > 0;
+		count -= good ? (size_t)got : 0;
 	}
-	return cpu_ns() - before;
+	clocks_stop(clocks);
+	return good;
 }
 
 static bool round_run(const int fds[2], struct mmsghdr *headers, const struct stream *stream,
-		      struct variant *variant)
+		      struct variant *variant, struct clocks *clocks)
 {
-	double total = 0;
+	clocks_reset(clocks);
 	for (size_t done = 0; done < stream->count;) {
 		const size_t part = MIN(stream->count - done, (size_t)BURST);
-		if (!send_burst(fds[0], stream->messages + done, part))
+		if (!send_burst(fds[0], stream->messages + done, part) ||
+		    !receive_burst(fds[1], headers, part, variant, clocks))
 			return false;
-		double took = receive_burst(fds[1], headers, part, variant);
-		if (took < 0)
-			return false;
-		total += took;
 		done += part;
 	}
-	total /= (double)stream->count;
-	if (variant->best == 0 || total < variant->best)
-		variant->best = total;
+	const double ns = clocks->ns / (double)stream->count;
+	if (variant->best == 0 || ns < variant->best)
+		variant->best = ns;
+	variant->instructions = clocks_instructions(clocks) / (double)stream->count;
 	return true;
+}
+
+/* Netlink on both sides, so that receiving costs what it costs the feed. */
+static bool sockets_open(int fds[2])
+{
+	const int buffer = 64 << 20;
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+	socklen_t len = sizeof(address);
+	for (unsigned i = 0; i < 2; i++)
+		fds[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+				NETLINK_USERSOCK);
+	if (fds[0] >= 0 && fds[1] >= 0 &&
+	    bind(fds[1], (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    getsockname(fds[1], (struct sockaddr *)&address, &len) == 0 &&
+	    connect(fds[0], (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    setsockopt(fds[1], SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) == 0)
+		return true;
+	for (unsigned i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]); /* nothing was sent */
+	return false;
 }
 
 static bool bench(const struct stream *stream, struct variant *variants, size_t count,
@@ -248,20 +285,24 @@ static bool bench(const struct stream *stream, struct variant *variants, size_t 
 	static struct mmsghdr headers[BATCH];
 	static struct iovec vectors[BATCH];
 	static _Alignas(8) uint8_t slots[BATCH][SLOT];
-	const int buffer = 64 << 20;
+	static struct sockaddr_nl senders[BATCH];
 	int fds[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+	if (!sockets_open(fds))
 		return false;
-	if (setsockopt(fds[0], SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer)) < 0)
-		printf("# not root: the socket may be too small for a burst\n");
 	for (size_t i = 0; i < BATCH; i++) {
 		vectors[i] = (struct iovec){.iov_base = slots[i], .iov_len = SLOT};
-		headers[i].msg_hdr = (struct msghdr){.msg_iov = &vectors[i], .msg_iovlen = 1};
+		headers[i].msg_hdr = (struct msghdr){.msg_name = &senders[i],
+						     .msg_namelen = sizeof(senders[i]),
+						     .msg_iov = &vectors[i],
+						     .msg_iovlen = 1};
 	}
+	struct clocks clocks;
 	bool good = true;
+	clocks_init(&clocks);
 	for (unsigned r = 0; good && r < rounds; r++)
 		for (size_t v = 0; good && v < count; v++)
-			good = round_run(fds, headers, stream, &variants[v]);
+			good = round_run(fds, headers, stream, &variants[v], &clocks);
+	clocks_finish(&clocks);
 	(void)close(fds[0]); /* nothing in it is wanted any more */
 	(void)close(fds[1]);
 	return good;
@@ -269,12 +310,12 @@ static bool bench(const struct stream *stream, struct variant *variants, size_t 
 
 int main(int argc, char **argv)
 {
-	struct decode_context decode = {0};
-	struct step_context step = {0};
+	static struct decode_context decode;
+	static struct step_context step;
 	struct variant variants[] = {
 		{.name = "receive"},
-		{.name = "receive and decode", .each = each_decode, .context = &decode},
-		{.name = "decode and step", .each = each_step, .context = &step},
+		{"receive and decode", each_decode, batch_decode, &decode, 0, 0},
+		{"decode and step", each_decode, batch_step, &step, 0, 0},
 	};
 	struct message flow[FLOW_MESSAGES_MAX];
 	struct stream stream = {0};
@@ -293,9 +334,14 @@ int main(int argc, char **argv)
 		printf("%zu messages, %zu of each flow; best of %u rounds\n", stream.count,
 		       flow_count, rounds);
 	for (size_t v = 0; good && v < ARRAY_SIZE(variants); v++)
-		printf("%-20s %8.0f events/s %6.1f ns/event  %.2f of receive\n", variants[v].name,
-		       1e9 / variants[v].best, variants[v].best,
-		       variants[0].best / variants[v].best);
+		printf("%-20s %8.0f events/s %6.1f ns/event %5.2f x receive %5.0f instr.\n",
+		       variants[v].name, 1e9 / variants[v].best, variants[v].best,
+		       variants[v].best / variants[0].best, variants[v].instructions);
+	struct tg_engine_stats stats = {0};
+	if (good)
+		tg_engine_stats(step.engine, &stats);
+	if (good && stats.offences > 0)
+		printf("# clients crossed limits %" PRIu64 " times\n", stats.offences);
 	if (good &&
 	    (decode.flows != (uint64_t)stream.count * rounds || step.decode.flows != decode.flows))
 		good = false;

@@ -14,6 +14,7 @@ OWNED = {
     "libnetfilter_conntrack/": "netfilter",
     "linux/netfilter": "netfilter",
     "yaml.h": "policy",
+    "pcap": "cli",
 }
 
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Traces: what is written is read, what is cut waits, what is damaged is refused. */
+/*
+ * Traces: what is written is read, what is cut waits, what is damaged is refused.
+ *
+ *   test_trace [SEED [FILE]]   with FILE: writes a trace of every record there
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -309,7 +313,8 @@ TEST(refusals)
 		const char *what;
 	} cases[] = {
 		{"type 0", {0}, 1, 44, "unknown record"},
-		{"type 16", {16}, 1, 44, "unknown record"},
+		{"type 18", {18}, 1, 44, "unknown record"},
+		{"type 31", {31}, 1, 44, "unknown record"},
 		{"high bit", {0x88}, 1, 44, "unknown bits of a record"},
 		{"key of a tick", {0x48}, 1, 44, "unknown bits of a record"},
 		{"no such flow", {1, 0, 3, 0}, 4, 46, "a flow that was not named before"},
@@ -318,7 +323,13 @@ TEST(refusals)
 		 12,
 		 48,
 		 "a flow names an endpoint that is not known"},
-		{"state 9", {1, 9, 0, 0}, 4, 45, "unknown state or bits of a flow"},
+		{"state 9", {1, 9, 0, 0}, 4, 45, "unknown state of a flow"},
+		{"counters that end",
+		 {1, 0x80, 1, 2, 3, 0},
+		 6,
+		 48,
+		 "a flow that was not named before"},
+		{"a long counter", {1, 0x80, 0x81, 0, 2, 3, 0}, 7, 46, "a number is malformed"},
 		{"time of zero", {0x28, 0}, 2, 45, "a time that does not go on"},
 		{"long number", {4, 0x80, 0}, 3, 45, "a number is malformed"},
 		{"endless number",
@@ -348,6 +359,17 @@ TEST(refusals)
 		 21,
 		 46,
 		 "an IPv4 address written as IPv6"},
+		{"scope 3", {17, 0, 8, 1, 0, 0, 0, 3}, 8, 51, "no such scope"},
+		{"proven too many",
+		 {16, 0, 8, 1, 0, 0, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x10},
+		 14,
+		 53,
+		 "a number is too large"},
+		{"a policy's name too long",
+		 {16, 0, 8, 1, 0, 0, 0, 33},
+		 8,
+		 51,
+		 "a text is too long"},
 		{"family 2", {14, 1, 2, 8, 1, 2, 3, 4, 0}, 9, 46, "no such address family"},
 	};
 	struct written w;
@@ -363,7 +385,7 @@ TEST(refusals)
 		CHECK_U64(offset, cases[i].offset);
 	}
 	memcpy(bytes, w.bytes, TG_TRACE_HEADER_SIZE);
-	bytes[8] = 2;
+	bytes[8] = TG_TRACE_VERSION + 1;
 	CHECK_STR(refusal(bytes, TG_TRACE_HEADER_SIZE, &offset),
 		  "a version of the format that this program does not know");
 	CHECK_U64(offset, 8);
@@ -446,9 +468,22 @@ TEST(a_million_events)
 	CHECK(ipv6 < 32);
 }
 
+/* For the fuzzer's corpus. */
+static int write_file(const char *path)
+{
+	struct written w;
+	write_random(&w, seed, 40);
+	FILE *file = fopen(path, "we");
+	const bool whole = file && fwrite(w.bytes, 1, w.len, file) == w.len && fclose(file) == 0;
+	drop(&w);
+	return whole ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
+	if (argc > 2)
+		return write_file(argv[2]);
 	printf("# seed %" PRIu64 "\n", seed);
 	RUN(round_trip);
 	RUN(every_truncation);

@@ -31,6 +31,7 @@ case_of() {
 
 case_of strict 0 --policy strict.yaml
 case_of loose 0 --policy loose.yaml
+case_of real 0 --policy loose.yaml --assume-real
 case_of json 0 --policy strict.yaml --json
 case_of compare 1 --policy strict.yaml --compare loose.yaml
 case_of compare-json 1 --policy strict.yaml --compare loose.yaml --json
