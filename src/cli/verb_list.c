@@ -90,17 +90,16 @@ static void table_ban(void *data, const struct tg_record *record)
 	(void)snprintf(action, sizeof(action), "%s%s%s", name ? name : "?", to ? " " : "",
 		       to ? to : "");
 	if (policy)
-		(void)snprintf(why, sizeof(why), "%s/%s: %s %s > %s", policy, limit ? limit : "?",
+		(void)snprintf(why, sizeof(why), "%s/%s: %s %s > %s%s", policy, limit ? limit : "?",
 			       measure ? measure : "?", measured ? measured : "?",
-			       threshold ? threshold : "?");
+			       threshold ? threshold : "?",
+			       is_true(record, "unproven") ? "; for a drop: no witness yet" : "");
 	else
 		(void)snprintf(why, sizeof(why), "by hand%s%s", text && *text ? ": " : "",
 			       text ? text : "");
 	const char *cells[] = {tg_record_get(record, "source"),
 			       action,
-			       !is_true(record, "enforced")  ? "observed"
-			       : is_true(record, "unproven") ? "unproven"
-							     : "yes",
+			       is_true(record, "enforced") ? "yes" : "observed",
 			       output_span(left, span),
 			       tg_record_get(record, "packets"),
 			       why};

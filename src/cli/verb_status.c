@@ -11,7 +11,7 @@
 #include "json.h"
 #include "output.h"
 
-/* A daemon sends about 120, and a file for each of policies.d. */
+/* A daemon sends about 90, and a file for each of policies.d. */
 #define VALUES_MAX 1024
 
 /* The whole answer, flat: it is small, and is printed in another order than it comes. */
@@ -93,7 +93,7 @@ static void json_value(struct json *json, const char *key, const char *text)
 			return;
 		}
 	}
-	if (strcmp(key, "started") == 0 || strcmp(key, "since") == 0)
+	if (strcmp(key, "started") == 0)
 		json_time(json, key, value);
 	else
 		json_number(json, key, value);
@@ -102,7 +102,7 @@ static void json_value(struct json *json, const char *key, const char *text)
 /* Every record that is not printed in a form of its own, in the order in which they came. */
 static void json_groups(struct json *json, const struct status *status)
 {
-	static const char *const own[] = {"status", "degraded", "service", "file"};
+	static const char *const own[] = {"status", "degraded", "file", "service"};
 	unsigned open = 0;
 	for (size_t i = 0; i < status->count; i++) {
 		const struct value *value = &status->values[i];
@@ -124,21 +124,25 @@ static void json_groups(struct json *json, const struct status *status)
 
 static void json_services(struct json *json, const struct status *status)
 {
-	unsigned open = 0;
+	static const char *const words[] = {"policy", "limit", "measure"};
+	static const char *const numbers[] = {"measured", "threshold"};
 	json_array(json, "services");
-	for (size_t i = 0; i < status->count; i++) {
-		const struct value *value = &status->values[i];
-		if (strcmp(value->record, "service") != 0)
+	for (unsigned group = 1; group <= status->groups; group++) {
+		uint64_t value = 0;
+		const char *since = find(status, group, "service", "since");
+		if (!since)
 			continue;
-		if (value->group != open && open != 0)
-			json_end(json);
-		if (value->group != open)
-			json_object(json, NULL);
-		open = value->group;
-		json_value(json, value->key, value->text);
-	}
-	if (open != 0)
+		json_object(json, NULL);
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			json_string(json, words[i], find(status, group, "service", words[i]));
+		for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+			const char *text = find(status, group, "service", numbers[i]);
+			json_number(json, numbers[i],
+				    text && tg_text_u64(text, &value) ? value : 0);
+		}
+		json_time(json, "since", tg_text_u64(since, &value) ? value : 0);
 		json_end(json);
+	}
 	json_end(json);
 }
 
@@ -212,33 +216,26 @@ static void print_health(const struct cli *cli, const struct status *status)
 	}
 }
 
+/* A service whose whole traffic is over a limit. */
 static void print_services(const struct cli *cli, const struct status *status)
 {
+	static const char *const keys[] = {"policy", "limit", "measure", "measured", "threshold"};
+	static const char *const after[] = {"/", ": ", " ", " > ", ""};
 	for (unsigned group = 1; group <= status->groups; group++) {
-		static const char *const keys[] = {"policy",   "limit",     "measure",
-						   "measured", "threshold", "since"};
-		const char *texts[ARRAY_SIZE(keys)];
 		char time[OUTPUT_TIME_STRLEN];
 		uint64_t at = 0;
-		bool whole = true;
-		for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-			texts[i] = find(status, group, "service", keys[i]);
-			whole = whole && texts[i];
-		}
-		if (!whole || !tg_text_u64(texts[5], &at))
+		const char *since = find(status, group, "service", "since");
+		if (!since)
 			continue;
-		(void)printf("%s%-10s%s  ", output_color(cli->color, OUTPUT_RED), "service",
+		(void)printf("%s  * %s", output_color(cli->color, OUTPUT_YELLOW),
 			     output_color(cli->color, OUTPUT_PLAIN));
-		output_text(stdout, texts[0]);
-		(void)fputc('/', stdout);
-		output_text(stdout, texts[1]);
-		(void)fputs(": ", stdout);
-		output_text(stdout, texts[2]);
-		(void)fputc(' ', stdout);
-		output_text(stdout, texts[3]);
-		(void)fputs(" > ", stdout);
-		output_text(stdout, texts[4]);
-		(void)printf(" (since %s)\n", output_time(at, time));
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+			const char *text = find(status, group, "service", keys[i]);
+			output_text(stdout, text ? text : "?");
+			(void)fputs(after[i], stdout);
+		}
+		(void)printf(" in all (since %s)\n",
+			     tg_text_u64(since, &at) ? output_time(at, time) : "?");
 	}
 }
 
@@ -280,9 +277,11 @@ static void print_figures(const struct cli *cli, const struct status *status)
 		     " on their way to the kernel; %" PRIu64 " since the start\n",
 		     "bans", number(status, "bans", "active"), number(status, "bans", "observed"),
 		     number(status, "bans", "pending"), number(status, "bans", "begun"));
-	if (number(status, "bans", "unproven") > 0)
-		(void)printf("%-10s  %" PRIu64 " of them wait for a witness as a rate-limit\n", "",
-			     number(status, "bans", "unproven"));
+	(void)printf("%-10s  %" PRIu64 " asked of the sockets, %" PRIu64 " proven, %" PRIu64
+		     " not; %" PRIu64 " wait as a rate-limit; %" PRIu64 " kept for insisting\n",
+		     "witness", number(status, "witness", "asked"),
+		     number(status, "witness", "proven"), number(status, "witness", "denied"),
+		     number(status, "bans", "unproven"), number(status, "bans", "insisting"));
 	print_events(cli, status);
 	(void)printf("%-10s  %" PRIu64 " of %" PRIu64 " followed, from %" PRIu64
 		     " counted sources (room for %" PRIu64 " of each family)\n",
@@ -329,16 +328,17 @@ static void print_losses(const struct status *status)
 		{"engine", "sources_evicted", "sources evicted"},
 		{"engine", "flows_evicted", "flows evicted"},
 		{"engine", "flows_refused", "flows not counted"},
-		{"engine", "uncounted", "flows without packet counts"},
+		{"engine", "uncounted", "flows without packet counters"},
+		{"bans", "suppressed", "offences left to their service in a flood"},
+		{"witness", "walks_failed", "looks at the sockets given up"},
+		{"witness", "dropped", "questions to the sockets dropped"},
+		{"witness", "probes_failed", "elements without an answer"},
 		{"engine", "decisions_lost", "notes lost"},
 		{"engine", "reloads_failed", "reloads failed"},
 		{"table", "failed", "transactions refused"},
 		{"table", "elements_failed", "elements refused"},
 		{"table", "retried", "kernel errors retried"},
 		{"table", "repairs", "repairs of the table"},
-		{"table", "probes_failed", "elements not told of"},
-		{"witness", "dropped", "questions to the sockets without room"},
-		{"witness", "walks_failed", "walks over the sockets given up"},
 		{"control", "denied", "clients denied"},
 		{"control", "busy", "clients too many"},
 		{"control", "malformed", "requests malformed"},

@@ -54,9 +54,9 @@ static void json_source(void *data, const struct tg_record *record)
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
 		put_number(json, record, states[i]);
 	json_end(json);
-	put_number(json, record, "new_rate");
 	put_number(json, record, "idle");
 	put_number(json, record, "hosts");
+	put_number(json, record, "new_rate");
 	json_end(json);
 }
 
@@ -71,8 +71,7 @@ static void table_source(void *data, const struct tg_record *record)
 		tg_record_get(record, "syn-recv"), tg_record_get(record, "established"),
 		tg_record_get(record, "fin-wait"), tg_record_get(record, "close-wait"),
 		tg_record_get(record, "last-ack"), tg_record_get(record, "time-wait"),
-		tg_record_get(record, "idle"),     tg_record_get(record, "new_rate"),
-		tg_record_get(record, "hosts"),
+		tg_record_get(record, "close"),    tg_record_get(record, "new_rate"),
 	};
 	output_table_row(&ranking->table, cells);
 }
@@ -82,8 +81,7 @@ static int print_table(const struct cli *cli, const struct tg_strbuf *request)
 	static const struct output_column columns[] = {
 		{"SOURCE", false},  {"POLICY", false},   {"TOTAL", true},    {"SYN-SENT", true},
 		{"SYN-RECV", true}, {"ESTAB", true},     {"FIN-WAIT", true}, {"CLOSE-WAIT", true},
-		{"LAST-ACK", true}, {"TIME-WAIT", true}, {"IDLE", true},     {"NEW", true},
-		{"HOSTS", true}};
+		{"LAST-ACK", true}, {"TIME-WAIT", true}, {"CLOSE", true},    {"NEW", true}};
 	struct ranking ranking;
 	output_table_init(&ranking.table, stdout, cli->color, columns, ARRAY_SIZE(columns));
 	int status = client_ask(cli, request, table_source, &ranking);

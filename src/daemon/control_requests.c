@@ -59,7 +59,8 @@ static void put_ban(struct daemon *daemon, const struct tg_ban *ban,
 	tg_record_put_u64(out, "expires_in",
 			  ban->until > now ? (ban->until - now + TG_SEC - 1) / TG_SEC : 0);
 	tg_record_put(out, "enforced", ban->enforced ? "true" : "false");
-	tg_record_put(out, "unproven", ban->unproven ? "true" : "false");
+	if (ban->unproven)
+		tg_record_put(out, "unproven", "true");
 	if (counters->found || !ban->enforced) {
 		tg_record_put_u64(out, "packets", counters->packets);
 		tg_record_put_u64(out, "bytes", counters->bytes);

@@ -2,6 +2,8 @@
 /* Writes the daemon's state as records. Only reads. */
 #include "control_status.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -28,9 +30,9 @@ static void put_conntrack(struct tg_strbuf *out)
 {
 	uint64_t count, max;
 	tg_record_begin(out, "conntrack");
-	if (sysctl_read("net/netfilter/nf_conntrack_count", &count))
+	if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_count", &count))
 		tg_record_put_u64(out, "count", count);
-	if (sysctl_read("net/netfilter/nf_conntrack_max", &max))
+	if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_max", &max))
 		tg_record_put_u64(out, "max", max);
 	tg_record_end(out);
 }
@@ -117,6 +119,7 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"active", stats->bans_active},
 		{"observed", stats->bans_observed},
 		{"pending", stats->bans_pending},
+		{"unproven", stats->bans_unproven},
 		{"max", stats->max_bans},
 		{"adopted", stats->adopted},
 		{"offences", stats->offences},
@@ -126,7 +129,9 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"expired", stats->expiries},
 		{"refused_protected", stats->refused_protected},
 		{"refused_full", stats->refused_full},
-		{"unproven", stats->bans_unproven},
+		{"insisting", stats->insisting},
+		{"suppressed", stats->suppressed},
+		{"remembered", stats->records},
 	};
 	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
 	const struct number engine[] = {
@@ -134,20 +139,64 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"sources_evicted", stats->sources_evicted},
 		{"flows_evicted", stats->flows_evicted},
 		{"flows_refused", stats->flows_refused},
-		{"verified", stats->verified},
 		{"uncounted", stats->uncounted},
+		{"services_over", stats->services},
+		{"verified", stats->verified},
 		{"decisions_lost", stats->decisions_lost},
-		{"services", stats->services},
-		{"suppressed", stats->suppressed},
-		{"insisting", stats->insisting},
-		{"records", stats->records},
-		{"witness_asked", stats->witness_asked},
-		{"witness_proven", stats->witness_proven},
-		{"witness_denied", stats->witness_denied},
 		{"reloads", daemon->reloads},
 		{"reloads_failed", daemon->reloads_failed},
 	};
 	put_numbers(out, "engine", engine, ARRAY_SIZE(engine));
+}
+
+static void put_evidence(const struct daemon *daemon, const struct tg_engine_stats *stats,
+			 struct tg_strbuf *out)
+{
+	struct witness_stats walks;
+	witness_stats(daemon->witness, &walks);
+	const struct number witness[] = {
+		{"asked", stats->witness_asked},
+		{"proven", stats->witness_proven},
+		{"denied", stats->witness_denied},
+		{"questions", walks.questions},
+		{"dropped", walks.dropped},
+		{"waiting", walks.waiting},
+		{"walks", walks.walks},
+		{"walks_failed", walks.failed},
+		{"sockets", walks.sockets},
+		{"last_us", walks.last_us},
+		{"probes", daemon->probes},
+		{"probes_failed", daemon->probes_failed},
+	};
+	put_numbers(out, "witness", witness, ARRAY_SIZE(witness));
+}
+
+/* Totals that are over their limit, or were until lately: there are few, one for each limit. */
+static void put_services(const struct daemon *daemon, const struct tg_engine_stats *stats,
+			 struct tg_strbuf *out)
+{
+	const struct tg_config *config = daemon->policy.config;
+	uint32_t cursor = 0, left = stats->services;
+	struct tg_ban ban;
+	while (left > 0 && tg_engine_next_ban(daemon->engine, &cursor, &ban)) {
+		if (!tg_prefix_is_total(&ban.source))
+			continue;
+		left--;
+		tg_record_begin(out, "service");
+		if (ban.policy < config->policy_count) {
+			const struct tg_policy *policy = &config->policies[ban.policy];
+			tg_record_put(out, "policy", policy->name);
+			if (ban.limit < policy->limit_count) {
+				const struct tg_limit *limit = &policy->limits[ban.limit];
+				tg_record_put(out, "limit", limit->name);
+				tg_record_put(out, "measure", tg_measure_name(limit->measure));
+			}
+		}
+		tg_record_put_u64(out, "measured", ban.measured);
+		tg_record_put_u64(out, "threshold", ban.threshold);
+		tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(ban.since));
+		tg_record_end(out);
+	}
 }
 
 static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats *stats,
@@ -164,42 +213,8 @@ static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats
 		{"elements_failed", sink.elements_failed + daemon->sink_adds_failed},
 		{"retried", stats->sink_errors},
 		{"repairs", sink.repairs},
-		{"probes", daemon->probes},
-		{"probes_failed", daemon->probes_failed},
 	};
 	put_numbers(out, "table", table, ARRAY_SIZE(table));
-	struct witness_stats witness;
-	witness_stats(daemon->witness, &witness);
-	const struct number walks[] = {
-		{"questions", witness.questions}, {"dropped", witness.dropped},
-		{"waiting", witness.waiting},     {"walks", witness.walks},
-		{"walks_failed", witness.failed}, {"sockets", witness.sockets},
-		{"last_us", witness.last_us},
-	};
-	put_numbers(out, "witness", walks, ARRAY_SIZE(walks));
-}
-
-/* The totals that are over their limit, or were until lately. */
-static void put_services(const struct daemon *daemon, struct tg_strbuf *out)
-{
-	const struct tg_config *config = daemon->policy.config;
-	uint32_t cursor = 0;
-	struct tg_ban ban;
-	while (tg_engine_next_ban(daemon->engine, &cursor, &ban)) {
-		if (!tg_prefix_is_total(&ban.source) || ban.policy >= config->policy_count ||
-		    ban.limit >= config->policies[ban.policy].limit_count)
-			continue;
-		const struct tg_policy *policy = &config->policies[ban.policy];
-		const struct tg_limit *limit = &policy->limits[ban.limit];
-		tg_record_begin(out, "service");
-		tg_record_put(out, "policy", policy->name);
-		tg_record_put(out, "limit", limit->name);
-		tg_record_put(out, "measure", tg_measure_name(limit->measure));
-		tg_record_put_u64(out, "measured", ban.measured);
-		tg_record_put_u64(out, "threshold", ban.threshold);
-		tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(ban.since));
-		tg_record_end(out);
-	}
 }
 
 static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
@@ -234,14 +249,14 @@ void control_status(const struct daemon *daemon, struct tg_strbuf *out)
 	tg_engine_stats(daemon->engine, &stats);
 	put_head(daemon, &stats, out);
 	put_health(daemon, out);
-	if (stats.services > 0)
-		put_services(daemon, out);
+	put_services(daemon, &stats, out);
 	put_events(daemon, &stats, out);
 	tg_record_begin(out, "states");
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats.states[i]);
 	tg_record_end(out);
 	put_bans(daemon, &stats, out);
+	put_evidence(daemon, &stats, out);
 	put_conntrack(out);
 	put_kernel(daemon, &stats, out);
 	put_own(daemon, out);
@@ -259,9 +274,9 @@ void control_status_source(const struct daemon *daemon, const struct tg_source_c
 		tg_record_put(out, "policy", config->policies[source->policy].name);
 	tg_record_put_u64(out, "total", total);
 	tg_record_put_u64(out, "new_rate", source->new_level);
-	tg_record_put_u64(out, "idle", source->idle);
-	tg_record_put_u64(out, "hosts", source->hosts);
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), source->states[i]);
+	tg_record_put_u64(out, "idle", source->idle);
+	tg_record_put_u64(out, "hosts", source->hosts);
 	tg_record_end(out);
 }

@@ -112,6 +112,7 @@ struct daemon {
 	uint64_t recorded_events, recorded_lost; /* by those that ended */
 	struct ct_feed_stats feed_before;        /* of feeds that were replaced */
 	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */
+	struct tg_engine_stats roomy;            /* before a table was full */
 	tg_time room_until;
 	tg_time started_at;
 	uint32_t adopted;
@@ -173,8 +174,8 @@ int upkeep_init(struct daemon *daemon);
 void upkeep_table_lost(struct daemon *daemon);
 /* The feed failed with error: starts another one, soon. */
 void upkeep_feed_failed(struct daemon *daemon, int error);
-/* Says so when the policy needs packet counts that conntrack does not keep. */
-void upkeep_accounting(struct daemon *daemon);
+/* Whether the kernel counts packets, if a limit needs it; at every policy and now and then. */
+void upkeep_check_accounting(struct daemon *daemon);
 /* The feed's counts since start. */
 void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats);
 

@@ -24,10 +24,10 @@ const char *health_reason_name(enum health_reason reason)
 		return "protected";
 	case HEALTH_ROOM:
 		return "room";
-	case HEALTH_ADOPTION:
-		return "adoption";
 	case HEALTH_ACCOUNTING:
 		return "accounting";
+	case HEALTH_ADOPTION:
+		return "adoption";
 	case HEALTH_STATE:
 		return "state";
 	case HEALTH_COUNT:

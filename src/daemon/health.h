@@ -17,8 +17,8 @@ enum health_reason {
 	HEALTH_GAP,        /* events were lost and no dump has healed it yet */
 	HEALTH_PROTECTED,  /* own addresses, gateways or resolvers may be out of date */
 	HEALTH_ROOM,       /* a table was full: sources, flows or bans went uncounted */
+	HEALTH_ACCOUNTING, /* idle connections cannot be told from others */
 	HEALTH_ADOPTION,   /* bans of an earlier daemon may be in force without being listed */
-	HEALTH_ACCOUNTING, /* conntrack does not count packets, so that nothing is idle */
 	HEALTH_STATE,      /* the state directory cannot be used */
 	HEALTH_COUNT
 };

@@ -13,8 +13,8 @@
 
 #include "base/strbuf.h"
 #include "daemon.h"
-#include "protected.h"
 #include "witness.h"
+#include "protected.h"
 
 int policy_load(const struct daemon_options *options, const struct tg_engine_params *params,
 		struct daemon_policy *ret_policy, struct tg_diag *diag)
@@ -83,9 +83,9 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	witness_forget(daemon->witness);
 	struct daemon_policy old = daemon->policy;
 	daemon->policy = *policy;
+	upkeep_check_accounting(daemon);
 	turn_finish(daemon);
 	policy_finish(&old);
-	upkeep_accounting(daemon);
 	return true;
 }
 

@@ -25,8 +25,6 @@ static void put_action(struct tg_strbuf *out, const struct tg_ban *ban)
 	if (ban->action == TG_ACTION_RATE_LIMIT)
 		tg_strbuf_printf(out, " to %s", tg_rate_format(&ban->to, rate));
 	tg_strbuf_printf(out, " (scope %s)", tg_scope_name(ban->scope));
-	if (ban->unproven)
-		tg_strbuf_puts(out, " until a witness proves the source");
 }
 
 static void put_why(struct tg_strbuf *out, const struct tg_config *config, const struct tg_ban *ban)
@@ -69,48 +67,25 @@ static const char *left(const struct tg_decision *decision, char buf[static TG_D
 	return tg_duration_format(ms < 1000 ? 1000 : (ms + 500) / 1000 * 1000, buf);
 }
 
-static void put_end_point(struct tg_strbuf *out, const struct tg_flow_key *flow,
-			  const uint8_t *bytes, uint16_t port)
-{
-	char text[TG_ADDR_STRLEN];
-	const bool ipv4 = flow->family == TG_IPV4;
-	const struct tg_addr addr = ipv4 ? tg_addr_from_ipv4(bytes) : tg_addr_from_ipv6(bytes);
-	tg_strbuf_printf(out, ipv4 ? "%s:%u" : "[%s]:%u", tg_addr_format(&addr, text), port);
-}
-
-void report_flow(struct tg_strbuf *out, const struct tg_flow_key *flow)
-{
-	put_end_point(out, flow, flow->src, flow->sport);
-	tg_strbuf_puts(out, " to ");
-	put_end_point(out, flow, flow->dst, flow->dport);
-}
-
-/* A policy's whole traffic is nobody who could be banned: it is a state that begins, and ends. */
+/* Not a source, but a service: nobody is held back for it. */
 static void put_service(struct tg_strbuf *out, const struct tg_config *config,
 			const struct tg_decision *decision)
 {
-	tg_strbuf_puts(out,
-		       decision->type != TG_DECISION_BAN ? "service state over: "
-		       : decision->cause == TG_CAUSE_OFFENCE || decision->cause == TG_CAUSE_AGAIN
-			       ? "service state: "
-			       : "service state goes on: ");
+	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
+	const struct tg_flow_key *key = &decision->sample;
+	tg_strbuf_puts(out, "over its limit in all: ");
 	put_why(out, config, &decision->ban);
 	if (decision->has_sample) {
-		tg_strbuf_puts(out, "; such as ");
-		report_flow(out, &decision->sample);
+		const bool ipv4 = key->family == TG_IPV4;
+		const struct tg_addr from =
+			ipv4 ? tg_addr_from_ipv4(key->src) : tg_addr_from_ipv6(key->src);
+		const struct tg_addr to =
+			ipv4 ? tg_addr_from_ipv4(key->dst) : tg_addr_from_ipv6(key->dst);
+		tg_strbuf_printf(out, "; crossed by %s port %u to %s port %u",
+				 tg_addr_format(&from, src), key->sport, tg_addr_format(&to, dst),
+				 key->dport);
 	}
-	if (decision->type == TG_DECISION_LIFT)
-		tg_strbuf_printf(out, "; %s", tg_cause_name(decision->cause));
-	if (decision->type == TG_DECISION_BAN)
-		put_where(out, config, &decision->ban);
-}
-
-static const char *ban_verb(const struct tg_decision *decision)
-{
-	const bool enforced = decision->ban.enforced;
-	if (decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS)
-		return enforced ? "extend" : "would extend";
-	return enforced ? "ban" : "would ban";
+	put_where(out, config, &decision->ban);
 }
 
 static void put_ban(struct tg_strbuf *out, const struct tg_config *config,
@@ -122,19 +97,24 @@ static void put_ban(struct tg_strbuf *out, const struct tg_config *config,
 		put_service(out, config, decision);
 		return;
 	}
-	tg_strbuf_printf(out, "%s %s: ", ban_verb(decision),
-			 tg_prefix_format(&ban->source, source));
+	const char *verb =
+		decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS
+			? (ban->enforced ? "extend" : "would extend")
+			: (ban->enforced ? "ban" : "would ban");
+	tg_strbuf_printf(out, "%s %s: ", verb, tg_prefix_format(&ban->source, source));
 	put_why(out, config, ban);
-	if (decision->cause == TG_CAUSE_INSISTS)
-		tg_strbuf_puts(out, "; it goes on sending");
-	if (decision->cause == TG_CAUSE_WITNESSED)
-		tg_strbuf_puts(out, "; proven by this host's sockets");
 	tg_strbuf_puts(out, "; ");
 	put_action(out, ban);
 	tg_strbuf_printf(out, " for %s, ", left(decision, duration));
 	if (ban->origin == TG_ORIGIN_AUTO)
 		tg_strbuf_printf(out, "offence %u, ", ban->offence);
 	tg_strbuf_puts(out, ban->enforced ? "enforced" : "only observed");
+	if (ban->unproven)
+		tg_strbuf_puts(out, "; rate-limit in place of a drop: no witness yet");
+	else if (decision->cause == TG_CAUSE_WITNESSED)
+		tg_strbuf_puts(out, "; the sockets prove it");
+	else if (decision->cause == TG_CAUSE_INSISTS)
+		tg_strbuf_puts(out, "; it goes on sending");
 	put_where(out, config, ban);
 }
 
@@ -144,7 +124,8 @@ static void put_end(struct tg_strbuf *out, const struct tg_config *config,
 	const struct tg_ban *ban = &decision->ban;
 	char source[TG_PREFIX_STRLEN];
 	if (tg_prefix_is_total(&ban->source)) {
-		put_service(out, config, decision);
+		tg_strbuf_puts(out, "no longer over its limit in all: ");
+		put_why(out, config, ban);
 		return;
 	}
 	tg_strbuf_printf(

@@ -6,7 +6,6 @@ struct log;
 struct tg_config;
 struct tg_decision;
 struct tg_ban;
-struct tg_flow_key;
 struct tg_strbuf;
 
 /* One line for a decision: who, why, what, for how long, and where the limit stands. */
@@ -14,7 +13,5 @@ void report_decision(struct log *log, const struct tg_config *config,
 		     const struct tg_decision *decision);
 /* Why a request or an offence got no ban, as a sentence for the operator. */
 void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision);
-/* From where to where, with ports. */
-void report_flow(struct tg_strbuf *out, const struct tg_flow_key *flow);
 
 #endif

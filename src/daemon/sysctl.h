@@ -5,8 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A number of /proc/sys; name is relative to it. False when there is none: a kernel without
-   conntrack loaded has none of its settings. */
-bool sysctl_read(const char *name, uint64_t *ret_value);
+/* The kernel's own figure, or false: a kernel without conntrack loaded has none of its. */
+bool sysctl_read(const char *path, uint64_t *ret_value);
 
 #endif

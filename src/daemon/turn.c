@@ -9,9 +9,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/strbuf.h"
 #include "base/util.h"
 #include "daemon.h"
-#include "owner.h"
+#include "opener.h"
 #include "report.h"
 #include "witness.h"
 
@@ -150,6 +151,30 @@ static void probe(struct turn *turn, const struct tg_ban *ban)
 		flush_probes(turn);
 }
 
+/* A service of this host opens connections to more places than its limit says: who is it? */
+static void report_opener(const struct daemon *daemon, const struct tg_decision *decision)
+{
+	const struct tg_config *config = daemon->policy.config;
+	const struct tg_ban *ban = &decision->ban;
+	struct opener opener;
+	if (!decision->has_sample || ban->policy >= config->policy_count ||
+	    ban->limit >= config->policies[ban->policy].limit_count ||
+	    config->policies[ban->policy].limits[ban->limit].measure != TG_MEASURE_FAN_OUT)
+		return;
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	int err = opener_find(&decision->sample, &opener);
+	if (err)
+		tg_strbuf_printf(&text, "its socket cannot be found: %s", strerror(-err));
+	else
+		opener_put(&text, &opener);
+	log_write(daemon->log, LOG_NOTE, "%s %s: %u destinations; local port %u to port %u: %s",
+		  config->policies[ban->policy].name,
+		  config->policies[ban->policy].limits[ban->limit].name, ban->measured,
+		  decision->sample.sport, decision->sample.dport, text.text);
+	tg_strbuf_finish(&text);
+}
+
 static void handle(struct turn *turn, const struct tg_decision *decision)
 {
 	struct daemon *daemon = turn->daemon;
@@ -158,7 +183,8 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 	case TG_DECISION_BAN:
 	case TG_DECISION_LIFT:
 		report_decision(daemon->log, daemon->policy.config, decision);
-		owner_report(daemon->log, daemon->policy.config, decision);
+		if (decision->cause == TG_CAUSE_OFFENCE)
+			report_opener(daemon, decision);
 		if (decision->ban.enforced)
 			queue(turn, decision);
 		break;

@@ -206,17 +206,22 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 	const struct tg_engine_stats *seen = &daemon->seen;
 	tg_time now = loop_now(daemon->loop);
 	uint64_t sources = stats->sources_evicted - seen->sources_evicted;
-	uint64_t flows = stats->flows_refused - seen->flows_refused + stats->flows_evicted -
-			 seen->flows_evicted;
+	uint64_t flows = stats->flows_refused - seen->flows_refused;
+	uint64_t evicted = stats->flows_evicted - seen->flows_evicted;
 	uint64_t bans = stats->refused_full - seen->refused_full;
-	if (sources + flows + bans > 0) {
+	const struct tg_engine_stats *before = &daemon->roomy;
+	if (sources + flows + evicted + bans > 0) {
+		if (!daemon->health.reasons[HEALTH_ROOM].on)
+			daemon->roomy = *seen;
 		daemon->room_until = now + ROOM_SHOWN;
 		health_set(&daemon->health, daemon->log, HEALTH_ROOM, now,
-			   "a table is full: %" PRIu64 " sources and %" PRIu64
+			   "a table is full: since then %" PRIu64 " sources and %" PRIu64
 			   " flows evicted, %" PRIu64 " flows not counted, %" PRIu64
-			   " bans refused since start",
-			   stats->sources_evicted, stats->flows_evicted, stats->flows_refused,
-			   stats->refused_full);
+			   " bans refused",
+			   stats->sources_evicted - before->sources_evicted,
+			   stats->flows_evicted - before->flows_evicted,
+			   stats->flows_refused - before->flows_refused,
+			   stats->refused_full - before->refused_full);
 	} else if (now >= daemon->room_until) {
 		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, now);
 	}
@@ -246,17 +251,19 @@ static void check_engine(struct daemon *daemon)
 	daemon->seen = stats;
 }
 
-void upkeep_accounting(struct daemon *daemon)
+void upkeep_check_accounting(struct daemon *daemon)
 {
-	uint64_t on = 0;
+	uint64_t counts = 0;
 	tg_time now = loop_now(daemon->loop);
+	/* Without the file there is no conntrack, and nothing to count. */
 	if (!tg_config_measures(daemon->policy.config, TG_MEASURE_IDLE) ||
-	    (sysctl_read("net/netfilter/nf_conntrack_acct", &on) && on != 0))
+	    !sysctl_read("/proc/sys/net/netfilter/nf_conntrack_acct", &counts) || counts != 0) {
 		health_clear(&daemon->health, daemon->log, HEALTH_ACCOUNTING, now);
-	else
-		health_set(&daemon->health, daemon->log, HEALTH_ACCOUNTING, now,
-			   "the policy has an `idle` limit, but conntrack counts no packets, so "
-			   "that it cannot fire: sysctl -w net.netfilter.nf_conntrack_acct=1");
+		return;
+	}
+	health_set(&daemon->health, daemon->log, HEALTH_ACCOUNTING, now,
+		   "a limit counts idle connections, but the kernel counts no packets: sysctl -w "
+		   "net.netfilter.nf_conntrack_acct=1; flows begun before it stay uncounted");
 }
 
 static void upkeep_due(void *data)
@@ -272,7 +279,7 @@ static void upkeep_due(void *data)
 			   "that are known stay protected",
 			   RESOLVERS_MAX);
 	check_engine(daemon);
-	upkeep_accounting(daemon);
+	upkeep_check_accounting(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
 		    daemon->seen.panic ? "panic" : "at work",
@@ -302,7 +309,7 @@ int upkeep_init(struct daemon *daemon)
 	    !daemon->watchdog)
 		return -ENOMEM;
 	loop_timer_set(daemon->upkeep, loop_now(loop) + UPKEEP_INTERVAL);
-	upkeep_accounting(daemon);
+	upkeep_check_accounting(daemon);
 	if (daemon->notify.watchdog > 0)
 		loop_timer_set(daemon->watchdog, loop_now(loop));
 	err = loop_add_fd(loop, rt_watch_fd(daemon->watch), EPOLLIN, watch_readable, daemon,

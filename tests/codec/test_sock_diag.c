@@ -19,27 +19,32 @@
 /* An answer about one socket; with what tcp_info says of the last payload, or without. */
 static size_t answer(void *buf, int family, const void *remote, bool info, uint32_t received_ms)
 {
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_msg diag;
-		struct nlattr attr;
-		struct tcp_info info;
-	} __attribute__((packed)) message = {
-		.header = {.nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_MULTI},
-		.diag = {.idiag_family = (uint8_t)family,
-			 .idiag_state = 1,
-			 .idiag_uid = 33,
-			 .idiag_inode = 4711,
-			 .id = {.idiag_sport = htons(443), .idiag_dport = htons(50000)}},
-		.attr = {.nla_len = NLA_HDRLEN + sizeof(struct tcp_info),
-			 .nla_type = INET_DIAG_INFO},
-		.info = {.tcpi_last_data_recv = received_ms},
+	const struct inet_diag_msg diag = {
+		.idiag_family = (uint8_t)family,
+		.idiag_state = 1,
+		.idiag_uid = 33,
+		.idiag_inode = 4711,
+		.id = {.idiag_sport = htons(443), .idiag_dport = htons(50000)},
 	};
-	memcpy(message.diag.id.idiag_dst, remote, family == AF_INET ? 4 : 16);
-	message.header.nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof(message.diag)) +
-					      (info ? NLA_HDRLEN + sizeof(struct tcp_info) : 0));
-	memcpy(buf, &message, message.header.nlmsg_len);
-	return message.header.nlmsg_len;
+	const struct nlattr attr = {.nla_len = NLA_HDRLEN + sizeof(struct tcp_info),
+				    .nla_type = INET_DIAG_INFO};
+	const struct tcp_info tcp = {.tcpi_last_data_recv = received_ms};
+	const struct nlmsghdr header = {
+		.nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof(diag)) + (info ? attr.nla_len : 0)),
+		.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		.nlmsg_flags = NLM_F_MULTI,
+	};
+	uint8_t *at = buf;
+	memcpy(at, &header, sizeof(header));
+	memcpy(at + sizeof(header), &diag, sizeof(diag));
+	memcpy(at + sizeof(header) + offsetof(struct inet_diag_msg, id.idiag_dst), remote,
+	       family == AF_INET ? 4 : 16);
+	at += NLMSG_LENGTH(sizeof(diag));
+	if (info) {
+		memcpy(at, &attr, sizeof(attr));
+		memcpy(at + NLA_HDRLEN, &tcp, sizeof(tcp));
+	}
+	return header.nlmsg_len;
 }
 
 static struct tg_prefix prefix(const char *text)

@@ -34,8 +34,7 @@ static const char usage_text[] =
 	"usage: lab-server --listen ADDRESS:PORT [--listen …] [options]\n"
 	"Echoes what it is sent and holds connections until the client closes them.\n"
 	"Prints READY when it listens; stops at SIGTERM.\n"
-	"  --listen ADDRESS:PORT  listen here; IPv6 as [ADDRESS]:PORT; on\n"
-	"                         [::] IPv4, too; may be repeated\n"
+	"  --listen ADDRESS:PORT  listen here; IPv6 as [ADDRESS]:PORT; may be repeated\n"
 	"  --backlog N            of listen(2) (4096)\n"
 	"  --idle SECONDS         reset connections that said nothing for so long (never)\n"
 	"  --no-accept            leave connections in the backlog\n"
@@ -59,8 +58,7 @@ static int server_listen(struct server *server, const char *text)
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	/* On :: it serves IPv4, too, as most servers do: with sockets of IPv6. */
-	if (address.ss_family == AF_INET6 && !lab_address_is_any(&address))
+	if (address.ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	int error = 0;
 	if (bind(fd, (struct sockaddr *)&address, lab_address_len(&address)) < 0 ||

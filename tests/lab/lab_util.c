@@ -98,20 +98,6 @@ socklen_t lab_address_len(const struct sockaddr_storage *address)
 					     : sizeof(struct sockaddr_in6);
 }
 
-bool lab_address_is_any(const struct sockaddr_storage *address)
-{
-	static const struct in6_addr any6 = IN6ADDR_ANY_INIT;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-
-	if (address->ss_family == AF_INET) {
-		memcpy(&v4, address, sizeof(v4));
-		return v4.sin_addr.s_addr == INADDR_ANY;
-	}
-	memcpy(&v6, address, sizeof(v6));
-	return memcmp(&v6.sin6_addr, &any6, sizeof(any6)) == 0;
-}
-
 uint16_t lab_address_port(const struct sockaddr_storage *address)
 {
 	struct sockaddr_in v4;

@@ -23,7 +23,6 @@ bool lab_number(const char *option, const char *text, uint64_t max, uint64_t *re
 bool lab_address(const char *option, const char *text, struct sockaddr_storage *ret_address);
 bool lab_endpoint(const char *option, const char *text, struct sockaddr_storage *ret_address);
 socklen_t lab_address_len(const struct sockaddr_storage *address);
-bool lab_address_is_any(const struct sockaddr_storage *address);
 uint16_t lab_address_port(const struct sockaddr_storage *address);
 
 /* The n-th address after base; with len under the family's bits, the n-th network of that length.

@@ -13,13 +13,12 @@
 
 static const struct tg_limit limits[] = {
 	{.name = "open", .measure = TG_MEASURE_CONCURRENT, .file = "p.yaml", .line = 7},
-	{.name = "new", .measure = TG_MEASURE_NEW, .window_ms = 10000, .file = "p.yaml", .line = 8},
-	{.name = "all",
-	 .measure = TG_MEASURE_HALF_OPEN,
-	 .total = true,
+	{.name = "new",
+	 .measure = TG_MEASURE_NEW,
+	 .window_ms = 10000,
 	 .file = "p.yaml",
-	 .line = 9}};
-static const struct tg_policy policies[] = {{.name = "web", .limits = limits, .limit_count = 3}};
+	 .line = 8}};
+static const struct tg_policy policies[] = {{.name = "web", .limits = limits, .limit_count = 2}};
 static const struct tg_config config = {.policies = policies, .policy_count = 1};
 
 static struct tg_decision decision(enum tg_decision_type type, enum tg_cause cause)
@@ -68,51 +67,46 @@ TEST(offence)
 		  "[p.yaml:8]\n");
 }
 
-TEST(unproven_until_a_witness)
+TEST(a_drop_without_its_witness)
 {
 	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
 	made.ban.action = TG_ACTION_RATE_LIMIT;
 	made.ban.scope = TG_SCOPE_NEW;
 	made.ban.to = (struct tg_rate){5, 1000};
 	made.ban.unproven = true;
-	CHECK_STR(line(&made),
-		  "tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; rate-limit to "
-		  "5/1s (scope new) until a witness proves the source for 10m, offence 1, "
-		  "enforced [p.yaml:7]\n");
+	CHECK_STR(
+		line(&made),
+		"tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; rate-limit to "
+		"5/1s (scope new) for 10m, offence 1, enforced; rate-limit in place of a drop: no "
+		"witness yet [p.yaml:7]\n");
 	made = decision(TG_DECISION_BAN, TG_CAUSE_WITNESSED);
 	CHECK_STR(line(&made),
-		  "tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; proven by "
-		  "this host's sockets; drop (scope ports) for 10m, offence 1, enforced "
-		  "[p.yaml:7]\n");
+		  "tcpguardd: ban 198.51.100.7/32: web open: concurrent 101 > 100; drop (scope "
+		  "ports) for 10m, offence 1, enforced; the sockets prove it [p.yaml:7]\n");
 	made = decision(TG_DECISION_BAN, TG_CAUSE_INSISTS);
 	CHECK_STR(line(&made),
-		  "tcpguardd: extend 198.51.100.7/32: web open: concurrent 101 > 100; it goes on "
-		  "sending; drop (scope ports) for 10m, offence 1, enforced [p.yaml:7]\n");
+		  "tcpguardd: extend 198.51.100.7/32: web open: concurrent 101 > 100; drop (scope "
+		  "ports) for 10m, offence 1, enforced; it goes on sending [p.yaml:7]\n");
 }
 
-TEST(states_of_services)
+TEST(a_service)
 {
 	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
 	made.ban.source = (struct tg_prefix){.len = TG_TOTAL_LEN};
-	made.ban.limit = 2;
 	made.ban.action = TG_ACTION_OBSERVE;
 	made.ban.enforced = false;
 	made.has_sample = true;
-	made.sample = (struct tg_flow_key){.family = TG_IPV6,
-					   .src = {0x20, 1, 0xd, 0xb8, [15] = 1},
-					   .dst = {0x20, 1, 0xd, 0xb8, [15] = 2},
-					   .sport = 5000,
+	made.sample = (struct tg_flow_key){.family = TG_IPV4,
+					   .src = {198, 51, 100, 7},
+					   .dst = {192, 0, 2, 1},
+					   .sport = 50000,
 					   .dport = 443};
-	CHECK_STR(line(&made), "tcpguardd: service state: web all: half-open 101 > 100; such as "
-			       "[2001:db8::1]:5000 to [2001:db8::2]:443 [p.yaml:9]\n");
-	made.type = TG_DECISION_EXPIRE;
-	made.cause = TG_CAUSE_NONE;
-	made.has_sample = false;
-	CHECK_STR(line(&made), "tcpguardd: service state over: web all: half-open 101 > 100\n");
-	made.type = TG_DECISION_LIFT;
-	made.cause = TG_CAUSE_RELOAD;
 	CHECK_STR(line(&made),
-		  "tcpguardd: service state over: web all: half-open 101 > 100; reload\n");
+		  "tcpguardd: over its limit in all: web open: concurrent 101 > 100; crossed by "
+		  "198.51.100.7 port 50000 to 192.0.2.1 port 443 [p.yaml:7]\n");
+	made.type = TG_DECISION_EXPIRE;
+	CHECK_STR(line(&made), "tcpguardd: no longer over its limit in all: web open: concurrent "
+			       "101 > 100\n");
 }
 
 TEST(by_hand)
@@ -159,8 +153,8 @@ TEST(refusals)
 int main(void)
 {
 	RUN(offence);
-	RUN(unproven_until_a_witness);
-	RUN(states_of_services);
+	RUN(a_drop_without_its_witness);
+	RUN(a_service);
 	RUN(by_hand);
 	RUN(a_limit_that_is_gone);
 	RUN(refusals);
