@@ -311,6 +311,10 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 		  const struct ruleset_limit *limit, const struct tg_prefix *source,
 		  uint32_t measured, uint32_t threshold);
 
+/* After a drop: its rate-limit, which may become one again when a witness says so. */
+void offences_stand_in(struct tg_engine *engine, const struct ban *drop,
+		       const struct ruleset_limit *limit);
+
 /* operator.c */
 void operator_ban(struct tg_engine *engine, const struct tg_ban_request *request);
 void operator_unban(struct tg_engine *engine, const struct tg_ban_request *request);

@@ -120,6 +120,13 @@ bool insist_stays(struct tg_engine *engine, uint32_t id)
 		return false;
 	if (ban->insists) {
 		engine->stats.insisting++;
+		/* Packets can be forged, also into a ban that somebody has earned: they prolong no
+		 * drop. A rate-limit takes over, and what gets through it may prove the next one.
+		 */
+		if (ban->action == TG_ACTION_DROP) {
+			offences_stand_in(engine, ban, limit);
+			return false;
+		}
 		ladder_extend(engine, id, limit, measured, TG_CAUSE_INSISTS);
 		return true;
 	}

@@ -166,6 +166,34 @@ static void offence_new(struct tg_engine *engine, const struct ruleset_view *vie
 		witness_want(engine, id, limit, measured);
 }
 
+void offences_stand_in(struct tg_engine *engine, const struct ban *drop,
+		       const struct ruleset_limit *limit)
+{
+	const struct tg_prefix source = drop->source;
+	const uint32_t running = ban_table_find(engine->bans, drop->policy, TG_SCOPE_NEW, &source);
+	bool full;
+	if (running != TG_BAN_NONE && ban_table_at(engine->bans, running)->life == BAN_LIVE) {
+		witness_want(engine, running, limit, drop->measured);
+		return;
+	}
+	const uint32_t id =
+		place(engine, drop->policy, &source, bans_enforces(engine, limit), &full);
+	engine->stats.refused_full += full;
+	if (id == TG_BAN_NONE)
+		return;
+	struct ban *ban = ban_table_at(engine->bans, id);
+	ban->offence = drop->offence;
+	ladder_apply(engine, ban, limit);
+	ban->measured = drop->measured;
+	ban->threshold = drop->threshold;
+	ban->since = drop->since;
+	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, ban->offence));
+	insist_arm(engine, id);
+	bans_change(engine, id, TG_CAUSE_INSISTS);
+	engine->stats.extensions++;
+	witness_want(engine, id, limit, ban->measured);
+}
+
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 		  const struct ruleset_limit *limit, const struct tg_prefix *source,
 		  uint32_t measured, uint32_t threshold)
