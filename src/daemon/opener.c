@@ -22,6 +22,8 @@
 #include "netfilter/sock_walk.h"
 
 #define PROCESSES_MAX 4000
+/* One process alone can have a million descriptors. */
+#define LINKS_MAX 16384
 #define SEARCH_MAX (5 * TG_MSEC)
 
 static void find_user(struct opener *opener)
@@ -36,8 +38,8 @@ static void find_user(struct opener *opener)
 	}
 }
 
-/* Does one of the descriptors in that directory name the socket? */
-static bool holds(int proc, const char *pid, const char *socket)
+/* Does one of the descriptors in that directory name the socket? *links is how many may be read. */
+static bool holds(int proc, const char *pid, const char *socket, unsigned *links)
 {
 	char path[300], target[64];
 	bool found = false;
@@ -50,7 +52,8 @@ static bool holds(int proc, const char *pid, const char *socket)
 		return false;
 	}
 	const struct dirent *entry;
-	while (!found && (entry = readdir(dir))) {
+	while (!found && *links > 0 && (entry = readdir(dir))) {
+		--*links;
 		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
 		if (len <= 0)
 			continue;
@@ -75,7 +78,7 @@ static void find_process(uint32_t inode, struct opener *opener)
 {
 	const tg_time end = loop_clock() + SEARCH_MAX;
 	char socket[32];
-	unsigned seen = 0;
+	unsigned seen = 0, links = LINKS_MAX;
 	DIR *proc = opendir("/proc");
 	if (!proc)
 		return;
@@ -85,9 +88,9 @@ static void find_process(uint32_t inode, struct opener *opener)
 		uint64_t pid;
 		if (!tg_text_u64(entry->d_name, &pid) || pid == 0 || pid > INT32_MAX)
 			continue;
-		if (++seen > PROCESSES_MAX || loop_clock() >= end)
+		if (++seen > PROCESSES_MAX || links == 0 || loop_clock() >= end)
 			break;
-		if (!holds(dirfd(proc), entry->d_name, socket))
+		if (!holds(dirfd(proc), entry->d_name, socket, &links))
 			continue;
 		opener->pid = (int)pid;
 		read_name(dirfd(proc), entry->d_name, opener);

@@ -18,6 +18,8 @@
 /* A source that finds no room asks again a second later. */
 #define QUESTIONS_MAX 4096
 #define WALK_PAUSE (250 * TG_MSEC)
+/* Of a host with very many sockets, walks take a fifth of the time at most. */
+#define WALK_SHARE 5
 #define WALK_MAX (10 * TG_SEC)
 
 struct question {
@@ -36,7 +38,7 @@ struct witness {
 	struct loop_timer *timer; /* of the next walk, or of the end of this one */
 	struct loop_fd *readable;
 	struct sock_walk *walk; /* NULL: none is under way */
-	tg_time begun;          /* of the last walk; 0: there was none */
+	tg_time begun, pause;   /* of the last walk; from its begin to the next */
 	size_t asked;           /* the first so many, sorted, are those of the walk */
 	size_t count;
 	uint8_t lens[TG_FAMILY_COUNT][129]; /* of prefixes that the walk looks for, each once */
@@ -137,6 +139,10 @@ static void found(void *data, const struct sock_diag_socket *socket)
 
 static void end_walk(struct witness *witness)
 {
+	if (witness->walk) {
+		const tg_time took = loop_clock() - witness->begun;
+		witness->pause = MIN(MAX(WALK_PAUSE, WALK_SHARE * took), WALK_MAX);
+	}
 	loop_remove_fd(witness->readable);
 	witness->readable = NULL;
 	sock_walk_end(witness->walk);
@@ -152,7 +158,7 @@ static void schedule(struct witness *witness)
 	else
 		loop_timer_set(witness->timer, witness->stats.walks + witness->stats.failed == 0
 						       ? loop_now(witness->loop)
-						       : witness->begun + WALK_PAUSE);
+						       : witness->begun + witness->pause);
 }
 
 /* The walk is over, answered or not; questions that came meanwhile move to the front. */
@@ -240,6 +246,7 @@ static void timer_due(void *data)
 		return;
 	prepare(witness, &params);
 	witness->begun = loop_now(witness->loop);
+	witness->pause = WALK_PAUSE;
 	int err = sock_walk_begin(&params, &witness->walk);
 	if (!err)
 		err = loop_add_fd(witness->loop, sock_walk_fd(witness->walk), EPOLLIN,

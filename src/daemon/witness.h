@@ -11,8 +11,9 @@ struct tg_config;
 
 /*
  * Asks the host's sockets what a source really holds. Owns the questions that wait
- * and the one walk that answers all of them; walks come one after another, not
- * sooner than 250 ms. Who passes traffic on has no socket of it: then 0 is proven.
+ * and the one walk that answers all of them; walks come one after another, 250 ms apart
+ * or more, and are under way a fifth of the time at most. Who passes traffic on has no socket of
+ * it: then 0 is proven.
  */
 struct witness;
 

@@ -19,32 +19,28 @@ struct request {
 	struct inet_diag_req_v2 question;
 };
 
-/* The kernel's filter of one condition: where its address would stand, addr begins. */
-struct filter {
-	struct nlattr attr;
-	struct inet_diag_bc_op op;
-	struct inet_diag_hostcond cond;
-	uint8_t addr[16];
-};
-
+/* A program of one instruction for the kernel: the peer is of that prefix. */
 static size_t put_filter(uint8_t *at, const struct tg_prefix *remote)
 {
 	const bool ipv4 = remote->addr.family == TG_IPV4;
-	const size_t size = offsetof(struct filter, addr) + (ipv4 ? 4 : 16);
-	const size_t code = size - sizeof(struct nlattr);
+	const size_t addr_size = ipv4 ? 4 : 16;
+	struct inet_diag_hostcond cond;
+	struct inet_diag_bc_op op = {.code = INET_DIAG_BC_D_COND};
+	const size_t code = sizeof(op) + sizeof(cond) + addr_size;
+	const struct nlattr attr = {.nla_len = (uint16_t)(sizeof(attr) + code),
+				    .nla_type = INET_DIAG_REQ_BYTECODE};
+	memset(&cond, 0, sizeof(cond)); /* its padding, too, goes to the kernel */
+	cond.family = ipv4 ? AF_INET : AF_INET6;
+	cond.prefix_len = remote->len;
+	cond.port = -1;
 	/* The end of the program accepts; a jump to four bytes beyond it does not. */
-	struct filter filter = {
-		.attr = {.nla_len = (uint16_t)size, .nla_type = INET_DIAG_REQ_BYTECODE},
-		.op = {.code = INET_DIAG_BC_D_COND,
-		       .yes = (uint8_t)code,
-		       .no = (uint16_t)(code + 4)},
-		.cond = {.family = ipv4 ? AF_INET : AF_INET6,
-			 .prefix_len = remote->len,
-			 .port = -1},
-	};
-	memcpy(filter.addr, remote->addr.bytes, ipv4 ? 4 : 16);
-	memcpy(at, &filter, size);
-	return size;
+	op.yes = (uint8_t)code;
+	op.no = (uint16_t)(code + 4);
+	memcpy(at, &attr, sizeof(attr));
+	memcpy(at + sizeof(attr), &op, sizeof(op));
+	memcpy(at + sizeof(attr) + sizeof(op), &cond, sizeof(cond));
+	memcpy(at + sizeof(attr) + sizeof(op) + sizeof(cond), remote->addr.bytes, addr_size);
+	return attr.nla_len;
 }
 
 size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query *query)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Owns the socket of a walk and its order: the sockets of IPv4, then those of IPv6,
- * among which are the IPv4 peers of dual-stack listeners. The kernel makes the next
- * piece of a dump while the last is received, so that reading little costs little.
+ * Owns the socket of a walk and its order: the listeners of IPv4, its sockets, then
+ * the same of IPv6, among which are the IPv4 peers of dual-stack listeners. The kernel makes the
+ * next piece of a dump while the last is received, so that reading little costs little.
  */
 #include "netfilter/sock_walk.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -18,22 +19,27 @@
 #define PIECE_SIZE 32768
 #define PIECES 8
 
+/* The dumps, in their order. */
+enum stage { LISTEN_IPV4, SOCKETS_IPV4, LISTEN_IPV6, SOCKETS_IPV6 };
+
 struct sock_walk {
 	struct nlsock sock;
 	struct nl_reader reader;
 	struct sock_walk_params params;
 	uint32_t seq;
-	bool ipv6; /* it is the second dump that is read */
+	enum stage stage;             /* of the dump that is read */
+	uint8_t listening[65536 / 8]; /* a bit for each local port */
 };
 
 static int walk_send(struct sock_walk *walk)
 {
 	_Alignas(struct nlmsghdr) uint8_t bytes[SOCK_DIAG_REQUEST_MAX];
+	const bool listen = walk->stage == LISTEN_IPV4 || walk->stage == LISTEN_IPV6;
 	const struct sock_diag_query query = {
-		.family = walk->ipv6 ? AF_INET6 : AF_INET,
-		.states = walk->params.states,
-		.info = walk->params.info,
-		.remote = walk->params.remote,
+		.family = walk->stage < LISTEN_IPV6 ? AF_INET : AF_INET6,
+		.states = listen ? SOCK_STATE(TCP_LISTEN) : walk->params.states,
+		.info = !listen && walk->params.info,
+		.remote = listen ? NULL : walk->params.remote,
 	};
 	size_t size = sock_diag_encode(bytes, ++walk->seq, &query);
 	return nlsock_send(&walk->sock, bytes, size);
@@ -63,7 +69,7 @@ int sock_walk_begin(const struct sock_walk_params *params, struct sock_walk **re
 	if (err)
 		return err;
 	walk->params = *params;
-	walk->ipv6 = !params->ipv4;
+	walk->stage = params->ipv4 ? LISTEN_IPV4 : LISTEN_IPV6;
 	err = walk_send(walk);
 	if (err) {
 		sock_walk_end(walk);
@@ -90,10 +96,21 @@ int sock_walk_fd(const struct sock_walk *walk)
 /* 0: goes on; 1: complete; or -errno. */
 static int dump_done(struct sock_walk *walk)
 {
-	if (walk->ipv6)
+	if (walk->stage == SOCKETS_IPV6)
 		return 1;
-	walk->ipv6 = true;
+	walk->stage++;
 	return walk_send(walk);
+}
+
+/* A connection that this host opened itself to a source proves nothing that was opened from there.
+ */
+static bool is_accepted(struct sock_walk *walk, const struct sock_diag_socket *socket)
+{
+	uint8_t *byte = &walk->listening[socket->local_port / 8];
+	const uint8_t bit = (uint8_t)(1u << socket->local_port % 8);
+	if (socket->state == TCP_LISTEN)
+		*byte |= bit;
+	return socket->state != TCP_LISTEN && *byte & bit;
 }
 
 int sock_walk_read(struct sock_walk *walk,
@@ -109,7 +126,8 @@ int sock_walk_read(struct sock_walk *walk,
 			continue;
 		switch (sock_diag_decode(message, &socket, &error)) {
 		case SOCK_DIAG_SOCKET:
-			found(data, &socket);
+			if (is_accepted(walk, &socket))
+				found(data, &socket);
 			break;
 		case SOCK_DIAG_DONE:
 			error = dump_done(walk);
@@ -118,7 +136,7 @@ int sock_walk_read(struct sock_walk *walk,
 			break;
 		case SOCK_DIAG_FAILED:
 			/* A kernel that does without IPv6 has no such sockets. */
-			if (error == -ENOENT && walk->ipv6)
+			if (error == -ENOENT && walk->stage >= LISTEN_IPV6)
 				return 1;
 			return error;
 		case SOCK_DIAG_MALFORMED:

@@ -8,9 +8,9 @@
 #include "netfilter/sock_diag.h"
 
 /*
- * One walk over this host's TCP sockets, read in pieces as the kernel writes them: it
- * holds up nobody. Owns its netlink socket, so that what an abandoned walk left cannot
- * be taken for the next one's answer.
+ * One walk over this host's TCP sockets on ports that it listens on: what others opened. Read in
+ * pieces as the kernel writes them: it holds up nobody. Owns its netlink socket, so that what an
+ * abandoned walk left cannot be taken for the next one's answer.
  */
 struct sock_walk;
 

@@ -184,6 +184,28 @@ TEST(many_questions_one_walk)
 	finish();
 }
 
+/* Of a policy for every port: the far ends of connections that this host opened itself. */
+TEST(own_connections_prove_nothing)
+{
+	static const struct tg_policy any[] = {
+		{.name = "any", .limits = limits, .limit_count = ARRAY_SIZE(limits)}};
+	begin();
+	config.policies = any;
+	for (int i = 0; i < 5; i++)
+		CHECK(connect_from(AF_INET, "127.4.0.7"));
+	ask("127.0.0.1/32", 0); /* who was connected to */
+	ask("127.4.0.7/32", 0);
+	CHECK(await(2));
+	CHECK_U64(proven("127.0.0.1/32", "open"), 0);
+	CHECK_U64(proven("127.4.0.7/32", "open"), 5);
+	told.count = 0;
+	ask("127.0.0.1/32", 0); /* alone, so that the kernel filters */
+	CHECK(await(1));
+	CHECK_U64(proven("127.0.0.1/32", "open"), 0);
+	config.policies = policies;
+	finish();
+}
+
 TEST(idle_is_since_the_last_payload)
 {
 	begin();
@@ -284,7 +306,7 @@ TEST(cost_of_many_sockets)
 	printf("# two sources of %d sockets: %llu us\n", 3 * MANY,
 	       (unsigned long long)stats.last_us);
 	CHECK_U64(proven("127.1.0.0/16", "open"), MANY);
-	CHECK(stats.sockets > 3 * MANY);
+	CHECK(stats.sockets >= 2 * MANY); /* those of the server */
 	CHECK(stats.last_us < 1000000);
 	CHECK_U64(stats.failed, 0);
 	finish();
@@ -300,6 +322,7 @@ int main(void)
 		return 1;
 	RUN(one_source_alone);
 	RUN(many_questions_one_walk);
+	RUN(own_connections_prove_nothing);
 	RUN(idle_is_since_the_last_payload);
 	RUN(closing_counts_until_it_is_over);
 	RUN(forgotten_questions_get_no_answer);
