@@ -33,7 +33,7 @@ raised() {
 }
 
 services() {
-	tg_true ".engine.services == $1" status
+	tg_true "(.services | length) == $1" status
 }
 
 conns_start many4 --from 10.78.1.1 --sources 8 --stride 32 --to 10.77.0.2:80 --count 80 --quiet
