@@ -131,7 +131,7 @@ struct tg_config {
 };
 
 #define TG_MAX_SOURCES_DEFAULT 262144
-#define TG_MAX_FLOWS_DEFAULT 1048576
+#define TG_MAX_FLOWS_DEFAULT 1000000
 #define TG_IDLE_AFTER_MS_DEFAULT 60000
 /* Of a drop that waits for its witness, when no step before it names another. */
 #define TG_UNPROVEN_RATE ((struct tg_rate){.count = 5, .per_ms = 1000})

@@ -30,7 +30,7 @@ struct simulation {
 };
 
 /* As many as the daemon has. */
-#define SIMULATION_BANS_MAX 131072
+#define SIMULATION_BANS_MAX 106496
 
 /* Reads the policy; 0, or an exit status after complaints. */
 int simulation_init(struct simulation *simulation, const char *policy,

@@ -17,7 +17,7 @@ struct tg_prefix_set;
 #define NFT_LAYOUT_NAME_MAX 64
 
 /*
- * The engine holds at most 131072 bans, so that a set of this size is never more than
+ * The engine holds at most 106496 bans, so that a set of this size is never more than
  * half full, even when one transaction replaces them.
  */
 #define NFT_LAYOUT_SET_SIZE 262144

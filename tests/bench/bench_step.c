@@ -183,7 +183,7 @@ static uint64_t engine_memory(const struct tg_config *config, uint32_t max_sourc
 	const struct tg_engine_params params = {
 		.max_sources = max_sources,
 		.max_flows = config->max_flows,
-		.max_bans = 131072, /* as the daemon has it */
+		.max_bans = 106496, /* as the daemon has it */
 	};
 	struct tg_engine *engine = tg_engine_create(&params);
 	struct tg_ruleset *ruleset = tg_ruleset_create(config, &params, NULL);
