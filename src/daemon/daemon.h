@@ -40,7 +40,7 @@ struct daemon_options {
 	uint8_t seed[16];
 };
 
-/* As many as the kernel sets hold without a second thought; the engine reserves 100 bytes for each.
+/* As many as the kernel sets hold without a second thought; the engine reserves 150 bytes for each.
  */
 #define DAEMON_BANS_MAX 106496
 
