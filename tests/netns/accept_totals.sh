@@ -47,6 +47,8 @@ check 'both families together cross it: the state is raised' wait_until 5 raised
 check 'status counts it' services 1
 check 'it says why' equal "$(tg_value '.bans[] | select(.source == "total")
 	| [.action, .measure, .threshold, .measured > 100, .enforced] | join(" ")' list)" 'observe concurrent 100 true false'
+check 'and so does status' equal "$(tg_value '[.services[] | [.policy, .limit, .measure, .threshold, .measured > 100]
+	| join(" ")] | join("; ")' status)" 'web open concurrent 100 true'
 check 'nobody is banned for it' equal "$(bans_of)" 'total web open'
 check 'and the kernel holds nothing' equal "$(kernel_bans | wc -l)" 0
 
