@@ -9,11 +9,14 @@
 #include "base/util.h"
 #include "engine_state.h"
 
-/* Base header, and TCP's with timestamps, which is all that an empty segment carries. */
-#define HEADERS_IPV4 52
-#define HEADERS_IPV6 72
+/* Base header and TCP's, which is all that an empty segment carries. */
+#define HEADERS_IPV4 40
+#define HEADERS_IPV6 60
+/* With timestamps, which a connection has in every segment or in none. */
+#define HEADERS_TIMESTAMPS 12
 /* What the options of SYN and SYN-ACK have beyond that, together. */
-#define HEADERS_SYN 16
+#define HEADERS_SYN 24
+#define HEADERS_SYN_TIMESTAMPS 16
 
 bool idle_asks(const struct tg_engine *engine, const struct flow *flow)
 {
@@ -64,13 +67,27 @@ uint32_t idle_due(const struct tg_engine *engine, uint32_t index)
 	return MAX((now + left) * ruleset->idle_unit, engine->tick);
 }
 
+/*
+ * So few bytes that they are all headers. Nobody tells whether the connection has timestamps, but
+ * with them so many packets have a least size: less than that is a connection without, of
+ * which short lines would else be taken for the timestamps that it does not have.
+ */
+static bool is_empty(const struct tg_flow_event *event, uint32_t packets, uint32_t bytes,
+		     bool first)
+{
+	const uint32_t header = event->key.family == TG_IPV4 ? HEADERS_IPV4 : HEADERS_IPV6;
+	const uint32_t stamped = packets * (header + HEADERS_TIMESTAMPS);
+	if (bytes >= stamped)
+		return bytes <= stamped + (first ? HEADERS_SYN_TIMESTAMPS : 0);
+	return bytes <= packets * header + (first ? HEADERS_SYN : 0);
+}
+
 bool idle_answer(struct tg_engine *engine, uint32_t index, const struct tg_flow_event *event)
 {
 	struct ruleset_idle *mark = &engine->ruleset->idle[index];
 	const bool first = mark->bytes == 0 && mark->packets == 0;
 	const uint32_t bytes = (uint32_t)event->bytes - mark->bytes;
 	const uint16_t packets = (uint16_t)(event->packets - mark->packets);
-	const uint32_t header = event->key.family == TG_IPV4 ? HEADERS_IPV4 : HEADERS_IPV6;
 	mark->since = unit_after(engine);
 	if (!event->counted) {
 		engine->stats.uncounted++;
@@ -78,7 +95,7 @@ bool idle_answer(struct tg_engine *engine, uint32_t index, const struct tg_flow_
 	}
 	mark->bytes = (uint32_t)event->bytes;
 	mark->packets = (uint16_t)event->packets;
-	return bytes <= packets * header + (first ? HEADERS_SYN : 0);
+	return is_empty(event, packets, bytes, first);
 }
 
 void idle_policy(struct tg_engine *engine, const struct tg_ruleset *old)

@@ -55,6 +55,7 @@ check 'others are served through the guard' test "$CLIENTS_FAILED" -eq 0 -a "$CL
 check 'nobody else is banned' equal "$(tg_value '.bans | length' list)" 4
 
 # The guard itself opens 200 connections to a host, and one behind it opens 200 to the outside.
+: >"$LAB_DIR/own"
 ip netns exec "$GUARD" "$LAB_TOOLS/lab-conns" --to 10.78.5.5:80 --count 200 --quiet >"$LAB_DIR/own" 2>&1 &
 disown
 wait_until 10 grep -q DONE "$LAB_DIR/own"

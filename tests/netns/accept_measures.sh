@@ -82,6 +82,13 @@ fired() {
 # The control group of `idle`: as many that talk, and so few that `concurrent` does not mind them.
 conns_start control --from 10.78.100.1 --to 10.77.0.2:80 --count 80 --quiet --talk 200
 conns_done control
+# And so without timestamps, where a short line is less than they would be.
+on "$CLIENT" sysctl -qw net.ipv4.tcp_timestamps=0
+conns_start plain --from 10.78.100.10 --to 10.77.0.2:80 --count 80 --quiet --talk 200
+conns_done plain
+conns_start idle-plain --from 10.78.100.11 --to 10.77.0.2:80 --count 80 --quiet
+conns_done idle-plain
+on "$CLIENT" sysctl -qw net.ipv4.tcp_timestamps=1
 conns_start idle --from 10.78.100.2 --to 10.77.0.2:80 --count 80 --quiet
 conns_done idle
 conns_start talk --from 10.78.100.3 --to 10.77.0.2:80 --count 130 --quiet --talk 200
@@ -137,6 +144,7 @@ grep 'fan-out' "$LAB_DIR/guard.log" | head -n 2 | sed 's/^/# /'
 kill "$worm"
 
 fired 10.78.100.2/32 idle 'open, and nothing is said'
+fired 10.78.100.11/32 idle 'nor without timestamps'
 
 # The talkers have been open for longer than the idle ones; give a wrong answer its time, too.
 sleep 2.5

@@ -266,6 +266,29 @@ TEST(an_idle_flow_moved_no_payload_since_it_was_asked_last)
 	end(&b);
 }
 
+TEST(short_lines_without_timestamps_are_payload)
+{
+	static const struct tg_limit limits[] = {{LIMIT(IDLE, 0, &observe)}};
+	struct tg_flow_key key = key_of(1, 1);
+	struct bench b;
+	begin(&b, limits, 1, 1024);
+	tell(&b, TG_EVENT_FLOW_NEW, key, TG_TCP_SYN_SENT);
+	step(&b, (struct tg_event){.type = TG_EVENT_FLOW_STATE,
+				   .flow = {.key = key, .state = TG_TCP_ESTABLISHED}});
+	advance(&b, 10000);
+	answer(&b, 3, 52 + 52 + 40); /* SYN, SYN-ACK, ACK */
+	CHECK_U64(measured(&b, 0, 1), 1);
+	advance(&b, 10000);
+	answer(&b, 5, 144 + 2 * 40); /* a keepalive and its ACK */
+	CHECK_U64(measured(&b, 0, 1), 1);
+	advance(&b, 10000);
+	/* 12 bytes, their echo with an ACK, and an ACK: fewer than three headers with timestamps.
+	 */
+	answer(&b, 8, 144 + 5 * 40 + 2 * 12);
+	CHECK_U64(measured(&b, 0, 1), 0);
+	end(&b);
+}
+
 TEST(an_idle_limit_that_is_loaded_later_asks_all_that_is_open)
 {
 	static const struct tg_limit before[] = {{LIMIT(CONCURRENT, 10, &slow)}};
@@ -491,6 +514,7 @@ int main(void)
 	RUN(a_handshake_fails_by_its_end_a_reset_or_its_deadline);
 	RUN(what_a_gap_or_a_resync_hides_is_no_failure);
 	RUN(an_idle_flow_moved_no_payload_since_it_was_asked_last);
+	RUN(short_lines_without_timestamps_are_payload);
 	RUN(an_idle_limit_that_is_loaded_later_asks_all_that_is_open);
 	RUN(questions_about_idle_flows_leave_room_for_others);
 	RUN(closing_is_followed_for_who_counts_it);
