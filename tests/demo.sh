@@ -200,7 +200,7 @@ show_forged() {
 	# What the guard answers to its name is lost, else it would undo the forgery.
 	lab_mute answers $victim
 	flood --from $victim --ack --to 10.77.0.2:80 --count 300 --rate 5000 >/dev/null
-	wait_until 10 tg_true '.witness.denied > 0' status
+	wait_until 10 tg_true '.engine.witness_denied > 0' status
 	taken=$(on "$GUARD" conntrack -L -p tcp -s $victim --state ESTABLISHED 2>/dev/null | wc -l)
 	say "300 forged ACKs in the name of $victim: conntrack takes them for $taken connections, and the"
 	say "limit is $limit. The sockets of the server know of none, so new connections are slowed down:"

@@ -279,9 +279,10 @@ static void print_figures(const struct cli *cli, const struct status *status)
 		     number(status, "bans", "pending"), number(status, "bans", "begun"));
 	(void)printf("%-10s  %" PRIu64 " asked of the sockets, %" PRIu64 " proven, %" PRIu64
 		     " not; %" PRIu64 " wait as a rate-limit; %" PRIu64 " kept for insisting\n",
-		     "witness", number(status, "witness", "asked"),
-		     number(status, "witness", "proven"), number(status, "witness", "denied"),
-		     number(status, "bans", "unproven"), number(status, "bans", "insisting"));
+		     "witness", number(status, "engine", "witness_asked"),
+		     number(status, "engine", "witness_proven"),
+		     number(status, "engine", "witness_denied"), number(status, "bans", "unproven"),
+		     number(status, "engine", "insisting"));
 	print_events(cli, status);
 	(void)printf("%-10s  %" PRIu64 " of %" PRIu64 " followed, from %" PRIu64
 		     " counted sources (room for %" PRIu64 " of each family)\n",
@@ -329,7 +330,7 @@ static void print_losses(const struct status *status)
 		{"engine", "flows_evicted", "flows evicted"},
 		{"engine", "flows_refused", "flows not counted"},
 		{"engine", "uncounted", "flows without packet counters"},
-		{"bans", "suppressed", "offences left to their service in a flood"},
+		{"engine", "suppressed", "offences left to their service in a flood"},
 		{"witness", "walks_failed", "looks at the sockets given up"},
 		{"witness", "dropped", "questions to the sockets dropped"},
 		{"witness", "probes_failed", "elements without an answer"},

@@ -129,9 +129,6 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"expired", stats->expiries},
 		{"refused_protected", stats->refused_protected},
 		{"refused_full", stats->refused_full},
-		{"insisting", stats->insisting},
-		{"suppressed", stats->suppressed},
-		{"remembered", stats->records},
 	};
 	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
 	const struct number engine[] = {
@@ -140,7 +137,13 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"flows_evicted", stats->flows_evicted},
 		{"flows_refused", stats->flows_refused},
 		{"uncounted", stats->uncounted},
-		{"services_over", stats->services},
+		{"services", stats->services},
+		{"suppressed", stats->suppressed},
+		{"insisting", stats->insisting},
+		{"records", stats->records},
+		{"witness_asked", stats->witness_asked},
+		{"witness_proven", stats->witness_proven},
+		{"witness_denied", stats->witness_denied},
 		{"verified", stats->verified},
 		{"decisions_lost", stats->decisions_lost},
 		{"reloads", daemon->reloads},
@@ -149,15 +152,11 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 	put_numbers(out, "engine", engine, ARRAY_SIZE(engine));
 }
 
-static void put_evidence(const struct daemon *daemon, const struct tg_engine_stats *stats,
-			 struct tg_strbuf *out)
+static void put_evidence(const struct daemon *daemon, struct tg_strbuf *out)
 {
 	struct witness_stats walks;
 	witness_stats(daemon->witness, &walks);
 	const struct number witness[] = {
-		{"asked", stats->witness_asked},
-		{"proven", stats->witness_proven},
-		{"denied", stats->witness_denied},
 		{"questions", walks.questions},
 		{"dropped", walks.dropped},
 		{"waiting", walks.waiting},
@@ -256,7 +255,7 @@ void control_status(const struct daemon *daemon, struct tg_strbuf *out)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats.states[i]);
 	tg_record_end(out);
 	put_bans(daemon, &stats, out);
-	put_evidence(daemon, &stats, out);
+	put_evidence(daemon, out);
 	put_conntrack(out);
 	put_kernel(daemon, &stats, out);
 	put_own(daemon, out);

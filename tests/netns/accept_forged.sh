@@ -54,9 +54,9 @@ tap_note "half-open: $(half_open); bans: $(bans_of | grep -vc ^total)"
 check 'and no ban of any source' equal "$(bans_of)" 'total web flooded'
 tap_note "$(flood --from 10.80.0.1 --sources 4000 --stride 32 --to 10.77.0.2:80 --count 20000 --rate 20000 \
 	--first-port 5000)"
-check 'offences of parts of the flood are left to it' wait_until 5 tg_true '.bans.suppressed > 0' status
+check 'offences of parts of the flood are left to it' wait_until 5 tg_true '.engine.suppressed > 0' status
 bans=$(bans_of | grep -vc ^total)
-tap_note "4,000 sources over limits of their own: $bans bans, $(tg_value .bans.suppressed status) left to the state"
+tap_note "4,000 sources over limits of their own: $bans bans, $(tg_value .engine.suppressed status) left to the state"
 check 'a hundred bans at most, not 4,000' at_most "$bans" 100
 # Unless one is a good part of the flood by itself.
 flood --from 10.79.9.9 --to 10.77.0.2:80 --count 5000 --rate 20000 >/dev/null
@@ -84,7 +84,7 @@ ended=$(lab_now_ns)
 tap_note "calm was seen $(((ended - ${calm:-0}) / 1000000)) ms before its end"
 check 'after calm was seen, and the time that it takes' \
 	test -n "$calm" -a $(((ended - ${calm:-0}) / 1000000)) -ge 1000
-check 'status counts no service' tg_true '(.services | length) == 0' status
+check 'status counts no service' tg_true '.engine.services == 0' status
 
 # is_limited SOURCE: at most; and by nothing stronger.
 is_limited() {
@@ -100,19 +100,19 @@ lab_mute answers 10.78.66.6
 flood --from 10.78.66.6 --ack --to 10.77.0.2:80 --count 300 --rate 5000 >/dev/null
 count=$(taken 10.78.66.6)
 check "loose pickup: conntrack takes ACKs of nothing for $count connections" test "$count" -gt 50
-check 'their source is asked for proof' wait_until 5 tg_true '.witness.asked > 0' status
-check 'there is none' wait_until 5 tg_true '.witness.denied > 0' status
+check 'their source is asked for proof' wait_until 5 tg_true '.engine.witness_asked > 0' status
+check 'there is none' wait_until 5 tg_true '.engine.witness_denied > 0' status
 check 'so new connections are limited, and nothing is dropped' is_limited 10.78.66.6/32
 
 # What does not help: tcp_loose off. A SYN, and ACKs that guess what it was answered. This
 # victim is away, else it would answer the SYN-ACK with a reset.
 on "$GUARD" sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0
-denied=$(tg_value .witness.denied status)
+denied=$(tg_value .engine.witness_denied status)
 lab_mute resets 10.79.66.7
 tap_note "$(flood --from 10.79.66.7 --sweep --to 10.77.0.2:25 --count 20)"
 count=$(taken 10.79.66.7)
 check "no loose pickup: conntrack takes guesses for $count connections" test "$count" -gt 10
-check 'there is no proof either' wait_until 5 tg_true ".witness.denied > $denied" status
+check 'there is no proof either' wait_until 5 tg_true ".engine.witness_denied > $denied" status
 check 'it is limited at most, too' is_limited 10.79.66.7/32
 check 'nobody is dropped' equal "$(drops)" 0
 on "$GUARD" nft flush set ip lab_mute answers

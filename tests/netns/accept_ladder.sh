@@ -47,7 +47,7 @@ check 'by the kernel, too' connects 10.78.1.1 10.77.0.2:80
 # 40 at once meet no rate-limit now.
 offend twice 10.78.1.1
 check 'the second offence: a drop, proven by sockets' wait_until 5 held 10.78.1.1/32 drop 2
-check 'the sockets were asked' tg_true '.witness.proven >= 1' status
+check 'the sockets were asked' tg_true '.engine.witness_proven >= 1' status
 check 'it is held by the kernel' kernel_holds 10.78.1.1
 check 'and lets nothing in' eval '! connects 10.78.1.1 10.77.0.2:80 300'
 
@@ -57,7 +57,7 @@ ip netns exec "$CLIENT" "$LAB_TOOLS/lab-flood" --from 10.78.1.1 --to 10.77.0.2:8
 	--mac "$LAB_MAC" --count 100000 --rate 100 >/dev/null 2>&1 &
 knocking=$!
 disown
-check 'who goes on knocking stays banned' wait_until 10 tg_true '.bans.insisting >= 1' status
+check 'who goes on knocking stays banned' wait_until 10 tg_true '.engine.insisting >= 1' status
 # What knocks may be forged, and so it prolongs no drop.
 check 'but by a rate-limit, until sockets prove more' wait_until 2 held 10.78.1.1/32 rate-limit 2
 check 'and no drop is left' eval '! held 10.78.1.1/32 drop 2'

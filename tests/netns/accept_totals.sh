@@ -33,7 +33,7 @@ raised() {
 }
 
 services() {
-	tg_true "(.services | length) == $1" status
+	tg_true ".engine.services == $1" status
 }
 
 conns_start many4 --from 10.78.1.1 --sources 8 --stride 32 --to 10.77.0.2:80 --count 80 --quiet
@@ -47,6 +47,8 @@ check 'both families together cross it: the state is raised' wait_until 5 raised
 check 'status counts it' services 1
 check 'it says why' equal "$(tg_value '.bans[] | select(.source == "total")
 	| [.action, .measure, .threshold, .measured > 100, .enforced] | join(" ")' list)" 'observe concurrent 100 true false'
+check 'and so does status' equal "$(tg_value '[.services[] | [.policy, .limit, .measure, .threshold, .measured > 100]
+	| join(" ")] | join("; ")' status)" 'web open concurrent 100 true'
 check 'nobody is banned for it' equal "$(bans_of)" 'total web open'
 check 'and the kernel holds nothing' equal "$(kernel_bans | wc -l)" 0
 

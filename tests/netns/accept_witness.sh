@@ -37,7 +37,7 @@ actions_of() {
 }
 
 asked_and_denied() {
-	tg_true '.witness.denied >= 1 and .witness.proven == 0' status
+	tg_true '.engine.witness_denied >= 1 and .engine.witness_proven == 0' status
 }
 
 check 'forged entries of a victim are made' forge 10.78.60.1
@@ -52,6 +52,6 @@ conns_start real --from 10.78.60.2 --to 10.77.0.2:80 --count 200 --rate 2000 --t
 conns_done real || tap_bail 'the connects do not end'
 tap_note "the real one: held back $(conns_delay real 50) ms after connection 51"
 check 'who really holds as many is dropped' equal "$(actions_of 10.78.60.2/32)" drop
-check 'by its sockets' tg_true '.witness.proven >= 1 and .witness.walks_failed == 0' status
+check 'by its sockets' tg_true '.engine.witness_proven >= 1 and .witness.walks_failed == 0' status
 check 'the victim is not, still' equal "$(actions_of 10.78.60.1/32)" rate-limit
 tap_done
