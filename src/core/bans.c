@@ -210,12 +210,26 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	}
 }
 
+/*
+ * The longest of the policy's ladders: the number is that of all its limits, so that one which
+ * forgets at once must not wipe out what another remembers.
+ */
+static tg_time forget_after(const struct tg_engine *engine, const struct ban *ban)
+{
+	uint64_t most = 0;
+	if (!ruleset_limit(engine->ruleset, ban->policy, ban->limit))
+		return 0;
+	const struct tg_policy *policy = &engine->ruleset->config->policies[ban->policy];
+	for (size_t i = 0; i < policy->limit_count; i++)
+		most = MAX(most, policy->limits[i].forget_ms);
+	return most * TG_MSEC;
+}
+
 /* Told, and gone from the kernel: nothing is left but its offence, if that is remembered. */
 static void ban_leave(struct tg_engine *engine, uint32_t id)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
-	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
-	const tg_time forget = limit ? ban->until + limit->limit->forget_ms * TG_MSEC : 0;
+	const tg_time forget = ban->until + forget_after(engine, ban);
 	if (ban->remember && forget > engine->now)
 		ban_table_remember(engine->bans, id, forget);
 	else
@@ -355,7 +369,8 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
 	} else if (!ban->enforced && enforce) {
 		/* As the limit says now: it was observed in order to be put right. */
-		const tg_time most = ladder_end(engine, limit->limit, ban->offence);
+		const tg_time most =
+			ladder_end(engine, limit->limit, ban->offence, (enum tg_scope)ban->scope);
 		bans_begin(engine, ban);
 		ladder_apply(engine, ban, limit);
 		ban_table_set_until(engine->bans, id, MIN(ban->until, most));
@@ -376,7 +391,7 @@ void bans_policy(struct tg_engine *engine, const struct tg_ruleset *old)
 static bool ban_is_remembered(const struct tg_engine *engine, const struct ban *ban)
 {
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
-	return ban->origin == TG_ORIGIN_AUTO && limit && limit->limit->forget_ms > 0;
+	return ban->origin == TG_ORIGIN_AUTO && limit && forget_after(engine, ban) > 0;
 }
 
 void bans_expire(struct tg_engine *engine)

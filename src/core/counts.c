@@ -277,6 +277,9 @@ bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *
 						SOURCE_VIEW(v, source->len != view->len[family]));
 	if (slot == SOURCE_NONE)
 		return false;
+	/* One host of too few does not hold a ban upon its neighbours. */
+	if (counts_hosts(engine, family, slot) < limit->limit->min_hosts)
+		return false;
 	const struct source *entry = source_table_at(engine->sources[family], slot);
 	const uint32_t sum = source_sum(entry, limit->slots);
 	if (limit->pours)

@@ -279,7 +279,8 @@ struct ladder_rung ladder_rung(const struct tg_limit *limit, uint32_t offence, e
 /* How many offences of the source the policy remembers. */
 uint32_t ladder_offences(const struct tg_engine *engine, uint16_t policy,
 			 const struct tg_prefix *source);
-tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit, uint32_t offence);
+tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit, uint32_t offence,
+		   enum tg_scope scope);
 /* The ban does from now on what the step of its offence says; between begin and change. */
 void ladder_apply(struct tg_engine *engine, struct ban *ban, const struct ruleset_limit *limit);
 /* The ban goes on, one step further if there is one. */

@@ -153,8 +153,11 @@ void insist_services(struct tg_engine *engine)
 			const uint32_t id =
 				ban_table_find(engine->bans, view->policy, TG_SCOPE_NEW, &source);
 			if (id != TG_BAN_NONE)
-				ban_table_set_until(engine->bans, id,
-						    ladder_end(engine, limit->limit, 1));
+				ban_table_set_until(
+					engine->bans, id,
+					ladder_end(engine, limit->limit,
+						   ban_table_at(engine->bans, id)->offence,
+						   TG_SCOPE_NEW));
 		}
 	}
 }

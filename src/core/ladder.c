@@ -53,9 +53,15 @@ uint32_t ladder_offences(const struct tg_engine *engine, uint16_t policy,
 	return most;
 }
 
-tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit, uint32_t offence)
+tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit, uint32_t offence,
+		   enum tg_scope scope)
 {
-	return engine->now + ladder_step(limit, offence)->expire_ms * TG_MSEC;
+	const struct tg_step *step = ladder_step(limit, offence);
+	/* What only stands in for a drop lasts no longer than the step before the drop: what
+	 * nobody has proven may be forged. */
+	while (scope == TG_SCOPE_NEW && step->action == TG_ACTION_DROP && step > limit->steps)
+		step--;
+	return engine->now + step->expire_ms * TG_MSEC;
 }
 
 void ladder_apply(struct tg_engine *engine, struct ban *ban, const struct ruleset_limit *limit)
@@ -69,6 +75,8 @@ void ladder_apply(struct tg_engine *engine, struct ban *ban, const struct rulese
 	ban->origin = TG_ORIGIN_AUTO;
 	ban->enforced = rung.action != TG_ACTION_OBSERVE && bans_enforces(engine, limit);
 	ban->request = 0;
+	if (ban->action == TG_ACTION_OBSERVE)
+		witness_set(engine, ban, TG_NO_INDEX); /* it stands in for nothing */
 }
 
 void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
@@ -76,7 +84,9 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	bans_begin(engine, ban);
-	if (ban->offence < limit->limit->step_count) {
+	/* What waits for a witness is not held against the source a second time: it may be forged.
+	 */
+	if (ban->offence < limit->limit->step_count && ban->witness == TG_NO_INDEX) {
 		ban->offence++;
 		engine->stats.offences++;
 	}
@@ -84,7 +94,9 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 	if (measured >
 	    ban->threshold) /* else it only hovers below: what it was banned for says more */
 		ban->measured = measured;
-	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, ban->offence));
+	ban_table_set_until(
+		engine->bans, id,
+		ladder_end(engine, limit->limit, ban->offence, (enum tg_scope)ban->scope));
 	insist_arm(engine, id);
 	bans_change(engine, id, cause);
 	engine->stats.extensions++;

@@ -59,7 +59,8 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const struct ladder_rung rung =
 		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope);
-	const tg_time until = ladder_end(engine, limit->limit, ban->offence);
+	const tg_time until =
+		ladder_end(engine, limit->limit, ban->offence, (enum tg_scope)ban->scope);
 	const bool enforce = bans_enforces(engine, limit) && rung.action != TG_ACTION_OBSERVE;
 	const bool stronger = enforce != ban->enforced
 				      ? enforce
@@ -158,7 +159,8 @@ static void offence_new(struct tg_engine *engine, const struct ruleset_view *vie
 	ban->measured = measured;
 	ban->threshold = threshold;
 	ban->since = engine->now;
-	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, number));
+	ban_table_set_until(engine->bans, id,
+			    ladder_end(engine, limit->limit, number, TG_SCOPE_NEW));
 	insist_arm(engine, id);
 	bans_change(engine, id, TG_CAUSE_OFFENCE);
 	engine->stats.bans++;
@@ -187,7 +189,9 @@ void offences_stand_in(struct tg_engine *engine, const struct ban *drop,
 	ban->measured = drop->measured;
 	ban->threshold = drop->threshold;
 	ban->since = drop->since;
-	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, ban->offence));
+	ban_table_set_until(
+		engine->bans, id,
+		ladder_end(engine, limit->limit, ban->offence, (enum tg_scope)ban->scope));
 	insist_arm(engine, id);
 	bans_change(engine, id, TG_CAUSE_INSISTS);
 	engine->stats.extensions++;

@@ -71,7 +71,7 @@ static void drop_begin(struct tg_engine *engine, uint32_t id, const struct rules
 	const bool enforce = bans_enforces(engine, limit);
 	const bool runs = ban->life == BAN_LIVE && ban->heap != TG_BAN_NONE;
 	const tg_time least = runs && ban->enforced == enforce ? ban->until : 0;
-	const tg_time end = ladder_end(engine, limit->limit, stand_in->offence);
+	const tg_time end = ladder_end(engine, limit->limit, stand_in->offence, TG_SCOPE_PORTS);
 	ban->offence = stand_in->offence;
 	ladder_apply(engine, ban, limit);
 	ban->measured = proven;
