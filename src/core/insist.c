@@ -138,7 +138,7 @@ bool insist_stays(struct tg_engine *engine, uint32_t id)
 
 /*
  * The state of a service ends when its measure has been at or below half of the threshold for the
- * whole of its time. Looked at once a tick.
+ * whole of its time. Looked at once a tick; what happened just behind the last look counts.
  */
 void insist_services(struct tg_engine *engine)
 {
@@ -157,7 +157,8 @@ void insist_services(struct tg_engine *engine)
 					engine->bans, id,
 					ladder_end(engine, limit->limit,
 						   ban_table_at(engine->bans, id)->offence,
-						   TG_SCOPE_NEW));
+						   TG_SCOPE_NEW) +
+						FLOW_TICK);
 		}
 	}
 }

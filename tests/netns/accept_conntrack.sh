@@ -27,13 +27,14 @@ conns_done old
 old=$CONNS_PID
 guard_start || tap_bail 'no daemon'
 
-# "SOURCE STATE COUNT"; conntrack says ESTABLISHED where the guard says established.
+# "SOURCE STATE COUNT"; conntrack says ESTABLISHED where the guard says established. What is in CLOSE,
+# reset and gone but for a few seconds, counts for no source.
 kernel_table() {
 	{
 		on "$GUARD" conntrack -L -f ipv4 -p tcp 2>/dev/null
 		on "$GUARD" conntrack -L -f ipv6 -p tcp 2>/dev/null
 	} | awk '{
-		state = tolower($4); gsub("_", "-", state)
+		state = tolower($4); gsub("_", "-", state); if (state == "close") next
 		for (i = 1; i <= NF; i++) if ($i ~ /^src=/) { source = substr($i, 5); break }
 		if (source ~ /:/) sub(/::[0-9a-f]*$/, "::/64", source); else source = source "/32"
 		count[source " " state]++
