@@ -108,7 +108,7 @@ static void judge(struct tg_engine *engine, enum tg_family family, uint32_t slot
 		    counts_hosts(engine, family, slot) < limit->limit->min_hosts)
 			continue;
 		const struct tg_prefix prefix = sources_prefix(engine, family, slot);
-		if (!counts_suppresses(engine, view, limit, &prefix, measured, threshold))
+		if (!flood_suppresses(engine, view, limit, &prefix, measured, threshold))
 			offences_ban(engine, view, limit, &prefix, measured, threshold);
 	}
 }

@@ -149,10 +149,10 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 		bans_lost(engine);
 		break;
 	case TG_EVENT_WITNESS:
-		bans_witness(engine, &event->witness);
+		witness_answer(engine, &event->witness);
 		break;
 	case TG_EVENT_TRAFFIC:
-		bans_traffic(engine, &event->traffic);
+		insist_traffic(engine, &event->traffic);
 		break;
 	case TG_EVENT_OPERATOR_BAN:
 		operator_ban(engine, &event->request);

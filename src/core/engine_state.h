@@ -123,13 +123,6 @@ void counts_judge_all(struct tg_engine *engine);
  */
 void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *prefix);
 /*
- * In a wide flood: an offence that the state of the whole service answers, because the source is
- * a small part of the flood, if it is real at all. Counted and told.
- */
-bool counts_suppresses(struct tg_engine *engine, const struct ruleset_view *view,
-		       const struct ruleset_limit *limit, const struct tg_prefix *source,
-		       uint32_t measured, uint32_t threshold);
-/*
  * What the source's measure is now for this limit of the view; of a rate, what its bucket holds in
  * flows, rounded up. What a drop was forgiven is left out. False: the source is not counted.
  */
@@ -146,6 +139,15 @@ const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t
 uint32_t counts_hosts(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
 /* What the fullest bucket of a source holds now, in flows. */
 uint32_t counts_new_level(const struct tg_engine *engine, enum tg_family family, uint32_t slot);
+
+/* flood.c */
+/*
+ * In a wide flood: an offence that the state of the whole service answers, because the source is
+ * a small part of the flood, if it is real at all. Counted and told.
+ */
+bool flood_suppresses(struct tg_engine *engine, const struct ruleset_view *view,
+		      const struct ruleset_limit *limit, const struct tg_prefix *source,
+		      uint32_t measured, uint32_t threshold);
 
 /* sources.c */
 /* Finds or makes. What it evicts is taken out of what was counted by it. */
@@ -294,7 +296,7 @@ void witness_set(struct tg_engine *engine, struct ban *ban, uint16_t limit);
 void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
 		  uint32_t measured);
 /* What the sockets prove about a drop in the form of a rate-limit. */
-void bans_witness(struct tg_engine *engine, const struct tg_witness *witness);
+void witness_answer(struct tg_engine *engine, const struct tg_witness *witness);
 
 /* insist.c */
 /* A new end: when to ask for its packets. */
@@ -305,13 +307,17 @@ void insist_wake(struct tg_engine *engine, uint32_t id);
 bool insist_stays(struct tg_engine *engine, uint32_t id);
 void insist_services(struct tg_engine *engine);
 /* What its element has counted: does its source still try? */
-void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
+void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
 
 /* offences.c */
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 		  const struct ruleset_limit *limit, const struct tg_prefix *source,
 		  uint32_t measured, uint32_t threshold);
 
+/* Tells of an offence that gets no ban; at most once a second since *noted, all are counted. */
+void offences_refuse(struct tg_engine *engine, const struct ruleset_view *view,
+		     const struct ruleset_limit *limit, const struct tg_prefix *source,
+		     uint32_t measured, uint32_t threshold, enum tg_cause cause, tg_time *noted);
 /* After a drop: its rate-limit, which may become one again when a witness says so. */
 void offences_stand_in(struct tg_engine *engine, const struct ban *drop,
 		       const struct ruleset_limit *limit);

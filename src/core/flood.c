@@ -8,7 +8,6 @@
 
 /* A part of the flood that is no heavy hitter: so at most as many bans come of it. */
 #define SMALL_PART 100
-#define NOTE_INTERVAL TG_SEC
 
 /* The policy's half-open flows, if there are too many by a limit of its total. */
 static bool flood_of(const struct tg_engine *engine, uint16_t policy, uint32_t *ret_half_open)
@@ -27,36 +26,9 @@ static bool flood_of(const struct tg_engine *engine, uint16_t policy, uint32_t *
 	return false;
 }
 
-static void note(struct tg_engine *engine, const struct ruleset_view *view,
-		 const struct ruleset_limit *limit, const struct tg_prefix *source,
-		 uint32_t measured, uint32_t threshold)
-{
-	if (engine->flood_noted != TG_NEVER && engine->now - engine->flood_noted < NOTE_INTERVAL)
-		return;
-	struct tg_decision *note = notes_add(engine, TG_DECISION_REFUSE, TG_CAUSE_FLOOD, false);
-	if (!note)
-		return;
-	engine->flood_noted = engine->now;
-	note->ban = (struct tg_ban){
-		.id = TG_BAN_NONE,
-		.source = *source,
-		.action = ladder_step(limit->limit, 1)->action,
-		.scope = ladder_step(limit->limit, 1)->scope,
-		.policy = view->policy,
-		.limit = limit->index,
-		.enforced = limit->mode == TG_MODE_ENFORCE &&
-			    ladder_step(limit->limit, 1)->action != TG_ACTION_OBSERVE,
-		.to = ladder_step(limit->limit, 1)->to,
-		.measured = measured,
-		.threshold = threshold,
-		.since = engine->now,
-		.until = engine->now,
-	};
-}
-
-bool counts_suppresses(struct tg_engine *engine, const struct ruleset_view *view,
-		       const struct ruleset_limit *limit, const struct tg_prefix *source,
-		       uint32_t measured, uint32_t threshold)
+bool flood_suppresses(struct tg_engine *engine, const struct ruleset_view *view,
+		      const struct ruleset_limit *limit, const struct tg_prefix *source,
+		      uint32_t measured, uint32_t threshold)
 {
 	const enum tg_family family = (enum tg_family)source->addr.family;
 	const enum tg_measure measure = limit->limit->measure;
@@ -77,6 +49,7 @@ bool counts_suppresses(struct tg_engine *engine, const struct ruleset_view *view
 	if (!unfinished || half_open * SMALL_PART >= all)
 		return false;
 	engine->stats.suppressed++;
-	note(engine, view, limit, source, measured, threshold);
+	offences_refuse(engine, view, limit, source, measured, threshold, TG_CAUSE_FLOOD,
+			&engine->flood_noted);
 	return true;
 }

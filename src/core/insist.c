@@ -62,7 +62,7 @@ static bool is_much(const struct tg_limit *limit, uint32_t packets, uint32_t tic
 	return (uint64_t)packets * limit->window_ms > (uint64_t)limit->threshold * ms;
 }
 
-void bans_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
+void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
 {
 	const uint16_t policy = ruleset_find_policy(engine->ruleset, traffic->policy);
 	const uint32_t id =

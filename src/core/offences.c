@@ -9,33 +9,33 @@
 /* An offence that gets no ban is told at most so often; all are counted. */
 #define REFUSED_NOTE_INTERVAL TG_SEC
 
-static void note_refused_offence(struct tg_engine *engine, const struct ruleset_view *view,
-				 const struct ruleset_limit *limit, const struct tg_prefix *source,
-				 uint32_t measured, uint32_t threshold, enum tg_cause cause,
-				 const struct tg_protected_prefix *hit)
+void offences_refuse(struct tg_engine *engine, const struct ruleset_view *view,
+		     const struct ruleset_limit *limit, const struct tg_prefix *source,
+		     uint32_t measured, uint32_t threshold, enum tg_cause cause, tg_time *noted)
 {
-	if (engine->refused_noted != TG_NEVER &&
-	    engine->now - engine->refused_noted < REFUSED_NOTE_INTERVAL)
+	if (*noted != TG_NEVER && engine->now - *noted < REFUSED_NOTE_INTERVAL)
 		return;
 	struct tg_decision *note = notes_add(engine, TG_DECISION_REFUSE, cause, false);
 	if (!note)
 		return;
-	engine->refused_noted = engine->now;
+	*noted = engine->now;
+	const struct tg_step *step = ladder_step(limit->limit, 1);
 	note->ban = (struct tg_ban){
 		.id = TG_BAN_NONE,
 		.source = *source,
-		.action = ladder_step(limit->limit, 1)->action,
-		.scope = ladder_step(limit->limit, 1)->scope,
+		.action = step->action,
+		.scope = step->scope,
 		.policy = view->policy,
 		.limit = limit->index,
-		.enforced = limit->mode == TG_MODE_ENFORCE &&
-			    ladder_step(limit->limit, 1)->action != TG_ACTION_OBSERVE,
-		.to = ladder_step(limit->limit, 1)->to,
+		.enforced = limit->mode == TG_MODE_ENFORCE && step->action != TG_ACTION_OBSERVE,
+		.to = step->to,
 		.measured = measured,
 		.threshold = threshold,
 		.since = engine->now,
 		.until = engine->now,
 	};
+	const struct tg_protected_prefix *hit =
+		cause == TG_CAUSE_PROTECTED ? bans_cover(engine, source) : NULL;
 	if (hit) {
 		note->covers = hit->prefix;
 		note->covers_kind = hit->kind;
@@ -149,8 +149,8 @@ static void offence_new(struct tg_engine *engine, const struct ruleset_view *vie
 	engine->stats.offences++;
 	if (full) {
 		engine->stats.refused_full++;
-		note_refused_offence(engine, view, limit, source, measured, threshold,
-				     TG_CAUSE_TABLE_FULL, NULL);
+		offences_refuse(engine, view, limit, source, measured, threshold,
+				TG_CAUSE_TABLE_FULL, &engine->refused_noted);
 		return;
 	}
 	struct ban *ban = ban_table_at(engine->bans, id);
@@ -208,11 +208,10 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 			offence_new(engine, view, limit, &total, measured, threshold);
 		return;
 	}
-	const struct tg_protected_prefix *hit = bans_cover(engine, source);
-	if (hit) {
+	if (bans_cover(engine, source)) {
 		engine->stats.refused_protected++;
-		note_refused_offence(engine, view, limit, source, measured, threshold,
-				     TG_CAUSE_PROTECTED, hit);
+		offences_refuse(engine, view, limit, source, measured, threshold,
+				TG_CAUSE_PROTECTED, &engine->refused_noted);
 		return;
 	}
 	const enum tg_scope scope = scope_of(engine, view->policy, limit, source);

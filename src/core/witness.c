@@ -83,7 +83,7 @@ static void drop_begin(struct tg_engine *engine, uint32_t id, const struct rules
 	engine->stats.bans += !runs;
 }
 
-void bans_witness(struct tg_engine *engine, const struct tg_witness *witness)
+void witness_answer(struct tg_engine *engine, const struct tg_witness *witness)
 {
 	const uint16_t policy = ruleset_find_policy(engine->ruleset, witness->policy);
 	const uint16_t index = ruleset_find_limit(engine->ruleset, policy, witness->limit);
