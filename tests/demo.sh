@@ -111,15 +111,12 @@ show_setting() {
 	lab_pair >>"$log" 2>&1 || give_up 'no network namespaces can be made here'
 	LAB_IDLE=5 lab_serve "$GUARD" 10.77.0.2:80 '[fd77::2]:80' || give_up 'the server does not start'
 	lab_mutes >>"$log" 2>&1 || give_up 'no packets can be held back here'
-	# The example as it is, but for what cannot be watched in a minute; and the service has a limit.
+	# The example as it is, but for what cannot be watched in a minute.
 	sed -e 's/^mode: observe/mode: enforce/' -e 's/concurrent: 200/concurrent: 100/' \
-		-e 's/expire: [0-9]*m/expire: 15s/' \
-		-e '/^    limits:/a\      flooded: {half-open: 5000, source: total, action: observe, expire: 5s}' \
-		"$top/policies/web.yaml" | guard_policy
+		-e 's/expire: [0-9]*m/expire: 15s/' "$top/policies/web.yaml" | guard_policy
 	guard_start || give_up 'tcpguardd does not start'
 	say 'A client host and a guarded server, joined by a cable. The policy is policies/web.yaml,'
-	say 'enforced, with 100 connections for each source in place of 200, bans of 15 seconds, and a'
-	say 'limit for the service as a whole:'
+	say 'enforced, with 100 connections for each source in place of 200, and bans of 15 seconds:'
 	echo
 	sed -n '/^policies:/,$p' "$LAB_DIR/etc/tcpguard.yaml" | grep -v '^ *\(#.*\)\?$' | show
 }
@@ -181,7 +178,7 @@ show_flood() {
 }
 
 is_flooded() {
-	tg_true 'any(.bans[]; .source == "total" and .limit == "flooded")' list
+	tg_true 'any(.bans[]; .source == "total" and .limit == "flood")' list
 }
 
 show_forged() {
