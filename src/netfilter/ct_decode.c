@@ -297,9 +297,46 @@ static bool decode_counters(struct span in, struct tg_flow_event *flow, bool *re
 	return !bad;
 }
 
+static inline uint32_t number_at(const uint8_t *bytes)
+{
+	return ntohl(head_at(bytes));
+}
+
+/*
+ * As with the tuple: what an event of TCP begins with, both tuples, id and status, and unless the
+ * flow is gone the timeout and the state. in moves on behind what was understood, which
+ * may be nothing; the walk does the rest, so that it need not be tried for what is rare. False:
+ * not even the tuple.
+ */
+static inline bool decode_plain_attrs(struct span *in, struct tg_flow_event *flow, bool *dying)
+{
+	const size_t tuple = flow->key.family == TG_IPV4 ? 52 : 76;
+	const size_t begin = 2 * tuple + 16, state = 8 + 48;
+	const uint8_t *at = in->at, *rest = at + begin;
+	const struct span orig = {at + NLA_HDRLEN, tuple - (size_t)NLA_HDRLEN};
+	if (in->left < begin || head_at(at) != NEST(tuple, CTA_TUPLE_ORIG) ||
+	    head_at(at + tuple) != NEST(tuple, CTA_TUPLE_REPLY) ||
+	    head_at(rest - 16) != HEAD(8, CTA_ID) || head_at(rest - 8) != HEAD(8, CTA_STATUS) ||
+	    !decode_plain_tuple(&orig, &flow->key))
+		return false;
+	*dying = number_at(rest - 4) & IPS_DYING;
+	*in = (struct span){rest, in->left - begin};
+	if (in->left < state || head_at(rest) != HEAD(8, CTA_TIMEOUT) ||
+	    head_at(rest + 8) != NEST(48, CTA_PROTOINFO))
+		return true;
+	const struct span info = {rest + 8 + NLA_HDRLEN, 48 - (size_t)NLA_HDRLEN};
+	if (!protoinfo_is_plain(&info))
+		return true;
+	const uint32_t timeout = number_at(rest + 4);
+	flow->timeout_s = MAX(timeout, 1u);
+	flow->state = state_from_kernel(info.at[8]);
+	*in = (struct span){rest + state, in->left - state};
+	return true;
+}
+
 static enum ct_verdict decode_attrs(struct span in, struct tg_flow_event *flow, bool *dying)
 {
-	enum ct_verdict tuple = CT_MALFORMED;
+	enum ct_verdict tuple = decode_plain_attrs(&in, flow, dying) ? CT_FLOW : CT_MALFORMED;
 	uint32_t number;
 	bool orig = false, reply = false, bad = false;
 	struct attr attr;
