@@ -11,6 +11,7 @@
 #define LAST_ASKED FLOW_TICK
 /* A shorter ban is over before its packets have told anything. */
 #define TOO_SHORT (4 * FLOW_TICK)
+#define MINUTE_MS UINT64_C(60000)
 
 void insist_arm(struct tg_engine *engine, uint32_t id)
 {
@@ -53,12 +54,15 @@ void insist_wake(struct tg_engine *engine, uint32_t id)
 	ban_table_set_wake(engine->bans, id, wake);
 }
 
-/* More than the limit itself lets through in that time? */
+/*
+ * More than the limit itself lets through in that time? Of a state, its threshold; in a long
+ * time, that many a minute: a ban must not hold on to its source for being long.
+ */
 static bool is_much(const struct tg_limit *limit, uint32_t packets, uint32_t ticks)
 {
-	if (!tg_measure_is_rate(limit->measure))
-		return packets > limit->threshold;
 	const uint64_t ms = ticks * (FLOW_TICK / TG_MSEC);
+	if (!tg_measure_is_rate(limit->measure))
+		return (uint64_t)packets * MINUTE_MS > limit->threshold * MAX(ms, MINUTE_MS);
 	return (uint64_t)packets * limit->window_ms > (uint64_t)limit->threshold * ms;
 }
 

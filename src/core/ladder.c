@@ -84,9 +84,10 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	bans_begin(engine, ban);
-	/* What waits for a witness is not held against the source a second time: it may be forged.
-	 */
-	if (ban->offence < limit->limit->step_count && ban->witness == TG_NO_INDEX) {
+	/* Only for being over the limit again, and not while it waits for a witness: that may be
+	 * forged. */
+	if (measured > ban->threshold && ban->offence < limit->limit->step_count &&
+	    ban->witness == TG_NO_INDEX) {
 		ban->offence++;
 		engine->stats.offences++;
 	}
