@@ -18,7 +18,7 @@ limits=(
 	'half-open: 40'
 	'new: 100/1s, burst: 100'
 	'time-wait: 40'
-	'close-wait: 20'
+	'close-wait: 30'
 	'fin-wait: 40'
 	'last-ack: 20'
 	'idle: 60'
@@ -106,7 +106,7 @@ conns_start time-wait --from 10.78.100.5 --to 10.77.0.2:80 --count 60 --quiet --
 conns_done time-wait
 fired 10.78.100.5/32 time-wait 'closed in good order'
 
-conns_start close-wait --from 10.78.100.6 --to 10.77.0.2:81 --count 25 --quiet --then half-close \
+conns_start close-wait --from 10.78.100.6 --to 10.77.0.2:81 --count 38 --quiet --then half-close \
 	--rate 200
 conns_done close-wait
 fired 10.78.100.6/32 close-wait 'closed by the client, and not by the server'
