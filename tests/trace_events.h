@@ -75,6 +75,8 @@ static inline bool same_event(const struct tg_event *a, const struct tg_event *b
 		return a->panic == b->panic;
 	case TG_EVENT_PROTECTED:
 		return tg_prefix_set_equal(a->protected, b->protected);
+	case TG_EVENT_ADMINS:
+		return tg_prefix_set_equal(a->admins, b->admins);
 	case TG_EVENT_RESYNC_BEGIN:
 	case TG_EVENT_RESYNC_END:
 	case TG_EVENT_RESYNC_FAILED:

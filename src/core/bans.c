@@ -96,6 +96,21 @@ void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint3
 	engine->stats.lifts++;
 }
 
+/*
+ * The longest of the policy's ladders: the number is that of all its limits, so that one which
+ * forgets at once must not wipe out what another remembers.
+ */
+static uint64_t forget_after(const struct tg_engine *engine, const struct ban *ban)
+{
+	uint64_t most = 0;
+	if (!ruleset_limit(engine->ruleset, ban->policy, ban->limit))
+		return 0;
+	const struct tg_policy *policy = &engine->ruleset->config->policies[ban->policy];
+	for (size_t i = 0; i < policy->limit_count; i++)
+		most = MAX(most, policy->limits[i].forget_ms);
+	return most;
+}
+
 void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *ret_ban)
 {
 	const struct ban *ban = ban_table_at(engine->bans, id);
@@ -116,6 +131,7 @@ void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *r
 		.offence = ban->offence,
 		.since = ban->since,
 		.until = ban->until,
+		.forget_ms = forget_after(engine, ban),
 	};
 	memcpy(ret_ban->reason, ban_table_reason(engine->bans, id),
 	       strlen(ban_table_reason(engine->bans, id)) + 1);
@@ -210,26 +226,11 @@ void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
 	}
 }
 
-/*
- * The longest of the policy's ladders: the number is that of all its limits, so that one which
- * forgets at once must not wipe out what another remembers.
- */
-static tg_time forget_after(const struct tg_engine *engine, const struct ban *ban)
-{
-	uint64_t most = 0;
-	if (!ruleset_limit(engine->ruleset, ban->policy, ban->limit))
-		return 0;
-	const struct tg_policy *policy = &engine->ruleset->config->policies[ban->policy];
-	for (size_t i = 0; i < policy->limit_count; i++)
-		most = MAX(most, policy->limits[i].forget_ms);
-	return most * TG_MSEC;
-}
-
 /* Told, and gone from the kernel: nothing is left but its offence, if that is remembered. */
 static void ban_leave(struct tg_engine *engine, uint32_t id)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
-	const tg_time forget = ban->until + forget_after(engine, ban);
+	const tg_time forget = ban->until + forget_after(engine, ban) * TG_MSEC;
 	if (ban->remember && forget > engine->now)
 		ban_table_remember(engine->bans, id, forget);
 	else

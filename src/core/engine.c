@@ -166,6 +166,9 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 	case TG_EVENT_PROTECTED:
 		engine_protected(engine, event->protected);
 		break;
+	case TG_EVENT_ADMINS:
+		engine->admins = event->admins;
+		break;
 	case TG_EVENT_POLICY:
 		engine_policy(engine, event->ruleset);
 		break;
@@ -238,6 +241,19 @@ bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct
 	if (id == TG_BAN_NONE)
 		return false;
 	bans_describe(engine, id, ret_ban);
+	*cursor = id + 1;
+	return true;
+}
+
+bool tg_engine_next_record(const struct tg_engine *engine, uint32_t *cursor,
+			   struct tg_ban *ret_record)
+{
+	uint32_t id = ban_table_next(engine->bans, *cursor);
+	while (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life != BAN_RECORD)
+		id = ban_table_next(engine->bans, id + 1);
+	if (id == TG_BAN_NONE)
+		return false;
+	bans_describe(engine, id, ret_record);
 	*cursor = id + 1;
 	return true;
 }

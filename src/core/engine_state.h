@@ -32,6 +32,7 @@ struct tg_engine {
 	struct ban_table *bans;
 	struct tg_ruleset *ruleset;
 	const struct tg_prefix_set *protected;
+	const struct tg_prefix_set *admins;
 
 	tg_time now;
 	tg_time epoch; /* ticks count from here */

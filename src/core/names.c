@@ -49,6 +49,10 @@ const char *tg_action_name(enum tg_action action)
 		return "observe";
 	case TG_ACTION_RATE_LIMIT:
 		return "rate-limit";
+	case TG_ACTION_CAP:
+		return "cap";
+	case TG_ACTION_REJECT:
+		return "reject";
 	case TG_ACTION_DROP:
 		return "drop";
 	case TG_ACTION_COUNT:
@@ -127,6 +131,8 @@ const char *tg_protect_kind_name(enum tg_protect_kind kind)
 		return "a resolver of this host";
 	case TG_PROTECT_ALLOWED:
 		return "on the allow list";
+	case TG_PROTECT_ADMIN:
+		return "in a live session of an admin";
 	case TG_PROTECT_KIND_COUNT:
 		break;
 	}
@@ -160,6 +166,8 @@ const char *tg_cause_name(enum tg_cause cause)
 		return "panic";
 	case TG_CAUSE_PROTECTED:
 		return "protected";
+	case TG_CAUSE_EVICTED:
+		return "evicted";
 	case TG_CAUSE_TABLE_FULL:
 		return "table-full";
 	case TG_CAUSE_NOT_FOUND:
@@ -168,6 +176,14 @@ const char *tg_cause_name(enum tg_cause cause)
 		return "panic-mode";
 	case TG_CAUSE_FLOOD:
 		return "flood";
+	case TG_CAUSE_BRAKE_RATE:
+		return "brake-rate";
+	case TG_CAUSE_BRAKE_SOURCES:
+		return "brake-sources";
+	case TG_CAUSE_BRAKE_FLOWS:
+		return "brake-flows";
+	case TG_CAUSE_COUNT:
+		break;
 	}
 	return "?";
 }

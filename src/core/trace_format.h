@@ -26,7 +26,8 @@ enum trace_type {
 	TRACE_PROTECTED = 14,
 	TRACE_POLICY = 15,
 	TRACE_WITNESS = 16,
-	TRACE_TRAFFIC = 17
+	TRACE_TRAFFIC = 17,
+	TRACE_ADMINS = 18
 };
 
 /* First byte of a record, beside the type in its low five bits. */
@@ -56,13 +57,17 @@ _Static_assert(TG_TCP_SYN_SENT == 0 && TG_TCP_CLOSE == 7 && TG_TCP_UNKNOWN == 8,
 	       "the numbers of states are part of the trace format");
 _Static_assert(TG_IPV4 == 0 && TG_IPV6 == 1, "and so are those of families");
 /* An action that only observes is no ban of the kernel's: its number stands in no record. */
-#define TRACE_ACTION(action) \
-	((uint8_t)((action) > TG_ACTION_RATE_LIMIT ? (action)-TG_ACTION_RATE_LIMIT : 0))
-#define TRACE_ACTION_COUNT 2
-_Static_assert(TRACE_ACTION(TG_ACTION_RATE_LIMIT) == 0 && TRACE_ACTION(TG_ACTION_DROP) == 1 &&
-		       TRACE_ACTION(TG_ACTION_COUNT) == TRACE_ACTION_COUNT && TG_SCOPE_NEW == 0 &&
-		       TG_SCOPE_PORTS == 1 && TG_SCOPE_EVERYTHING == 2,
-	       "of actions and scopes");
-_Static_assert(TG_PROTECT_OWN == 0 && TG_PROTECT_ALLOWED == 6, "and of protected kinds");
+static inline uint8_t trace_action(enum tg_action action)
+{
+	return action == TG_ACTION_DROP     ? 1
+	       : action == TG_ACTION_CAP    ? 2
+	       : action == TG_ACTION_REJECT ? 3
+					    : 0;
+}
+static const enum tg_action trace_actions[] = {TG_ACTION_RATE_LIMIT, TG_ACTION_DROP, TG_ACTION_CAP,
+					       TG_ACTION_REJECT};
+_Static_assert(TG_SCOPE_NEW == 0 && TG_SCOPE_PORTS == 1 && TG_SCOPE_EVERYTHING == 2, "of scopes");
+_Static_assert(TG_PROTECT_OWN == 0 && TG_PROTECT_ALLOWED == 6 && TG_PROTECT_ADMIN == 7,
+	       "and of protected kinds");
 
 #endif

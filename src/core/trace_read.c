@@ -267,8 +267,7 @@ static void get_rate(struct cursor *c, struct tg_rate *rate)
 
 static enum tg_action get_action(struct cursor *c)
 {
-	return (enum tg_action)(TG_ACTION_RATE_LIMIT +
-				get_choice(c, TRACE_ACTION_COUNT, "no such action"));
+	return trace_actions[get_choice(c, ARRAY_SIZE(trace_actions), "no such action")];
 }
 
 static void get_request(struct cursor *c, bool ban, struct tg_ban_request *request)
@@ -405,6 +404,9 @@ static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t he
 	case TRACE_PROTECTED:
 		event->type = TG_EVENT_PROTECTED;
 		return get_protected(reader, c, &event->protected);
+	case TRACE_ADMINS:
+		event->type = TG_EVENT_ADMINS;
+		return get_protected(reader, c, &event->admins);
 	case TRACE_WITNESS:
 		event->type = TG_EVENT_WITNESS;
 		get_witness(c, &event->witness);

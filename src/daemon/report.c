@@ -178,6 +178,11 @@ void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 	case TG_CAUSE_RELOAD:
 	case TG_CAUSE_PANIC:
 		break;
+	case TG_CAUSE_EVICTED:
+	case TG_CAUSE_BRAKE_RATE:
+	case TG_CAUSE_BRAKE_SOURCES:
+	case TG_CAUSE_BRAKE_FLOWS:
+	case TG_CAUSE_COUNT:
 	case TG_CAUSE_FLOOD:
 		tg_strbuf_printf(out, "%s is a small part of a wide flood", source);
 		return;
@@ -220,6 +225,7 @@ void report_decision(struct log *log, const struct tg_config *config,
 	case TG_DECISION_VERIFY:
 	case TG_DECISION_WITNESS:
 	case TG_DECISION_PROBE:
+	case TG_DECISION_KILL:
 	case TG_DECISION_COUNT:
 		return;
 	}

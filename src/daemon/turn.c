@@ -203,6 +203,7 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 	case TG_DECISION_PROBE:
 		probe(turn, &decision->ban);
 		break;
+	case TG_DECISION_KILL:
 	case TG_DECISION_COUNT:
 		break;
 	}

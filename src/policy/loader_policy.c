@@ -70,6 +70,8 @@ void loader_resolve_settings(struct loader *loader)
 	config->mode = TG_MODE_OBSERVE;
 	config->max_sources = TG_MAX_SOURCES_DEFAULT;
 	config->max_flows = TG_MAX_FLOWS_DEFAULT;
+	config->max_bans = TG_MAX_BANS_DEFAULT;
+	config->brakes = TG_BRAKES_DEFAULT;
 	loader->prefix_len[TG_IPV4] = SOURCE_IPV4_DEFAULT;
 	loader->prefix_len[TG_IPV6] = SOURCE_IPV6_DEFAULT;
 	/* What is wrong is reported, and a config with an error is thrown away. */

@@ -14,6 +14,7 @@
 #define TO_PER_SECOND_MAX 1000000
 
 static const char *const action_words[] = {"observe", "rate-limit", "drop"};
+static const enum tg_action actions[] = {TG_ACTION_OBSERVE, TG_ACTION_RATE_LIMIT, TG_ACTION_DROP};
 
 /* The units that a limit of nft can be per. */
 static const uint64_t nft_units_ms[] = {
@@ -75,7 +76,7 @@ static bool read_action(const struct loader_step_nodes *nodes, bool keys_good, s
 			(void)read_to(nodes->to, &step->to); /* for its errors */
 		return false;
 	}
-	step->action = (enum tg_action)word;
+	step->action = actions[word];
 	/* A drop of everything would also cut the replies to our own connections. */
 	step->scope = step->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
 	if (nodes->to)

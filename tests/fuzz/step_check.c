@@ -284,6 +284,7 @@ void step_check_decision(struct step_world *w, const struct tg_decision *decisio
 		STEP_REQUIRE(w, ban->enforced && ban->origin == TG_ORIGIN_AUTO);
 		break;
 	case TG_DECISION_VERIFY:
+	case TG_DECISION_KILL:
 	case TG_DECISION_COUNT:
 		break;
 	}

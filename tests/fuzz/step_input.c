@@ -79,12 +79,27 @@ struct step_protected step_protected_of(unsigned which)
 static void read_steps(struct tg_limit *limit, struct tg_step steps[STEP_LADDER], uint8_t byte)
 {
 	static const struct tg_step rungs[] = {
-		{TG_ACTION_OBSERVE, TG_SCOPE_NEW, {0}, 3000},
-		{TG_ACTION_RATE_LIMIT, TG_SCOPE_NEW, {5, 1000}, 2000},
-		{TG_ACTION_RATE_LIMIT, TG_SCOPE_NEW, {30, 60000}, 60000},
-		{TG_ACTION_DROP, TG_SCOPE_PORTS, {5, 1000}, 5000},
-		{TG_ACTION_DROP, TG_SCOPE_PORTS, {2, 1000}, 600000},
-		{TG_ACTION_DROP, TG_SCOPE_PORTS, {1, 1000}, TG_DURATION_MAX_MS},
+		{.action = TG_ACTION_OBSERVE, .scope = TG_SCOPE_NEW, .expire_ms = 3000},
+		{.action = TG_ACTION_RATE_LIMIT,
+		 .scope = TG_SCOPE_NEW,
+		 .to = {5, 1000},
+		 .expire_ms = 2000},
+		{.action = TG_ACTION_RATE_LIMIT,
+		 .scope = TG_SCOPE_NEW,
+		 .to = {30, 60000},
+		 .expire_ms = 60000},
+		{.action = TG_ACTION_DROP,
+		 .scope = TG_SCOPE_PORTS,
+		 .to = {5, 1000},
+		 .expire_ms = 5000},
+		{.action = TG_ACTION_DROP,
+		 .scope = TG_SCOPE_PORTS,
+		 .to = {2, 1000},
+		 .expire_ms = 600000},
+		{.action = TG_ACTION_DROP,
+		 .scope = TG_SCOPE_PORTS,
+		 .to = {1, 1000},
+		 .expire_ms = TG_DURATION_MAX_MS},
 	};
 	unsigned first = byte % ARRAY_SIZE(rungs), last = ARRAY_SIZE(rungs) - 1;
 	if (tg_measure_evidence(limit->measure) == TG_EVIDENCE_FORGEABLE)

@@ -152,6 +152,7 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 	case TG_EVENT_TICK:
 	case TG_EVENT_ACK:
 	case TG_EVENT_SINK_LOST:
+	case TG_EVENT_ADMINS:
 	case TG_EVENT_POLICY:
 		break;
 	}
