@@ -57,7 +57,7 @@ bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)
 		const struct tg_step *step = &limit->steps[i];
 		if (step->action != TG_ACTION_OBSERVE &&
 		    (step->scope == scope ||
-		     (step->action == TG_ACTION_DROP && scope == TG_SCOPE_NEW)))
+		     (step->action > TG_ACTION_RATE_LIMIT && scope == TG_SCOPE_NEW)))
 			return true;
 	}
 	return false;
