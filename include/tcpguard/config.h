@@ -184,6 +184,8 @@ struct tg_config {
 struct tg_config *tg_config_load(const char *path, const char *instead, struct tg_diag *diag);
 void tg_config_destroy(struct tg_config *config);
 
+/* Is the policy about traffic to this address and port of this side? */
+bool tg_policy_holds(const struct tg_policy *policy, const struct tg_addr *addr, uint16_t port);
 /* Does any limit of any policy measure this? */
 bool tg_config_measures(const struct tg_config *config, enum tg_measure measure);
 /* Does any need to know how connections close, beyond that they are gone? */

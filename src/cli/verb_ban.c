@@ -18,36 +18,6 @@
 
 enum { BAN_FOR, BAN_ACTION, BAN_TO, BAN_REASON };
 
-/* Which prefix was meant by one with host bits? */
-static void suggest(const char *text)
-{
-	char address[TG_ADDR_STRLEN], network[TG_PREFIX_STRLEN], host[TG_PREFIX_STRLEN];
-	const char *slash = strchr(text, '/');
-	struct tg_addr addr;
-	unsigned len = 0;
-	if (!slash || (size_t)(slash - text) >= sizeof(address) ||
-	    sscanf(slash + 1, "%3u", &len) != 1)
-		return;
-	memcpy(address, text, (size_t)(slash - text));
-	address[slash - text] = '\0';
-	if (!tg_addr_parse(address, &addr) || len > tg_family_bits(addr.family))
-		return;
-	struct tg_prefix wide = tg_addr_mask(&addr, (uint8_t)len);
-	struct tg_prefix narrow = tg_addr_mask(&addr, tg_family_bits(addr.family));
-	cli_complain("did you mean %s or %s?", tg_prefix_format(&wide, network),
-		     tg_prefix_format(&narrow, host));
-}
-
-static bool read_source(const char *text, struct tg_prefix *ret_source)
-{
-	const char *wrong = tg_prefix_parse(text, ret_source);
-	if (!wrong)
-		return true;
-	cli_complain("'%s': %s", text, wrong);
-	suggest(text);
-	return false;
-}
-
 struct changed {
 	char source[TG_PREFIX_STRLEN];
 	uint64_t lifted, named;
@@ -117,7 +87,7 @@ static int run_ban(const struct cli *cli, const struct cli_args *args)
 {
 	struct tg_prefix source;
 	struct changed changed = {0};
-	if (!read_source(args->operands[0], &source))
+	if (!cli_read_source(args->operands[0], &source))
 		return CLI_USAGE;
 	struct tg_strbuf request;
 	tg_strbuf_init(&request);
@@ -159,7 +129,7 @@ static int run_unban(const struct cli *cli, const struct cli_args *args)
 		cli_complain("unban takes either an address or --all");
 		return CLI_USAGE;
 	}
-	if (!all && !read_source(args->operands[0], &source))
+	if (!all && !cli_read_source(args->operands[0], &source))
 		return CLI_USAGE;
 	struct tg_strbuf request;
 	tg_strbuf_init(&request);

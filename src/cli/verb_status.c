@@ -334,6 +334,8 @@ static void print_losses(const struct status *status)
 		{"witness", "walks_failed", "looks at the sockets given up"},
 		{"witness", "dropped", "questions to the sockets dropped"},
 		{"witness", "probes_failed", "elements without an answer"},
+		{"kill", "passes_failed", "kills that may not be complete"},
+		{"kill", "dropped", "kills dropped"},
 		{"engine", "decisions_lost", "notes lost"},
 		{"engine", "reloads_failed", "reloads failed"},
 		{"table", "failed", "transactions refused"},

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "base/util.h"
+#include "control_kill.h"
 #include "control_record.h"
 #include "control_status.h"
 #include "daemon.h"
@@ -354,9 +355,9 @@ static void begin_panic(void *data, struct control_client *client, const struct 
 const struct control_verb *control_requests(size_t *ret_count)
 {
 	static const struct control_verb verbs[] = {
-		{"status", begin_status}, {"list", begin_list},       {"top", begin_top},
-		{"ban", begin_ban},       {"unban", begin_unban},     {"reload", begin_reload},
-		{"panic", begin_panic},   {"record", control_record},
+		{"status", begin_status}, {"list", begin_list},   {"top", begin_top},
+		{"ban", begin_ban},       {"unban", begin_unban}, {"reload", begin_reload},
+		{"panic", begin_panic},   {"kill", control_kill}, {"record", control_record},
 	};
 	*ret_count = ARRAY_SIZE(verbs);
 	return verbs;

@@ -10,6 +10,7 @@
 #include "control_record.h"
 #include "daemon.h"
 #include "sysctl.h"
+#include "killer.h"
 #include "witness.h"
 
 struct number {
@@ -168,6 +169,15 @@ static void put_evidence(const struct daemon *daemon, struct tg_strbuf *out)
 		{"probes_failed", daemon->probes_failed},
 	};
 	put_numbers(out, "witness", witness, ARRAY_SIZE(witness));
+	struct killer_stats kills;
+	killer_stats(daemon->killer, &kills);
+	const struct number kill[] = {
+		{"orders", kills.orders},        {"dropped", kills.dropped},
+		{"waiting", kills.waiting},      {"passes", kills.passes},
+		{"passes_failed", kills.failed}, {"sockets", kills.sockets},
+		{"flows", kills.flows},          {"last_us", kills.last_us},
+	};
+	put_numbers(out, "kill", kill, ARRAY_SIZE(kill));
 }
 
 /* Totals that are over their limit, or were until lately: there are few, one for each limit. */

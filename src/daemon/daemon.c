@@ -4,6 +4,7 @@
  * the bans in force. After the start no error of the kernel ends it.
  */
 #include "daemon.h"
+#include "killer.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -309,6 +310,7 @@ void daemon_destroy(struct daemon *daemon)
 		loop_remove_fd(daemon->sink_watch);
 		loop_remove_fd(daemon->watch_source);
 	}
+	killer_destroy(daemon->killer);
 	witness_destroy(daemon->witness);
 	ct_feed_destroy(daemon->feed);
 	nft_sink_destroy(daemon->sink);

@@ -18,6 +18,7 @@
 
 struct recorder;
 struct rt_watch;
+struct killer;
 struct witness;
 struct tg_diag;
 struct tg_strbuf;
@@ -97,6 +98,7 @@ struct daemon {
 	struct ct_feed *feed;
 	struct rt_watch *watch;
 	struct witness *witness;
+	struct killer *killer;
 	struct resolvers resolvers;
 	struct health health;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;

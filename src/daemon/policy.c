@@ -13,6 +13,7 @@
 
 #include "base/strbuf.h"
 #include "daemon.h"
+#include "killer.h"
 #include "witness.h"
 #include "protected.h"
 
@@ -83,6 +84,7 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	witness_forget(daemon->witness);
 	struct daemon_policy old = daemon->policy;
 	daemon->policy = *policy;
+	killer_set_config(daemon->killer, daemon->policy.config);
 	upkeep_check_accounting(daemon);
 	turn_finish(daemon);
 	policy_finish(&old);

@@ -11,7 +11,9 @@
 
 #include "base/strbuf.h"
 #include "base/util.h"
+#include "control_kill.h"
 #include "daemon.h"
+#include "killer.h"
 #include "opener.h"
 #include "report.h"
 #include "witness.h"
@@ -204,6 +206,8 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 		probe(turn, &decision->ban);
 		break;
 	case TG_DECISION_KILL:
+		control_kill_banned(daemon, &decision->ban);
+		break;
 	case TG_DECISION_COUNT:
 		break;
 	}
@@ -457,6 +461,10 @@ int turn_init(struct daemon *daemon)
 	if (!daemon->tick || !daemon->drain || !daemon->query)
 		return -ENOMEM;
 	loop_set_hooks(daemon->loop, turn_begin, turn_end, daemon);
+	int err = killer_create(daemon->loop, control_kill_done, daemon, &daemon->killer);
+	if (err)
+		return err;
+	killer_set_config(daemon->killer, daemon->policy.config);
 	return witness_create(daemon->loop, witnessed, daemon, &daemon->witness);
 }
 

@@ -14,6 +14,7 @@
 #include "base/util.h"
 #include "loop.h"
 #include "netfilter/sock_walk.h"
+#include "source_index.h"
 
 /* A source that finds no room asks again a second later. */
 #define QUESTIONS_MAX 4096
@@ -23,7 +24,7 @@
 #define WALK_MAX (10 * TG_SEC)
 
 struct question {
-	struct tg_prefix source;
+	struct tg_prefix source; /* first: source_index.h */
 	const struct tg_config *config;
 	uint16_t policy, limit;
 	uint32_t states;
@@ -41,8 +42,7 @@ struct witness {
 	tg_time begun, pause;   /* of the last walk; from its begin to the next */
 	size_t asked;           /* the first so many, sorted, are those of the walk */
 	size_t count;
-	uint8_t lens[TG_FAMILY_COUNT][129]; /* of prefixes that the walk looks for, each once */
-	unsigned len_count[TG_FAMILY_COUNT];
+	struct source_index index; /* over those of the walk */
 	struct witness_stats stats;
 	struct question questions[QUESTIONS_MAX];
 };
@@ -77,64 +77,25 @@ static uint32_t proving_states(enum tg_measure measure)
 	return 0;
 }
 
-static int prefix_compare(const struct tg_prefix *a, const struct tg_prefix *b)
+static void count_socket(void *data, void *item)
 {
-	if (a->addr.family != b->addr.family)
-		return a->addr.family < b->addr.family ? -1 : 1;
-	if (a->len != b->len)
-		return a->len < b->len ? -1 : 1;
-	return memcmp(a->addr.bytes, b->addr.bytes, sizeof(a->addr.bytes));
-}
-
-static int question_compare(const void *a, const void *b)
-{
-	const struct question *x = a, *y = b;
-	return prefix_compare(&x->source, &y->source);
-}
-
-static bool policy_matches(const struct tg_policy *policy, const struct sock_diag_socket *socket)
-{
-	bool port = policy->port_count == 0, address = policy->address_count == 0;
-	for (size_t i = 0; !port && i < policy->port_count; i++)
-		port = policy->ports[i].first <= socket->local_port &&
-		       socket->local_port <= policy->ports[i].last;
-	for (size_t i = 0; port && !address && i < policy->address_count; i++)
-		address = tg_prefix_contains(&policy->addresses[i], &socket->local);
-	return port && address;
-}
-
-static void count_socket(struct question *question, const struct sock_diag_socket *socket)
-{
+	const struct sock_diag_socket *socket = data;
+	struct question *question = item;
 	if (!(question->states & SOCK_STATE(socket->state)))
 		return;
 	if (question->idle_ms > 0 && (!socket->info || socket->received_ms < question->idle_ms))
 		return;
-	if (policy_matches(&question->config->policies[question->policy], socket))
+	if (tg_policy_holds(&question->config->policies[question->policy], &socket->local,
+			    socket->local_port))
 		question->proven++;
 }
 
 static void found(void *data, const struct sock_diag_socket *socket)
 {
 	struct witness *witness = data;
-	const unsigned family = socket->remote.family;
+	struct sock_diag_socket copy = *socket;
 	witness->stats.sockets++;
-	for (unsigned i = 0; i < witness->len_count[family]; i++) {
-		const struct tg_prefix source =
-			tg_addr_mask(&socket->remote, witness->lens[family][i]);
-		size_t low = 0, high = witness->asked;
-		while (low < high) {
-			const size_t middle = low + (high - low) / 2;
-			if (prefix_compare(&witness->questions[middle].source, &source) < 0)
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		/* Several limits may ask about one source. */
-		for (; low < witness->asked &&
-		       tg_prefix_equal(&witness->questions[low].source, &source);
-		     low++)
-			count_socket(&witness->questions[low], socket);
-	}
+	source_index_find(&witness->index, &socket->remote, count_socket, &copy);
 }
 
 static void end_walk(struct witness *witness)
@@ -211,25 +172,18 @@ static void walk_readable(void *data, uint32_t events)
 
 static void prepare(struct witness *witness, struct sock_walk_params *ret_params)
 {
-	struct sock_walk_params params = {.remote = &witness->questions[0].source};
+	struct sock_walk_params params = {0};
 	witness->asked = witness->count;
-	qsort(witness->questions, witness->asked, sizeof(*witness->questions), question_compare);
-	memset(witness->len_count, 0, sizeof(witness->len_count));
+	source_index_build(&witness->index, witness->questions, witness->asked,
+			   sizeof(*witness->questions));
+	/* The kernel filters for one source; for more, we do. */
+	params.remote = source_index_only(&witness->index);
 	for (size_t i = 0; i < witness->asked; i++) {
 		const struct question *question = &witness->questions[i];
-		const struct tg_prefix *source = &question->source;
-		const unsigned family = source->addr.family;
-		unsigned *count = &witness->len_count[family];
-		/* Sorted, so that a length that was seen is the last one. */
-		if (*count == 0 || witness->lens[family][*count - 1] != source->len)
-			witness->lens[family][(*count)++] = source->len;
 		params.states |= question->states;
 		params.info = params.info || question->idle_ms > 0;
-		params.ipv4 = params.ipv4 || family == TG_IPV4;
-		params.ipv6 = params.ipv6 || family == TG_IPV6;
-		/* The kernel filters for one source; for more, we do. */
-		if (!tg_prefix_equal(source, &witness->questions[0].source))
-			params.remote = NULL;
+		params.ipv4 = params.ipv4 || question->source.addr.family == TG_IPV4;
+		params.ipv6 = params.ipv6 || question->source.addr.family == TG_IPV6;
 	}
 	*ret_params = params;
 }

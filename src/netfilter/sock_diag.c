@@ -68,7 +68,9 @@ size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query 
 	return request.header.nlmsg_len;
 }
 
-size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key *key)
+/* About one socket: addresses and ports in the order of inet_diag, this side first. */
+static struct request about_one(uint32_t seq, enum tg_family family, const uint8_t local[16],
+				uint16_t local_port, const uint8_t remote[16], uint16_t remote_port)
 {
 	struct request request = {
 		.header =
@@ -80,20 +82,40 @@ size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key 
 			},
 		.question =
 			{
-				.sdiag_family = key->family == TG_IPV4 ? AF_INET : AF_INET6,
+				.sdiag_family = family == TG_IPV4 ? AF_INET : AF_INET6,
 				.sdiag_protocol = IPPROTO_TCP,
 				.idiag_states = UINT32_MAX,
 				.id =
 					{
-						.idiag_sport = htons(key->sport),
-						.idiag_dport = htons(key->dport),
+						.idiag_sport = htons(local_port),
+						.idiag_dport = htons(remote_port),
 						.idiag_cookie = {INET_DIAG_NOCOOKIE,
 								 INET_DIAG_NOCOOKIE},
 					},
 			},
 	};
-	memcpy(request.question.id.idiag_src, key->src, sizeof(key->src));
-	memcpy(request.question.id.idiag_dst, key->dst, sizeof(key->dst));
+	memcpy(request.question.id.idiag_src, local, 16);
+	memcpy(request.question.id.idiag_dst, remote, 16);
+	return request;
+}
+
+size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key *key)
+{
+	const struct request request = about_one(seq, (enum tg_family)key->family, key->src,
+						 key->sport, key->dst, key->dport);
+	memcpy(bytes, &request, sizeof(request));
+	return sizeof(request);
+}
+
+size_t sock_diag_encode_destroy(void *bytes, uint32_t seq, const struct sock_diag_socket *socket)
+{
+	struct request request =
+		about_one(seq, (enum tg_family)socket->remote.family, socket->local.bytes,
+			  socket->local_port, socket->remote.bytes, socket->remote_port);
+	request.header.nlmsg_type = SOCK_DESTROY;
+	/* A socket that took the place of this one meanwhile is another's. */
+	memcpy(request.question.id.idiag_cookie, socket->cookie, sizeof(socket->cookie));
+	request.question.id.idiag_if = socket->interface;
 	memcpy(bytes, &request, sizeof(request));
 	return sizeof(request);
 }
@@ -156,6 +178,8 @@ enum sock_diag_verdict sock_diag_decode(const struct nlmsghdr *message,
 		.state = diag.idiag_state,
 		.uid = diag.idiag_uid,
 		.inode = diag.idiag_inode,
+		.cookie = {diag.id.idiag_cookie[0], diag.id.idiag_cookie[1]},
+		.interface = diag.id.idiag_if,
 	};
 	if (!decode_info(payload + sizeof(diag), size - sizeof(diag), &socket))
 		return SOCK_DIAG_MALFORMED;

@@ -30,6 +30,9 @@ struct sock_diag_socket {
 	uint16_t local_port, remote_port; /* host byte order */
 	uint8_t state;
 	uint32_t uid, inode;
+	uint32_t cookie[2]; /* names it to the kernel for as long as it lives */
+	uint32_t interface; /* it is bound to; 0: none */
+	bool accepted;      /* on a port that this host listens on; sock_walk knows */
 	bool info;
 	uint32_t received_ms; /* since payload was last received, if info */
 };
@@ -45,6 +48,9 @@ enum sock_diag_verdict {
 size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query *query);
 /* A question about one socket by its tuple. key is as conntrack has it: src is this side. */
 size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key *key);
+
+/* The wish that the socket ended; the kernel answers when it cannot. */
+size_t sock_diag_encode_destroy(void *bytes, uint32_t seq, const struct sock_diag_socket *socket);
 
 /* One message of an answer. ret_socket is written for SOCK_DIAG_SOCKET only. */
 enum sock_diag_verdict sock_diag_decode(const struct nlmsghdr *message,
