@@ -7,7 +7,6 @@
 #include "killer.h"
 
 #include <errno.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -141,8 +140,7 @@ static void found_flow(struct killer *killer, const struct tg_flow_key *key)
 	if (!target.matches)
 		return;
 	void *at = nl_order_next(&killer->flows);
-	nl_order_put(&killer->flows, ct_encode_tuple(at, IPCTNL_MSG_CT_DELETE, 0,
-						     nl_order_seq(&killer->flows), key));
+	nl_order_put(&killer->flows, ct_encode_delete(at, nl_order_seq(&killer->flows), key));
 }
 
 static void schedule(struct killer *killer)

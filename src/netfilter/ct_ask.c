@@ -67,8 +67,8 @@ int ct_ask_send(struct ct_ask *ask, const struct tg_flow_key *keys, size_t count
 		const size_t part = MIN(count - asked, (size_t)BATCH);
 		size_t len = 0;
 		for (size_t i = 0; i < part; i++) {
-			len += ct_encode_tuple(batch + len, IPCTNL_MSG_CT_GET, 0,
-					       ask->next + (uint32_t)i, &keys[asked + i]);
+			len += ct_encode_get(batch + len, ask->next + (uint32_t)i,
+					     &keys[asked + i]);
 		}
 		int error = nlsock_send(&ask->sock, batch, len);
 		if (error < 0) {

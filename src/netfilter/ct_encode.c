@@ -10,14 +10,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-size_t ct_encode_tuple(void *buf, uint8_t type, uint16_t flags, uint32_t seq,
-		       const struct tg_flow_key *key)
+static size_t encode(void *buf, uint8_t type, uint32_t seq, const struct tg_flow_key *key)
 {
 	const bool ipv4 = key->family == TG_IPV4;
 	const size_t size = ipv4 ? 4 : 16;
 	struct nlmsghdr *header = mnl_nlmsg_put_header(buf);
 	header->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
-	header->nlmsg_flags = NLM_F_REQUEST | flags;
+	header->nlmsg_flags = NLM_F_REQUEST;
 	header->nlmsg_seq = seq;
 	struct nfgenmsg *generic = mnl_nlmsg_put_extra_header(header, sizeof(*generic));
 	*generic = (struct nfgenmsg){
@@ -39,4 +38,14 @@ size_t ct_encode_tuple(void *buf, uint8_t type, uint16_t flags, uint32_t seq,
 	mnl_attr_nest_end(header, tuple);
 	assert(header->nlmsg_len <= CT_ENCODE_MAX);
 	return NLMSG_ALIGN(header->nlmsg_len);
+}
+
+size_t ct_encode_get(void *buf, uint32_t seq, const struct tg_flow_key *key)
+{
+	return encode(buf, IPCTNL_MSG_CT_GET, seq, key);
+}
+
+size_t ct_encode_delete(void *buf, uint32_t seq, const struct tg_flow_key *key)
+{
+	return encode(buf, IPCTNL_MSG_CT_DELETE, seq, key);
 }

@@ -10,11 +10,8 @@
 /* Requests about single conntrack entries as bytes: 104 of them with IPv6 and a zone. */
 #define CT_ENCODE_MAX 128u
 
-/*
- * Into buf, which is aligned for a netlink header. type: IPCTNL_MSG_CT_GET or _DELETE. The length,
- * aligned for the next one.
- */
-size_t ct_encode_tuple(void *buf, uint8_t type, uint16_t flags, uint32_t seq,
-		       const struct tg_flow_key *key);
+/* Into buf, which is aligned for a netlink header. The length, aligned for the next one. */
+size_t ct_encode_get(void *buf, uint32_t seq, const struct tg_flow_key *key);
+size_t ct_encode_delete(void *buf, uint32_t seq, const struct tg_flow_key *key);
 
 #endif
