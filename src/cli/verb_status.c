@@ -336,6 +336,7 @@ static void print_losses(const struct status *status)
 		{"witness", "probes_failed", "elements without an answer"},
 		{"kill", "passes_failed", "kills that may not be complete"},
 		{"kill", "dropped", "kills dropped"},
+		{"store", "failed", "failures to write the state file"},
 		{"engine", "decisions_lost", "notes lost"},
 		{"engine", "reloads_failed", "reloads failed"},
 		{"table", "failed", "transactions refused"},

@@ -15,6 +15,7 @@
 #include "control_status.h"
 #include "daemon.h"
 #include "panic.h"
+#include "state.h"
 
 /* Bans of one piece of a list: each costs a question to the kernel, 5 to 13 us. */
 #define LIST_PIECE 64
@@ -249,6 +250,7 @@ static bool read_flag(const struct tg_record *request, const char *key, bool *re
 
 static void begin_unban(void *data, struct control_client *client, const struct tg_record *request)
 {
+	struct daemon *daemon = data;
 	struct tg_event event = {.type = TG_EVENT_OPERATOR_UNBAN};
 	const char *source = tg_record_get(request, "source"), *wrong = NULL;
 	bool all = false;
@@ -259,10 +261,13 @@ static void begin_unban(void *data, struct control_client *client, const struct 
 	else
 		wrong = source && !all ? tg_prefix_parse(source, &event.request.source)
 				       : "either source or all";
-	if (wrong)
+	if (wrong) {
 		control_error(client, 2, "%s", wrong);
-	else
-		turn_request(data, client, &event);
+		return;
+	}
+	turn_request(daemon, client, &event);
+	state_refresh(
+		daemon->state); /* offences of bans that are over are forgiven without a word */
 }
 
 /* A text of several lines as records, so that none is longer than a line may be. */

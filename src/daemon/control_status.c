@@ -11,6 +11,7 @@
 #include "daemon.h"
 #include "sysctl.h"
 #include "killer.h"
+#include "state.h"
 #include "witness.h"
 
 struct number {
@@ -236,6 +237,13 @@ static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 		{"timed_out", control.timed_out},
 	};
 	put_numbers(out, "control", numbers, ARRAY_SIZE(numbers));
+	struct state_stats kept;
+	state_stats(daemon->state, &kept);
+	const struct number store[] = {
+		{"changes", kept.changes}, {"snapshots", kept.snapshots}, {"failed", kept.failed},
+		{"lost", kept.lost},       {"size", kept.size},
+	};
+	put_numbers(out, "store", store, ARRAY_SIZE(store));
 	struct recorder_stats recorded;
 	control_record_stats(daemon, &recorded);
 	const struct number record[] = {

@@ -5,6 +5,7 @@
  */
 #include "daemon.h"
 #include "killer.h"
+#include "state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -131,6 +132,49 @@ static void start_engine(struct daemon *daemon)
 		   daemon->options.state_dir);
 }
 
+static void restore_one(void *data, const struct tg_adopt *adopt)
+{
+	struct daemon *daemon = data;
+	struct tg_event event = {
+		.type = TG_EVENT_ADOPT, .at = loop_now(daemon->loop), .adopt = *adopt};
+	daemon_step(daemon, &event);
+}
+
+/* After a reboot the kernel holds nothing: what the disk remembers. 0 or -ENOMEM. */
+static int restore(struct daemon *daemon)
+{
+	const struct state_params params = {
+		.dir = daemon->options.state_dir,
+		.engine = daemon->engine,
+		.config = (const struct tg_config *const *)&daemon->policy.config,
+	};
+	struct state_loaded loaded;
+	char aside[STATE_ASIDE_MAX];
+	int err = state_create(daemon->loop, &params, &daemon->state);
+	if (err)
+		return err;
+	tg_time begin = loop_clock();
+	err = state_restore(daemon->state, restore_one, daemon, &loaded, aside);
+	if (err)
+		log_write(daemon->log, LOG_WARN, "cannot read what %s remembers: %s",
+			  daemon->options.state_dir, strerror(-err));
+	if (loaded.damaged + loaded.unknown > 0)
+		log_write(daemon->log, LOG_WARN,
+			  "%s/bans: %" PRIu64 " damaged lines, %" PRIu64
+			  " of another version; the rest is used",
+			  daemon->options.state_dir, loaded.damaged, loaded.unknown);
+	if (aside[0])
+		log_write(daemon->log, LOG_WARN, "the file is now %s/%s", daemon->options.state_dir,
+			  aside);
+	if (loaded.bans + loaded.records > 0)
+		log_write(daemon->log, LOG_NOTE,
+			  "read bans of before: %" PRIu64 ", and %" PRIu64
+			  " offences of bans that are over, in %llu ms",
+			  loaded.bans, loaded.records,
+			  (unsigned long long)((loop_clock() - begin) / TG_MSEC));
+	return 0;
+}
+
 static enum daemon_exit take_table(struct daemon *daemon)
 {
 	struct nft_sink_params params = {.plain = daemon->options.plain_table};
@@ -151,6 +195,8 @@ static enum daemon_exit take_table(struct daemon *daemon)
 			  "adopted bans that were in force: %" PRIu32 ", in %llu ms",
 			  daemon->adopted, (unsigned long long)((loop_clock() - begin) / TG_MSEC));
 	}
+	if (restore(daemon) < 0)
+		return kernel_failed(daemon->log, "keep bans", -ENOMEM);
 	err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
 			       daemon->policy.allow);
 	if (err < 0)
@@ -315,6 +361,7 @@ void daemon_destroy(struct daemon *daemon)
 	ct_feed_destroy(daemon->feed);
 	nft_sink_destroy(daemon->sink);
 	rt_watch_destroy(daemon->watch);
+	state_destroy(daemon->state);
 	tg_engine_destroy(daemon->engine);
 	policy_finish(&daemon->policy);
 	tg_prefix_set_destroy(daemon->protected);

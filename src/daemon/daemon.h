@@ -19,6 +19,7 @@
 struct recorder;
 struct rt_watch;
 struct killer;
+struct state;
 struct witness;
 struct tg_diag;
 struct tg_strbuf;
@@ -99,6 +100,7 @@ struct daemon {
 	struct rt_watch *watch;
 	struct witness *witness;
 	struct killer *killer;
+	struct state *state;
 	struct resolvers resolvers;
 	struct health health;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;

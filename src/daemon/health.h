@@ -19,7 +19,8 @@ enum health_reason {
 	HEALTH_ROOM,       /* a table was full: sources, flows or bans went uncounted */
 	HEALTH_ACCOUNTING, /* idle connections cannot be told from others */
 	HEALTH_ADOPTION,   /* bans of an earlier daemon may be in force without being listed */
-	HEALTH_STATE,      /* the state directory cannot be used */
+	HEALTH_STATE,      /* the mark of panic cannot be written */
+	HEALTH_STORE,      /* bans are not kept for the time after a reboot */
 	HEALTH_COUNT
 };
 

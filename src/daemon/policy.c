@@ -14,6 +14,7 @@
 #include "base/strbuf.h"
 #include "daemon.h"
 #include "killer.h"
+#include "state.h"
 #include "witness.h"
 #include "protected.h"
 
@@ -86,6 +87,7 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	daemon->policy = *policy;
 	killer_set_config(daemon->killer, daemon->policy.config);
 	upkeep_check_accounting(daemon);
+	state_refresh(daemon->state); /* bans of a policy that is gone must not come back with it */
 	turn_finish(daemon);
 	policy_finish(&old);
 	return true;

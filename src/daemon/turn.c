@@ -16,6 +16,7 @@
 #include "killer.h"
 #include "opener.h"
 #include "report.h"
+#include "state.h"
 #include "witness.h"
 
 #define TURN_BATCH 256
@@ -187,8 +188,10 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 		report_decision(daemon->log, daemon->policy.config, decision);
 		if (decision->cause == TG_CAUSE_OFFENCE)
 			report_opener(daemon, decision);
-		if (decision->ban.enforced)
+		if (decision->ban.enforced) {
+			state_change(daemon->state, decision);
 			queue(turn, decision);
+		}
 		break;
 	case TG_DECISION_EXPIRE:
 	case TG_DECISION_REFUSE:
@@ -286,6 +289,8 @@ void turn_finish(struct daemon *daemon)
 	bool more = true;
 	for (int pass = 0; pass < TURN_PASSES && more; pass++)
 		more = turn_pass(daemon);
+	/* Before anybody is told: what was promised is there after a crash. */
+	state_flush(daemon->state);
 	for (size_t i = 0; i < ARRAY_SIZE(daemon->requests); i++)
 		if (daemon->requests[i].id != 0 && !daemon->requests[i].waiting)
 			answer_request(daemon, &daemon->requests[i]);

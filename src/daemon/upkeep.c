@@ -15,6 +15,7 @@
 #include "daemon.h"
 #include "netfilter/rt_watch.h"
 #include "protected.h"
+#include "state.h"
 #include "sysctl.h"
 
 #define UPKEEP_INTERVAL (2 * TG_SEC)
@@ -266,6 +267,19 @@ void upkeep_check_accounting(struct daemon *daemon)
 		   "net.netfilter.nf_conntrack_acct=1; flows begun before it stay uncounted");
 }
 
+static void check_store(struct daemon *daemon)
+{
+	struct state_stats stats;
+	tg_time now = loop_now(daemon->loop);
+	state_stats(daemon->state, &stats);
+	if (stats.error)
+		health_set(&daemon->health, daemon->log, HEALTH_STORE, now,
+			   "cannot write %s/bans (%s): a reboot would forget newer bans",
+			   daemon->options.state_dir, strerror(-stats.error));
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_STORE, now);
+}
+
 static void upkeep_due(void *data)
 {
 	struct daemon *daemon = data;
@@ -279,6 +293,7 @@ static void upkeep_due(void *data)
 			   "that are known stay protected",
 			   RESOLVERS_MAX);
 	check_engine(daemon);
+	check_store(daemon);
 	upkeep_check_accounting(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
