@@ -112,6 +112,8 @@ static int find_places(const char *bytes, size_t size, struct places *places,
 static void keep_last(struct places *places)
 {
 	size_t kept = 0;
+	if (places->count == 0)
+		return;
 	qsort(places->items, places->count, sizeof(*places->items), place_compare);
 	for (size_t i = 0; i < places->count; i++)
 		if (i + 1 == places->count || places->items[i + 1].key != places->items[i].key)
