@@ -104,5 +104,7 @@ struct tg_traffic {
 };
 
 const char *tg_origin_name(enum tg_origin origin);
+/* What still passes: "5/1s" of a rate-limit, "20" of a cap; NULL: the action has none. */
+const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_STRLEN]);
 
 #endif

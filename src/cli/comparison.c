@@ -100,7 +100,7 @@ static bool is_same(const struct comparison_ban *a, const struct comparison_ban 
 {
 	return a->begin == b->begin && a->end == b->end && a->ban.action == b->ban.action &&
 	       a->ban.enforced == b->ban.enforced && strcmp(a->limit, b->limit) == 0 &&
-	       (a->ban.action != TG_ACTION_RATE_LIMIT ||
+	       ((a->ban.action != TG_ACTION_RATE_LIMIT && a->ban.action != TG_ACTION_CAP) ||
 		(a->ban.to.count == b->ban.to.count && a->ban.to.per_ms == b->ban.to.per_ms));
 }
 
@@ -114,8 +114,9 @@ static void print_ban(const struct comparison_ban *entry, const struct tg_trace_
 	else
 		(void)printf("by hand");
 	(void)printf(" %s", tg_action_name(ban->action));
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		(void)printf(" to %s", tg_rate_format(&ban->to, rate));
+	const char *to = tg_ban_to_format(ban, rate);
+	if (to)
+		(void)printf(" to %s", to);
 	/* One that was adopted began before the trace. */
 	const bool before = entry->begin < header->start;
 	const tg_time apart = before ? header->start - entry->begin : entry->begin - header->start;
@@ -138,8 +139,7 @@ static void json_ban(struct json *json, const char *key, const struct comparison
 	json_object(json, key);
 	json_string(json, "limit", entry->limit[0] ? entry->limit : NULL);
 	json_string(json, "action", tg_action_name(ban->action));
-	json_string(json, "to",
-		    ban->action == TG_ACTION_RATE_LIMIT ? tg_rate_format(&ban->to, rate) : NULL);
+	json_string(json, "to", tg_ban_to_format(ban, rate));
 	json_number(json, "measured", ban->measured);
 	json_number(json, "threshold", ban->threshold);
 	json_bool(json, "enforced", ban->enforced);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The words that people read for our enums, each in one place. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include <tcpguard/decision.h>
 
 const char *tg_mode_name(enum tg_mode mode)
@@ -87,6 +90,16 @@ const char *tg_origin_name(enum tg_origin origin)
 		break;
 	}
 	return "?";
+}
+
+const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_STRLEN])
+{
+	if (ban->action == TG_ACTION_RATE_LIMIT)
+		return tg_rate_format(&ban->to, buf);
+	if (ban->action != TG_ACTION_CAP)
+		return NULL;
+	(void)snprintf(buf, TG_RATE_STRLEN, "%" PRIu32, ban->to.count);
+	return buf;
 }
 
 const char *tg_tcp_state_name(enum tg_tcp_state state)

@@ -9,6 +9,7 @@
 #include <tcpguard/config.h>
 #include <tcpguard/protect.h>
 
+#include "admins.h"
 #include "daemon.h"
 #include "killer.h"
 
@@ -50,6 +51,8 @@ void control_kill(void *data, struct control_client *client, const struct tg_rec
 	}
 	const struct tg_protected_prefix *hit =
 		force ? NULL : tg_prefix_set_overlap(daemon->protected, &order.source);
+	if (!force && !hit)
+		hit = tg_prefix_set_overlap(admins_set(daemon->admins), &order.source);
 	if (hit)
 		control_error(client, 1, "not without force: %s is %s",
 			      tg_prefix_format(&hit->prefix, hit_text),

@@ -25,6 +25,10 @@
 /* And in one piece of all, which are written out at once: some 64 KiB. */
 #define TOP_ALL_PIECE 256
 #define TOP_DEFAULT 20
+#define CAP_MAX 1000
+/* Of a policy that is taken back: time to log in once more, and no longer than anybody watches. */
+#define CONFIRM_MIN_MS 1000
+#define CONFIRM_MAX_MS (3600 * 1000)
 
 struct list_state {
 	struct daemon *daemon;
@@ -45,8 +49,9 @@ static void put_ban(struct daemon *daemon, const struct tg_ban *ban,
 	tg_record_put(out, "source", tg_prefix_format(&ban->source, source));
 	tg_record_put(out, "action", tg_action_name(ban->action));
 	tg_record_put(out, "scope", tg_scope_name(ban->scope));
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		tg_record_put(out, "to", tg_rate_format(&ban->to, rate));
+	const char *to = tg_ban_to_format(ban, rate);
+	if (to)
+		tg_record_put(out, "to", to);
 	if (policy)
 		tg_record_put(out, "policy", policy->name);
 	if (limit) {
@@ -193,19 +198,54 @@ static void begin_status(void *data, struct control_client *client, const struct
 	control_done(client);
 }
 
+static const char *read_to(const char *to, struct tg_ban_request *ban)
+{
+	uint64_t cap;
+	switch (ban->action) {
+	case TG_ACTION_RATE_LIMIT:
+		return to ? tg_rate_parse(to, &ban->to) : "a rate-limit needs to=COUNT/TIME";
+	case TG_ACTION_CAP:
+		if (!to || !tg_text_u64(to, &cap) || cap == 0 || cap > CAP_MAX)
+			return "a cap needs to=COUNT, from 1 to 1000";
+		ban->to.count = (uint32_t)cap;
+		return NULL;
+	case TG_ACTION_OBSERVE:
+	case TG_ACTION_REJECT:
+	case TG_ACTION_DROP:
+	case TG_ACTION_COUNT:
+		break;
+	}
+	return to ? "only a rate-limit and a cap have a 'to'" : NULL;
+}
+
 /* NULL, or what is wrong with the request. */
 static const char *read_action(const struct tg_record *request, struct tg_ban_request *ban)
 {
 	const char *action = tg_record_get(request, "action");
-	const char *to = tg_record_get(request, "to");
-	ban->action = TG_ACTION_DROP;
-	if (action && strcmp(action, tg_action_name(TG_ACTION_RATE_LIMIT)) == 0)
-		ban->action = TG_ACTION_RATE_LIMIT;
-	else if (action && strcmp(action, tg_action_name(TG_ACTION_DROP)) != 0)
-		return "action is drop or rate-limit";
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		return to ? tg_rate_parse(to, &ban->to) : "a rate-limit needs to=COUNT/TIME";
-	return to ? "only a rate-limit has a rate" : NULL;
+	const char *scope = tg_record_get(request, "scope");
+	ban->action = action ? TG_ACTION_COUNT : TG_ACTION_DROP;
+	for (enum tg_action a = TG_ACTION_RATE_LIMIT; action && a < TG_ACTION_COUNT; a++)
+		if (strcmp(action, tg_action_name(a)) == 0)
+			ban->action = a;
+	if (ban->action == TG_ACTION_COUNT)
+		return "action is drop, reject, cap or rate-limit";
+	ban->scope = ban->action >= TG_ACTION_REJECT ? TG_SCOPE_EVERYTHING : TG_SCOPE_NEW;
+	if (scope && strcmp(scope, tg_scope_name(TG_SCOPE_NEW)) == 0)
+		ban->scope = TG_SCOPE_NEW;
+	else if (scope && (strcmp(scope, tg_scope_name(TG_SCOPE_EVERYTHING)) != 0 ||
+			   ban->scope != TG_SCOPE_EVERYTHING))
+		return "scope is new, or with drop and reject everything";
+	return read_to(tg_record_get(request, "to"), ban);
+}
+
+/* False when it is there and neither true nor false: a guess would lift bans. */
+static bool read_flag(const struct tg_record *request, const char *key, bool *ret_flag)
+{
+	const char *text = tg_record_get(request, key);
+	if (text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return false;
+	*ret_flag = text && strcmp(text, "true") == 0;
+	return true;
 }
 
 static const char *read_ban(const struct tg_record *request, struct tg_ban_request *ban)
@@ -225,6 +265,8 @@ static const char *read_ban(const struct tg_record *request, struct tg_ban_reque
 		return "the reason is longer than 95 bytes";
 	if (reason)
 		memcpy(ban->reason, reason, strlen(reason) + 1);
+	if (!read_flag(request, "force", &ban->force))
+		return "force is true or false";
 	return NULL;
 }
 
@@ -236,16 +278,6 @@ static void begin_ban(void *data, struct control_client *client, const struct tg
 		control_error(client, 2, "%s", wrong);
 	else
 		turn_request(data, client, &event);
-}
-
-/* False when it is there and neither true nor false: a guess would lift bans. */
-static bool read_flag(const struct tg_record *request, const char *key, bool *ret_flag)
-{
-	const char *text = tg_record_get(request, key);
-	if (text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-		return false;
-	*ret_flag = text && strcmp(text, "true") == 0;
-	return true;
 }
 
 static void begin_unban(void *data, struct control_client *client, const struct tg_record *request)
@@ -290,10 +322,16 @@ static void put_lines(struct tg_strbuf *out, const char *name, char *text)
 
 static void begin_reload(void *data, struct control_client *client, const struct tg_record *request)
 {
-	(void)request;
+	uint64_t confirm_ms = 0;
 	struct tg_strbuf text;
+	if (tg_record_get(request, "confirm") &&
+	    (!tg_record_get_u64(request, "confirm", &confirm_ms) || confirm_ms < CONFIRM_MIN_MS ||
+	     confirm_ms > CONFIRM_MAX_MS)) {
+		control_error(client, 2, "confirm is from 1 second to 1 hour");
+		return;
+	}
 	tg_strbuf_init(&text);
-	bool done = policy_reload(data, &text);
+	bool done = policy_reload(data, confirm_ms, &text);
 	put_lines(control_out(client), done ? "note" : "fault", text.text);
 	if (done)
 		control_done(client);

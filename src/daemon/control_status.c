@@ -10,6 +10,7 @@
 #include "control_record.h"
 #include "daemon.h"
 #include "sysctl.h"
+#include "admins.h"
 #include "killer.h"
 #include "state.h"
 #include "witness.h"
@@ -71,6 +72,9 @@ static void put_head(const struct daemon *daemon, const struct tg_engine_stats *
 	tg_record_put_u64(out, "started", (uint64_t)loop_wall_at(daemon->started_at));
 	tg_record_put_u64(out, "uptime", (loop_now(daemon->loop) - daemon->started_at) / TG_SEC);
 	tg_record_put_u64(out, "loaded", (uint64_t)daemon->policy.loaded);
+	const uint64_t confirm_ms = policy_confirm_left(daemon);
+	if (confirm_ms > 0)
+		tg_record_put_u64(out, "confirm_in", (confirm_ms + 999) / 1000);
 	tg_record_put_u64(out, "flows", stats->flows);
 	tg_record_put_u64(out, "max_flows", stats->max_flows);
 	tg_record_put_u64(out, "sources",
@@ -170,6 +174,15 @@ static void put_evidence(const struct daemon *daemon, struct tg_strbuf *out)
 		{"probes_failed", daemon->probes_failed},
 	};
 	put_numbers(out, "witness", witness, ARRAY_SIZE(witness));
+	struct admins_stats admins;
+	admins_stats(daemon->admins, &admins);
+	const struct number sessions[] = {
+		{"addresses", admins.count},
+		{"looks", admins.looks},
+		{"looks_failed", admins.failed},
+		{"last_us", admins.last_us},
+	};
+	put_numbers(out, "admins", sessions, ARRAY_SIZE(sessions));
 	struct killer_stats kills;
 	killer_stats(daemon->killer, &kills);
 	const struct number kill[] = {

@@ -4,6 +4,7 @@
  * the bans in force. After the start no error of the kernel ends it.
  */
 #include "daemon.h"
+#include "admins.h"
 #include "killer.h"
 #include "state.h"
 
@@ -253,7 +254,7 @@ static void take_signal(void *data, int signo)
 	}
 	struct tg_strbuf text;
 	tg_strbuf_init(&text);
-	(void)policy_reload(daemon, &text); /* what came of it is logged */
+	(void)policy_reload(daemon, 0, &text); /* what came of it is logged */
 	for (char *rest = text.text; *rest;) {
 		char *line = rest;
 		rest += strcspn(rest, "\n");
@@ -357,12 +358,14 @@ void daemon_destroy(struct daemon *daemon)
 		loop_remove_fd(daemon->watch_source);
 	}
 	killer_destroy(daemon->killer);
+	admins_destroy(daemon->admins);
 	witness_destroy(daemon->witness);
 	ct_feed_destroy(daemon->feed);
 	nft_sink_destroy(daemon->sink);
 	rt_watch_destroy(daemon->watch);
 	state_destroy(daemon->state);
 	tg_engine_destroy(daemon->engine);
+	policy_forget_before(daemon);
 	policy_finish(&daemon->policy);
 	tg_prefix_set_destroy(daemon->protected);
 	loop_destroy(daemon->loop);

@@ -30,6 +30,8 @@ const char *health_reason_name(enum health_reason reason)
 		return "adoption";
 	case HEALTH_STATE:
 		return "state";
+	case HEALTH_POLICY:
+		return "policy";
 	case HEALTH_STORE:
 		return "store";
 	case HEALTH_COUNT:

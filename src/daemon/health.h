@@ -20,6 +20,7 @@ enum health_reason {
 	HEALTH_ACCOUNTING, /* idle connections cannot be told from others */
 	HEALTH_ADOPTION,   /* bans of an earlier daemon may be in force without being listed */
 	HEALTH_STATE,      /* the mark of panic cannot be written */
+	HEALTH_POLICY,     /* not what the files say */
 	HEALTH_STORE,      /* bans are not kept for the time after a reboot */
 	HEALTH_COUNT
 };

@@ -22,8 +22,9 @@ static void put_action(struct tg_strbuf *out, const struct tg_ban *ban)
 {
 	char rate[TG_RATE_STRLEN];
 	tg_strbuf_puts(out, tg_action_name(ban->action));
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		tg_strbuf_printf(out, " to %s", tg_rate_format(&ban->to, rate));
+	const char *to = tg_ban_to_format(ban, rate);
+	if (to)
+		tg_strbuf_printf(out, " to %s", to);
 	tg_strbuf_printf(out, " (scope %s)", tg_scope_name(ban->scope));
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/strbuf.h"
 #include "base/util.h"
+#include "admins.h"
 #include "control_kill.h"
 #include "daemon.h"
 #include "killer.h"
@@ -274,10 +275,10 @@ static void answer_request(struct daemon *daemon, struct daemon_request *request
 	} else if (request->decided) {
 		tg_record_put_u64(out, "until", (uint64_t)loop_wall_at(decision->ban.until));
 		tg_record_put(out, "action", tg_action_name(decision->ban.action));
-		if (decision->ban.action == TG_ACTION_RATE_LIMIT) {
-			char rate[TG_RATE_STRLEN];
-			tg_record_put(out, "to", tg_rate_format(&decision->ban.to, rate));
-		}
+		char rate[TG_RATE_STRLEN];
+		const char *to = tg_ban_to_format(&decision->ban, rate);
+		if (to)
+			tg_record_put(out, "to", to);
 		tg_record_put(out, "enforced", decision->ban.enforced ? "true" : "false");
 	}
 	tg_record_end(out);
@@ -458,6 +459,29 @@ static void witnessed(void *data, const struct tg_witness *answer)
 	daemon_step(daemon, &event);
 }
 
+static void admins_changed(void *data, const struct tg_prefix_set *set)
+{
+	struct daemon *daemon = data;
+	struct tg_event event = {
+		.type = TG_EVENT_ADMINS, .at = loop_now(daemon->loop), .admins = set};
+	daemon_step(daemon, &event);
+}
+
+static void saw_admin(void *data, const struct tg_addr *addr)
+{
+	const struct daemon *daemon = data;
+	admins_saw(daemon->admins, addr);
+}
+
+void turn_follow_policy(struct daemon *daemon)
+{
+	const struct tg_config *config = daemon->policy.config;
+	killer_set_config(daemon->killer, config);
+	admins_set_ports(daemon->admins, config->admin_ports, config->admin_port_count);
+	witness_set_admins(daemon->witness, config->admin_ports, config->admin_port_count,
+			   saw_admin, daemon);
+}
+
 int turn_init(struct daemon *daemon)
 {
 	daemon->tick = loop_add_timer(daemon->loop, engine_tick, daemon);
@@ -467,10 +491,13 @@ int turn_init(struct daemon *daemon)
 		return -ENOMEM;
 	loop_set_hooks(daemon->loop, turn_begin, turn_end, daemon);
 	int err = killer_create(daemon->loop, control_kill_done, daemon, &daemon->killer);
-	if (err)
-		return err;
-	killer_set_config(daemon->killer, daemon->policy.config);
-	return witness_create(daemon->loop, witnessed, daemon, &daemon->witness);
+	if (!err)
+		err = admins_create(daemon->loop, admins_changed, daemon, &daemon->admins);
+	if (!err)
+		err = witness_create(daemon->loop, witnessed, daemon, &daemon->witness);
+	if (!err)
+		turn_follow_policy(daemon);
+	return err;
 }
 
 int turn_attach_feed(struct daemon *daemon)

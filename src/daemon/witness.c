@@ -36,6 +36,10 @@ struct witness {
 	struct loop *loop;
 	witness_fn *answer;
 	void *data;
+	const uint16_t *admin_ports;
+	size_t admin_port_count;
+	witness_saw_fn *saw;
+	void *saw_data;
 	struct loop_timer *timer; /* of the next walk, or of the end of this one */
 	struct loop_fd *readable;
 	struct sock_walk *walk; /* NULL: none is under way */
@@ -77,10 +81,18 @@ static uint32_t proving_states(enum tg_measure measure)
 	return 0;
 }
 
+/* A socket, and what came of looking at it. */
+struct sight {
+	const struct sock_diag_socket *socket;
+	bool asked; /* somebody asked about its source */
+};
+
 static void count_socket(void *data, void *item)
 {
-	const struct sock_diag_socket *socket = data;
+	struct sight *sight = data;
+	const struct sock_diag_socket *socket = sight->socket;
 	struct question *question = item;
+	sight->asked = true;
 	if (!(question->states & SOCK_STATE(socket->state)))
 		return;
 	if (question->idle_ms > 0 && (!socket->info || socket->received_ms < question->idle_ms))
@@ -90,12 +102,22 @@ static void count_socket(void *data, void *item)
 		question->proven++;
 }
 
+static bool is_admin(const struct witness *witness, const struct sock_diag_socket *socket)
+{
+	for (size_t i = 0; i < witness->admin_port_count; i++)
+		if (witness->admin_ports[i] == socket->local_port)
+			return socket->state == TCP_ESTABLISHED;
+	return false;
+}
+
 static void found(void *data, const struct sock_diag_socket *socket)
 {
 	struct witness *witness = data;
-	struct sock_diag_socket copy = *socket;
+	struct sight sight = {.socket = socket};
 	witness->stats.sockets++;
-	source_index_find(&witness->index, &socket->remote, count_socket, &copy);
+	source_index_find(&witness->index, &socket->remote, count_socket, &sight);
+	if (sight.asked && is_admin(witness, socket))
+		witness->saw(witness->saw_data, &socket->remote);
 }
 
 static void end_walk(struct witness *witness)
@@ -172,7 +194,8 @@ static void walk_readable(void *data, uint32_t events)
 
 static void prepare(struct witness *witness, struct sock_walk_params *ret_params)
 {
-	struct sock_walk_params params = {0};
+	struct sock_walk_params params = {
+		.states = witness->admin_port_count > 0 ? SOCK_STATE(TCP_ESTABLISHED) : 0};
 	witness->asked = witness->count;
 	source_index_build(&witness->index, witness->questions, witness->asked,
 			   sizeof(*witness->questions));
@@ -226,6 +249,15 @@ int witness_create(struct loop *loop, witness_fn *answer, void *data, struct wit
 	}
 	*ret_witness = witness;
 	return 0;
+}
+
+void witness_set_admins(struct witness *witness, const uint16_t *ports, size_t count,
+			witness_saw_fn *saw, void *data)
+{
+	witness->admin_ports = ports;
+	witness->admin_port_count = count;
+	witness->saw = saw;
+	witness->saw_data = data;
 }
 
 void witness_destroy(struct witness *witness)

@@ -2,6 +2,7 @@
 #ifndef DAEMON_WITNESS_H
 #define DAEMON_WITNESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <tcpguard/ban.h>
@@ -26,6 +27,14 @@ struct witness_stats {
 };
 
 typedef void witness_fn(void *data, const struct tg_witness *answer);
+
+/*
+ * While it looks at what a source has it also looks whether that holds a session of an admin: saw
+ * is called for each, before the answers. ports are borrowed until the next call.
+ */
+typedef void witness_saw_fn(void *data, const struct tg_addr *admin);
+void witness_set_admins(struct witness *witness, const uint16_t *ports, size_t count,
+			witness_saw_fn *saw, void *data);
 
 /* answer is called in the loop, once for each question that a walk answers. 0 or -ENOMEM. */
 int witness_create(struct loop *loop, witness_fn *answer, void *data, struct witness **ret_witness);

@@ -43,6 +43,42 @@ static size_t put_filter(uint8_t *at, const struct tg_prefix *remote)
 	return attr.nla_len;
 }
 
+/* A comparison takes two instructions, the second of which holds the port. */
+static size_t put_port_op(uint8_t *at, uint8_t code, size_t no, uint16_t port)
+{
+	const struct inet_diag_bc_op ops[2] = {
+		{.code = code, .yes = sizeof(ops), .no = (uint16_t)no},
+		{.no = port},
+	};
+	memcpy(at, ops, sizeof(ops));
+	return sizeof(ops);
+}
+
+/*
+ * The local port is one of these: from p to p, or the next one. What is behind the program's end
+ * by four bytes says no, the end itself yes.
+ */
+static size_t put_ports(uint8_t *at, const uint16_t *ports, size_t count)
+{
+	const size_t one = 5 * sizeof(struct inet_diag_bc_op), code = count * one;
+	const struct nlattr attr = {.nla_len = (uint16_t)(sizeof(attr) + code),
+				    .nla_type = INET_DIAG_REQ_BYTECODE};
+	memcpy(at, &attr, sizeof(attr));
+	at += sizeof(attr);
+	for (size_t i = 0; i < count; i++) {
+		const size_t left = code - i * one; /* to the end, from this port's part */
+		const size_t next = i + 1 < count ? one : left + 4;
+		struct inet_diag_bc_op accept = {.code = INET_DIAG_BC_JMP,
+						 .yes = sizeof(accept),
+						 .no = (uint16_t)(left - 16)};
+		at += put_port_op(at, INET_DIAG_BC_S_GE, next, ports[i]);
+		at += put_port_op(at, INET_DIAG_BC_S_LE, next - 8, ports[i]);
+		memcpy(at, &accept, sizeof(accept));
+		at += sizeof(accept);
+	}
+	return attr.nla_len;
+}
+
 size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query *query)
 {
 	struct request request = {
@@ -64,6 +100,9 @@ size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query 
 	if (query->remote)
 		request.header.nlmsg_len +=
 			(uint32_t)put_filter((uint8_t *)bytes + sizeof(request), query->remote);
+	else if (query->port_count > 0)
+		request.header.nlmsg_len += (uint32_t)put_ports((uint8_t *)bytes + sizeof(request),
+								query->ports, query->port_count);
 	memcpy(bytes, &request, sizeof(request));
 	return request.header.nlmsg_len;
 }

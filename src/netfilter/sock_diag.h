@@ -14,8 +14,9 @@ struct nlmsghdr;
 /* States of sockets as the kernel numbers them: bits of a mask. */
 #define SOCK_STATE(state) (1u << (state))
 
-/* The longest request: header, question and a filter. */
-#define SOCK_DIAG_REQUEST_MAX 128
+/* The longest request: header, question and a filter for the most ports. */
+#define SOCK_DIAG_REQUEST_MAX 512
+#define SOCK_DIAG_PORTS_MAX 16
 
 /* Which TCP sockets of this network namespace to tell of. */
 struct sock_diag_query {
@@ -23,6 +24,9 @@ struct sock_diag_query {
 	uint32_t states; /* SOCK_STATE bits */
 	bool info;       /* tell when payload was last received */
 	const struct tg_prefix *remote; /* of the peer; NULL: any */
+	/* Of this side, if remote is NULL; 0 of them: any. SOCK_DIAG_PORTS_MAX at most. */
+	const uint16_t *ports;
+	size_t port_count;
 };
 
 struct sock_diag_socket {

@@ -40,6 +40,8 @@ static int walk_send(struct sock_walk *walk)
 		.states = listen ? SOCK_STATE(TCP_LISTEN) : walk->params.states,
 		.info = !listen && walk->params.info,
 		.remote = listen ? NULL : walk->params.remote,
+		.ports = walk->params.ports,
+		.port_count = walk->params.port_count,
 	};
 	size_t size = sock_diag_encode(bytes, ++walk->seq, &query);
 	return nlsock_send(&walk->sock, bytes, size);

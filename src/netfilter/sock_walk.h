@@ -21,6 +21,9 @@ struct sock_walk_params {
 	bool ipv4, ipv6; /* peers to be told of; IPv4 costs a look at the IPv6 sockets as well */
 	bool info;
 	const struct tg_prefix *remote; /* NULL: any. Borrowed until the walk ends */
+	/* Of this side, if remote is NULL; 0 of them: any. Borrowed as well. */
+	const uint16_t *ports;
+	size_t port_count;
 };
 
 /* 0 or -errno. */
