@@ -130,7 +130,6 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	const struct ruleset_class *class = ruleset_class(ruleset, flow->key.dport);
 	const struct tg_addr src = counts_addr(&flow->key, flow->key.src);
-	const struct tg_addr dst = counts_addr(&flow->key, flow->key.dst);
 	const enum tg_family family = (enum tg_family)src.family;
 	const uint8_t bits = tg_family_bits(family);
 	struct source_table *table = engine->sources[family];
@@ -147,8 +146,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 	for (uint16_t i = 0; i < class->view_count; i++) {
 		const uint16_t v = class->views[i];
 		const struct ruleset_view *view = &ruleset->views[v];
-		const struct tg_policy *policy = &ruleset->config->policies[view->policy];
-		if (policy->address_count > 0 && !ruleset_match_address(policy, &dst))
+		if (!counts_match(engine, view, flow))
 			continue;
 		const bool alone = stands_alone(engine, flow, &src, view);
 		const struct tg_prefix masked =
@@ -159,9 +157,12 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 			continue;
 		struct source *source = source_table_at(table, slot);
 		const uint32_t before = view->of_hosts ? source_flows(source) : 0;
-		if (to != SLOT_NONE)
+		const bool stood = from != SLOT_NONE && source->born <= flow_counted(flow);
+		if (stood && to != SLOT_NONE)
+			sources_shift(source, from, to);
+		else if (to != SLOT_NONE)
 			sources_add(engine, family, source, to);
-		if (from != SLOT_NONE && source->born <= flow_counted(flow))
+		else if (stood)
 			sources_sub(engine, family, source, from);
 		rise.hosts = false;
 		if (view->of_hosts)
@@ -169,7 +170,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 		else if (view->counts_hosts && !alone && host.policy == view->policy &&
 			 ruleset_has_hosts(view, family))
 			rise.hosts = hosts_count(engine, family, &host, source);
-		if (rise.to & view->slots || poured & view->pours || rise.hosts)
+		if (rise.to & view->rises[from] || poured & view->pours || rise.hosts)
 			judge(engine, family, slot, &rise);
 	}
 	flow_set_counted(flow, engine->sequence);

@@ -72,9 +72,15 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 	}
 	engine->now = MAX(engine->now, at);
+	/* Between two events of one tick nothing falls due but bans. */
+	if (engine->now < engine->next_tick) {
+		bans_expire(engine);
+		return;
+	}
 	const uint32_t tick = (uint32_t)((engine->now - engine->epoch) / FLOW_TICK);
 	if (!engine->ruleset)
 		return;
+	engine->next_tick = engine->epoch + (tg_time)(tick + 1) * FLOW_TICK;
 	if (tick != engine->tick) {
 		engine->tick = tick;
 		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;

@@ -66,7 +66,11 @@ struct ruleset_view {
 	uint16_t limit_count;
 	struct ruleset_limit *limits;
 	uint16_t slots;              /* those of all limits */
+	/* By the slot that a flow leaves, SLOT_NONE too: those that it must come to, as bits, for
+	 * the measure of any limit to rise. */
+	uint16_t rises[TG_TCP_STATE_COUNT + 1];
 	uint8_t pours;               /* those of all limits */
+	bool asks_address;           /* the policy's match names addresses */
 	bool of_hosts;               /* its sources are what other views of the policy count as
 					hosts; before these */
 	bool counts_hosts;           /* some limit wants them */
