@@ -26,21 +26,24 @@ static bool key_equal(const struct tg_flow_key *a, const struct tg_flow_key *b)
 	return differs == 0;
 }
 
-/* Of IPv4 only what can differ, which is no secret: the length keeps the two families apart. */
+/*
+ * Of IPv4 only what can differ, which is no secret: the length keeps the two families apart. The
+ * last byte of a key is always zero, and SipHash has its length in that place.
+ */
 static uint64_t key_hash(const struct flow_table *table, const struct tg_flow_key *key)
 {
+	const uint64_t last = le64toh(load_word(key, KEY_WORDS - 1)) & UINT64_MAX >> 8;
 	struct siphash s = siphash_begin(table->seed);
 	if (key->family == TG_IPV4) {
 		uint32_t addrs[2];
 		memcpy(&addrs[0], key->src, sizeof(addrs[0]));
 		memcpy(&addrs[1], key->dst, sizeof(addrs[1]));
 		siphash_word(&s, addrs[0] | (uint64_t)addrs[1] << 32);
-		siphash_word(&s, load_word(key, KEY_WORDS - 1));
-		return siphash_end(&s, 0, 16);
+		return siphash_end(&s, last, 8 + 7);
 	}
-	for (unsigned i = 0; i < KEY_WORDS; i++)
-		siphash_word(&s, load_word(key, i));
-	return siphash_end(&s, 0, sizeof(*key));
+	for (unsigned i = 0; i < KEY_WORDS - 1; i++)
+		siphash_word(&s, le64toh(load_word(key, i)));
+	return siphash_end(&s, last, sizeof(*key) - 1);
 }
 
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])

@@ -10,12 +10,6 @@
 #include "base/util.h"
 #include "engine_state.h"
 
-/* How many events after the first look the others come; memory takes some 100 ns, a step half that.
- */
-#define BEHIND_FLOW 4
-#define BEHIND_LINKS 8
-_Static_assert(PREFETCH_AHEAD < PREFETCH_RING, "the ring holds all that is under way");
-
 static bool is_flow(const struct tg_event *event)
 {
 	return event->type <= TG_EVENT_FLOW_END;
@@ -56,24 +50,41 @@ static void look_for_sources(const struct tg_engine *engine, const struct tg_flo
 	}
 }
 
-/* The looks of one moment: one at each event that has come near enough. */
-static void look(struct prefetch *prefetch, struct tg_engine *engine, size_t front)
+/* The last event of the group, and one. */
+static size_t group_end(const struct prefetch *prefetch, size_t group)
 {
-	const struct tg_event *events = prefetch->events;
-	const size_t flow = front - BEHIND_FLOW, links = front - BEHIND_LINKS; /* may wrap */
-	if (front < prefetch->count && is_flow(&events[front])) {
-		struct prefetch_event *event = &prefetch->ring[front % PREFETCH_RING];
-		event->hash = flow_table_ahead_bucket(engine->flows, &events[front].flow.key);
-		look_for_sets(engine, &events[front].flow.key, event);
+	return MIN(group + PREFETCH_GROUP, prefetch->count);
+}
+
+static void look_first(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
+{
+	for (size_t i = group; i < group_end(prefetch, group); i++) {
+		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
+		const struct tg_flow_key *key = &prefetch->events[i].flow.key;
+		if (!is_flow(&prefetch->events[i]))
+			continue;
+		event->hash = flow_table_ahead_bucket(engine->flows, key);
+		look_for_sets(engine, key, event);
 	}
-	if (flow < prefetch->count && is_flow(&events[flow])) {
-		struct prefetch_event *event = &prefetch->ring[flow % PREFETCH_RING];
+}
+
+static void look_second(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
+{
+	for (size_t i = group; i < group_end(prefetch, group); i++) {
+		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
+		if (!is_flow(&prefetch->events[i]))
+			continue;
 		event->flow = flow_table_ahead_flow(engine->flows, event->hash);
-		look_for_sources(engine, &events[flow].flow.key, event);
+		look_for_sources(engine, &prefetch->events[i].flow.key, event);
 	}
-	if (links < prefetch->count && is_flow(&events[links]))
-		flow_table_ahead_links(engine->flows, &events[links].flow.key,
-				       prefetch->ring[links % PREFETCH_RING].flow);
+}
+
+static void look_third(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
+{
+	for (size_t i = group; i < group_end(prefetch, group); i++)
+		if (is_flow(&prefetch->events[i]))
+			flow_table_ahead_links(engine->flows, &prefetch->events[i].flow.key,
+					       prefetch->ring[i % PREFETCH_RING].flow);
 }
 
 void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
@@ -81,16 +92,22 @@ void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
 {
 	prefetch->events = events;
 	prefetch->count = count;
-	for (size_t front = 0; front < PREFETCH_AHEAD; front++)
-		look(prefetch, engine, front);
+	look_first(prefetch, engine, 0);
+	look_first(prefetch, engine, PREFETCH_GROUP);
+	look_second(prefetch, engine, 0);
 }
 
 void prefetch_next(struct prefetch *prefetch, struct tg_engine *engine, size_t index)
 {
-	look(prefetch, engine, index + PREFETCH_AHEAD);
-	prefetch_end(engine);
-	if (!is_flow(&prefetch->events[index]))
+	if (index % PREFETCH_GROUP == 0) {
+		look_first(prefetch, engine, index + 2 * PREFETCH_GROUP);
+		look_second(prefetch, engine, index + PREFETCH_GROUP);
+		look_third(prefetch, engine, index);
+	}
+	if (!is_flow(&prefetch->events[index])) {
+		prefetch_end(engine);
 		return;
+	}
 	const struct tg_flow_key *key = &prefetch->events[index].flow.key;
 	const struct prefetch_event *event = &prefetch->ring[index % PREFETCH_RING];
 	flow_table_hashed(engine->flows, key, event->hash);

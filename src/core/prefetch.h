@@ -11,9 +11,9 @@
 
 struct tg_engine;
 
-/* How many events the first look at one comes before its step. */
-#define PREFETCH_AHEAD 12
-#define PREFETCH_RING 16
+/* Events are looked at in groups: the first time two groups before their steps. */
+#define PREFETCH_GROUP 8
+#define PREFETCH_RING (PREFETCH_GROUP * 4)
 
 /* Views of a port; those beyond are not looked for ahead. */
 #define PREFETCH_VIEWS 8
