@@ -69,7 +69,8 @@ struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])
 	const uintptr_t rest = (uintptr_t)table->memory % sizeof(*table->flows);
 	table->flows = (void *)((uint8_t *)table->memory +
 				(sizeof(*table->flows) - rest) % sizeof(*table->flows));
-	table->hashed = key_hash(table, &table->hashed_key);
+	table->hashed_key = &table->own_key;
+	table->hashed = key_hash(table, &table->own_key);
 	memset(table->buckets, 0xff, buckets * sizeof(*table->buckets));
 	memset(table->wheel, 0xff, sizeof(table->wheel));
 	return table;
@@ -86,8 +87,11 @@ void flow_table_destroy(struct flow_table *table)
 
 static uint32_t *flow_bucket(struct flow_table *table, const struct tg_flow_key *key)
 {
-	if (!key_equal(key, &table->hashed_key))
-		flow_table_hashed(table, key, key_hash(table, key));
+	if (key != table->hashed_key && !key_equal(key, table->hashed_key)) {
+		table->hashed = key_hash(table, key);
+		table->own_key = *key;
+		table->hashed_key = &table->own_key;
+	}
 	return &table->buckets[table->hashed & table->bucket_mask];
 }
 
@@ -114,17 +118,13 @@ uint32_t flow_table_ahead_flow(const struct flow_table *table, uint64_t hash)
 	return i;
 }
 
-void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow_key *key,
-			    uint32_t index)
+void flow_table_ahead_links(const struct flow_table *table, uint32_t index)
 {
 	if (index == FLOW_NONE)
 		return;
 	const struct flow *flow = &table->flows[index];
-	if (!key_equal(&flow->key, key)) {
-		if (flow->next != FLOW_NONE)
-			__builtin_prefetch(&table->flows[flow->next], 1);
-		return;
-	}
+	if (flow->next != FLOW_NONE)
+		__builtin_prefetch(&table->flows[flow->next], 1);
 	/* Its neighbours in the wheel are written when its deadline moves. */
 	if (flow->wheel_prev < table->used)
 		__builtin_prefetch(&table->flows[flow->wheel_prev], 1);
@@ -132,10 +132,10 @@ void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow
 		__builtin_prefetch(&table->flows[flow->wheel_next], 1);
 }
 
-void flow_table_hashed(struct flow_table *table, const struct tg_flow_key *key, uint64_t hash)
+void flow_table_forget(struct flow_table *table)
 {
-	table->hashed_key = *key;
-	table->hashed = hash;
+	table->own_key = *table->hashed_key;
+	table->hashed_key = &table->own_key;
 }
 
 uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key)

@@ -8,12 +8,6 @@
 #include "prefetch.h"
 
 #include "base/util.h"
-#include "engine_state.h"
-
-static bool is_flow(const struct tg_event *event)
-{
-	return event->type <= TG_EVENT_FLOW_END;
-}
 
 /* The sources that the flow most likely belongs to: which of them stand alone only the flow knows,
  * and they are few. */
@@ -29,28 +23,29 @@ static void look_for_sets(const struct tg_engine *engine, const struct tg_flow_k
 	const struct tg_addr src = counts_addr(key, key->src);
 	for (unsigned i = 0; i < count; i++) {
 		const uint16_t v = class->views[i];
-		const struct tg_prefix masked =
-			tg_addr_mask(&src, ruleset->views[v].len[src.family]);
-		source_table_ahead_sets(engine->sources[src.family], masked.addr.bytes,
-					SOURCE_VIEW(v, false),
-					&event->sources[event->source_count++]);
+		const struct tg_addr masked = ruleset_mask(&ruleset->views[v], &src);
+		source_table_ahead_set(engine->sources[src.family], masked.bytes,
+				       SOURCE_VIEW(v, false), &event->sources[i]);
 	}
+	event->source_count = count;
 }
 
 static void look_for_sources(const struct tg_engine *engine, const struct tg_flow_key *key,
-			     struct prefetch_event *event)
+			     unsigned which, struct prefetch_event *event)
 {
 	const enum tg_family family = (enum tg_family)key->family;
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	for (unsigned i = 0; i < event->source_count; i++) {
 		struct source_ahead *ahead = &event->sources[i];
-		source_table_ahead_source(engine->sources[family], ahead);
+		if (ahead->slot != SOURCE_NONE)
+			continue;
+		source_table_ahead_source(engine->sources[family], which, ahead);
 		if (ahead->slot != SOURCE_NONE && ruleset->bucket_count > 0)
 			__builtin_prefetch(sources_buckets(engine, family, ahead->slot), 1);
 	}
 }
 
-/* The last event of the group, and one. */
+/* The event behind the last one of the group. */
 static size_t group_end(const struct prefetch *prefetch, size_t group)
 {
 	return MIN(group + PREFETCH_GROUP, prefetch->count);
@@ -58,10 +53,11 @@ static size_t group_end(const struct prefetch *prefetch, size_t group)
 
 static void look_first(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
 {
-	for (size_t i = group; i < group_end(prefetch, group); i++) {
+	const size_t end = group_end(prefetch, group);
+	for (size_t i = group; i < end; i++) {
 		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
 		const struct tg_flow_key *key = &prefetch->events[i].flow.key;
-		if (!is_flow(&prefetch->events[i]))
+		if (!prefetch_is_flow(&prefetch->events[i]))
 			continue;
 		event->hash = flow_table_ahead_bucket(engine->flows, key);
 		look_for_sets(engine, key, event);
@@ -70,21 +66,26 @@ static void look_first(struct prefetch *prefetch, struct tg_engine *engine, size
 
 static void look_second(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
 {
-	for (size_t i = group; i < group_end(prefetch, group); i++) {
+	const size_t end = group_end(prefetch, group);
+	for (size_t i = group; i < end; i++) {
 		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
-		if (!is_flow(&prefetch->events[i]))
+		if (!prefetch_is_flow(&prefetch->events[i]))
 			continue;
 		event->flow = flow_table_ahead_flow(engine->flows, event->hash);
-		look_for_sources(engine, &prefetch->events[i].flow.key, event);
+		look_for_sources(engine, &prefetch->events[i].flow.key, 0, event);
 	}
 }
 
 static void look_third(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
 {
-	for (size_t i = group; i < group_end(prefetch, group); i++)
-		if (is_flow(&prefetch->events[i]))
-			flow_table_ahead_links(engine->flows, &prefetch->events[i].flow.key,
-					       prefetch->ring[i % PREFETCH_RING].flow);
+	const size_t end = group_end(prefetch, group);
+	for (size_t i = group; i < end; i++) {
+		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
+		if (!prefetch_is_flow(&prefetch->events[i]))
+			continue;
+		flow_table_ahead_links(engine->flows, event->flow);
+		look_for_sources(engine, &prefetch->events[i].flow.key, 1, event);
+	}
 }
 
 void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
@@ -97,25 +98,16 @@ void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
 	look_second(prefetch, engine, 0);
 }
 
-void prefetch_next(struct prefetch *prefetch, struct tg_engine *engine, size_t index)
+void prefetch_group(struct prefetch *prefetch, struct tg_engine *engine, size_t index)
 {
-	if (index % PREFETCH_GROUP == 0) {
-		look_first(prefetch, engine, index + 2 * PREFETCH_GROUP);
-		look_second(prefetch, engine, index + PREFETCH_GROUP);
-		look_third(prefetch, engine, index);
-	}
-	if (!is_flow(&prefetch->events[index])) {
-		prefetch_end(engine);
-		return;
-	}
-	const struct tg_flow_key *key = &prefetch->events[index].flow.key;
-	const struct prefetch_event *event = &prefetch->ring[index % PREFETCH_RING];
-	flow_table_hashed(engine->flows, key, event->hash);
-	source_table_expect(engine->sources[key->family], event->sources, event->source_count);
+	look_first(prefetch, engine, index + 2 * PREFETCH_GROUP);
+	look_second(prefetch, engine, index + PREFETCH_GROUP);
+	look_third(prefetch, engine, index);
 }
 
 void prefetch_end(struct tg_engine *engine)
 {
+	flow_table_forget(engine->flows);
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++)
 		source_table_expect(engine->sources[f], NULL, 0);
 }

@@ -162,7 +162,12 @@ static void views_number(struct tg_ruleset *ruleset)
 			uint8_t *slot = &lengths[f][view->len[f]];
 			if (*slot == 0)
 				*slot = ++used[f];
-			view->len_slot[f] = *slot - 1;
+			if (*slot <= RULESET_LEN_SLOTS)
+				view->alone[f] = (uint8_t)(1u << (*slot - 1));
+			struct tg_addr ones = {.family = (uint8_t)f};
+			memset(ones.bytes, 0xff, sizeof(ones.bytes));
+			const struct tg_prefix mask = tg_addr_mask(&ones, view->len[f]);
+			memcpy(view->mask[f], mask.addr.bytes, sizeof(view->mask[f]));
 		}
 		uint16_t buckets = 0;
 		for (uint16_t i = 0; i < view->limit_count; i++)

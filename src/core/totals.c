@@ -68,8 +68,7 @@ static void total_move(struct tg_engine *engine, const struct ruleset_view *view
 				continue;
 			measured = threshold + 1;
 		} else {
-			if (!rises || !in_states(limit->slots, to) ||
-			    in_states(limit->slots, from))
+			if (!rises || !in_states(limit->slots, to) || in_states(limit->slots, from))
 				continue;
 			measured = source_sum(&total->source, limit->slots);
 			if (measured <= threshold)
