@@ -15,7 +15,7 @@ static void look_for_sets(const struct tg_engine *engine, const struct tg_flow_k
 			  struct prefetch_event *event)
 {
 	const struct tg_ruleset *ruleset = engine->ruleset;
-	event->source_count = 0;
+	event->source_count = event->missing = 0;
 	if (!ruleset)
 		return;
 	const struct ruleset_class *class = ruleset_class(ruleset, key->dport);
@@ -27,7 +27,7 @@ static void look_for_sets(const struct tg_engine *engine, const struct tg_flow_k
 		source_table_ahead_set(engine->sources[src.family], masked.bytes,
 				       SOURCE_VIEW(v, false), &event->sources[i]);
 	}
-	event->source_count = count;
+	event->source_count = event->missing = count;
 }
 
 static void look_for_sources(const struct tg_engine *engine, const struct tg_flow_key *key,
@@ -40,7 +40,10 @@ static void look_for_sources(const struct tg_engine *engine, const struct tg_flo
 		if (ahead->slot != SOURCE_NONE)
 			continue;
 		source_table_ahead_source(engine->sources[family], which, ahead);
-		if (ahead->slot != SOURCE_NONE && ruleset->bucket_count > 0)
+		if (ahead->slot == SOURCE_NONE)
+			continue;
+		event->missing--;
+		if (ruleset->bucket_count > 0)
 			__builtin_prefetch(sources_buckets(engine, family, ahead->slot), 1);
 	}
 }
@@ -84,7 +87,8 @@ static void look_third(struct prefetch *prefetch, struct tg_engine *engine, size
 		if (!prefetch_is_flow(&prefetch->events[i]))
 			continue;
 		flow_table_ahead_links(engine->flows, event->flow);
-		look_for_sources(engine, &prefetch->events[i].flow.key, 1, event);
+		if (event->missing > 0)
+			look_for_sources(engine, &prefetch->events[i].flow.key, 1, event);
 	}
 }
 

@@ -21,6 +21,7 @@ struct prefetch_event {
 	uint64_t hash; /* of the flow's key */
 	uint32_t flow; /* the first of its bucket */
 	unsigned source_count;
+	unsigned missing; /* of these sources, not found yet */
 	struct source_ahead sources[PREFETCH_VIEWS];
 };
 
