@@ -88,7 +88,7 @@ struct daemon {
 	struct log *log;
 	struct notify notify;
 	struct loop *loop;
-	struct control *control;
+	struct control *control; /* NULL: it could not be made yet */
 	struct tg_engine *engine;
 	struct tg_engine_params params;
 	struct daemon_policy policy;
@@ -101,9 +101,10 @@ struct daemon {
 	struct health health;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
 	struct loop_timer *tick, *drain, *query, *repair, *refeed, *reprotect, *upkeep, *watchdog;
+	struct loop_timer *reopen;
 	unsigned drained_empty; /* drains in a row that found nothing */
 	bool feed_busy;         /* drained by the timer and not by epoll */
-	tg_time repaired_at, repair_delay, refeed_delay;
+	tg_time repaired_at, repair_delay, refeed_delay, reopen_delay;
 	bool table_lost;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
 	unsigned request_count; /* of these with an id */
@@ -114,6 +115,7 @@ struct daemon {
 	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */
 	struct tg_engine_stats roomy;            /* before a table was full */
 	tg_time room_until;
+	uint64_t seen_walks, seen_walks_failed; /* at the last upkeep */
 	tg_time started_at;
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;
