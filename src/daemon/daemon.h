@@ -115,7 +115,6 @@ struct daemon {
 	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */
 	struct tg_engine_stats roomy;            /* before a table was full */
 	tg_time room_until;
-	uint64_t seen_walks, seen_walks_failed; /* at the last upkeep */
 	tg_time started_at;
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;

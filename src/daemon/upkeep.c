@@ -252,21 +252,19 @@ static void check_engine(struct daemon *daemon)
 	daemon->seen = stats;
 }
 
-/* A walk that failed lost its questions; the next offences ask again, and the next walk tells. */
+/* Its questions wait for the next walk, a second later or more: it ends as soon as one succeeds. */
 static void check_witness(struct daemon *daemon)
 {
 	struct witness_stats stats;
 	tg_time now = loop_now(daemon->loop);
 	witness_stats(daemon->witness, &stats);
-	if (stats.walks > daemon->seen_walks)
+	if (stats.error == 0)
 		health_clear(&daemon->health, daemon->log, HEALTH_WITNESS, now);
-	else if (stats.failed > daemon->seen_walks_failed)
+	else
 		health_set(&daemon->health, daemon->log, HEALTH_WITNESS, now,
 			   "this host's sockets cannot be asked: %s; rate-limits stand in for "
 			   "drops that need their proof",
 			   strerror(stats.error));
-	daemon->seen_walks = stats.walks;
-	daemon->seen_walks_failed = stats.failed;
 }
 
 void upkeep_check_accounting(struct daemon *daemon)

@@ -19,6 +19,7 @@
 /* A source that finds no room asks again a second later. */
 #define QUESTIONS_MAX 4096
 #define WALK_PAUSE (250 * TG_MSEC)
+#define RETRY_PAUSE TG_SEC
 /* Of a host with very many sockets, walks take a fifth of the time at most. */
 #define WALK_SHARE 5
 #define WALK_MAX (10 * TG_SEC)
@@ -103,7 +104,10 @@ static int prefix_compare(const struct tg_prefix *a, const struct tg_prefix *b)
 static int question_compare(const void *a, const void *b)
 {
 	const struct question *x = a, *y = b;
-	return prefix_compare(&x->source, &y->source);
+	int order = prefix_compare(&x->source, &y->source);
+	if (order == 0)
+		order = x->policy - y->policy;
+	return order != 0 ? order : x->limit - y->limit;
 }
 
 static bool policy_matches(const struct tg_policy *policy, const struct sock_diag_socket *socket)
@@ -205,7 +209,7 @@ static void schedule(struct witness *witness)
 						       : witness->begun + witness->pause);
 }
 
-/* The walk is over, answered or not; questions that came meanwhile move to the front. */
+/* The walk is answered; questions that came meanwhile move to the front. */
 static void leave_asked(struct witness *witness)
 {
 	witness->count -= witness->asked;
@@ -215,12 +219,15 @@ static void leave_asked(struct witness *witness)
 	schedule(witness);
 }
 
+/* Nobody else would ask again for a source that keeps to its rate-limit: the questions stay. */
 static void fail_walk(struct witness *witness, int error)
 {
 	witness->stats.error = error;
 	witness->stats.failed++;
 	end_walk(witness);
-	leave_asked(witness);
+	witness->pause = MAX(witness->pause, RETRY_PAUSE);
+	witness->asked = 0;
+	schedule(witness);
 }
 
 static void answer_all(struct witness *witness)
@@ -249,6 +256,7 @@ static void walk_readable(void *data, uint32_t events)
 		fail_walk(witness, -done);
 		return;
 	}
+	witness->stats.error = 0;
 	witness->stats.walks++;
 	witness->stats.last_us = (loop_clock() - witness->begun) / 1000;
 	end_walk(witness);
@@ -256,11 +264,26 @@ static void walk_readable(void *data, uint32_t events)
 	leave_asked(witness);
 }
 
+/* Sorted; what was asked again while a walk was under way that failed is there once. */
+static void sort_questions(struct witness *witness)
+{
+	struct question *all = witness->questions;
+	size_t kept = 0;
+	qsort(all, witness->count, sizeof(*all), question_compare);
+	for (size_t i = 0; i < witness->count; i++) {
+		if (kept > 0 && question_compare(&all[kept - 1], &all[i]) == 0)
+			continue;
+		all[kept] = all[i];
+		all[kept].proven = all[kept].hosts = 0;
+		kept++;
+	}
+	witness->count = witness->asked = kept;
+}
+
 static void prepare(struct witness *witness, struct sock_walk_params *ret_params)
 {
 	struct sock_walk_params params = {.remote = &witness->questions[0].source};
-	witness->asked = witness->count;
-	qsort(witness->questions, witness->asked, sizeof(*witness->questions), question_compare);
+	sort_questions(witness);
 	memset(witness->len_count, 0, sizeof(witness->len_count));
 	memset(witness->hosts, 0, sizeof(witness->hosts));
 	witness->host_count = 0;
@@ -375,6 +398,7 @@ void witness_forget(struct witness *witness)
 {
 	end_walk(witness);
 	witness->asked = witness->count = 0;
+	witness->stats.error = 0;
 	schedule(witness);
 }
 

@@ -20,11 +20,11 @@ struct witness;
 
 struct witness_stats {
 	uint64_t questions, dropped; /* that were taken; that found no room */
-	uint64_t walks, failed;      /* that were complete; that were given up, without an answer */
+	uint64_t walks, failed;      /* that were complete; given up: their questions wait on */
 	uint64_t sockets;            /* looked at */
 	uint64_t last_us;            /* how long the last walk was under way */
 	uint32_t waiting;            /* questions */
-	int error;                   /* why the last one failed that did */
+	int error;                   /* why the last walk failed; 0: it did not */
 };
 
 typedef void witness_fn(void *data, const struct tg_witness *answer);

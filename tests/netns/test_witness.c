@@ -265,6 +265,39 @@ TEST(more_questions_than_room)
 	finish();
 }
 
+/* What a walk could not ask for want of a descriptor is asked by the next one, and once. */
+TEST(questions_outlive_a_failed_walk)
+{
+	struct witness_stats stats = {0};
+	struct rlimit before, none;
+	const tg_time end = ns_now() + PATIENCE;
+	begin();
+	CHECK(connect_from(AF_INET, "127.6.0.7"));
+	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = before;
+	none.rlim_cur = 0;
+	ask("127.6.0.7/32", 0);
+	ask("127.6.0.8/32", 0);
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	while (stats.failed < 2 && ns_now() < end) {
+		CHECK(loop_turn(loop, end) == 0);
+		witness_stats(witness, &stats);
+	}
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	CHECK(stats.error == EMFILE);
+	CHECK_U64(told.count, 0);
+	ask("127.6.0.7/32", 0);
+	CHECK(await(2));
+	witness_stats(witness, &stats);
+	CHECK_U64(stats.walks, 1);
+	CHECK_U64(stats.waiting, 0);
+	CHECK(stats.error == 0);
+	CHECK_U64(told.count, 2);
+	CHECK_U64(proven("127.6.0.7/32", "open"), 1);
+	CHECK_U64(proven("127.6.0.8/32", "open"), 0);
+	finish();
+}
+
 TEST(idle_is_since_the_last_payload)
 {
 	begin();
@@ -384,6 +417,7 @@ int main(void)
 	RUN(own_connections_prove_nothing);
 	RUN(few_hosts_prove_no_network);
 	RUN(more_questions_than_room);
+	RUN(questions_outlive_a_failed_walk);
 	RUN(idle_is_since_the_last_payload);
 	RUN(closing_counts_until_it_is_over);
 	RUN(forgotten_questions_get_no_answer);
