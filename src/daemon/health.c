@@ -30,6 +30,10 @@ const char *health_reason_name(enum health_reason reason)
 		return "adoption";
 	case HEALTH_STATE:
 		return "state";
+	case HEALTH_CONTROL:
+		return "control";
+	case HEALTH_WITNESS:
+		return "witness";
 	case HEALTH_COUNT:
 		break;
 	}

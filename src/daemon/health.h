@@ -20,6 +20,8 @@ enum health_reason {
 	HEALTH_ACCOUNTING, /* idle connections cannot be told from others */
 	HEALTH_ADOPTION,   /* bans of an earlier daemon may be in force without being listed */
 	HEALTH_STATE,      /* the state directory cannot be used */
+	HEALTH_CONTROL,    /* nobody can ask: there is no control socket */
+	HEALTH_WITNESS,    /* the sockets do not answer: what needs their proof is not dropped */
 	HEALTH_COUNT
 };
 

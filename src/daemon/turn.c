@@ -456,7 +456,8 @@ int turn_init(struct daemon *daemon)
 	if (!daemon->tick || !daemon->drain || !daemon->query)
 		return -ENOMEM;
 	loop_set_hooks(daemon->loop, turn_begin, turn_end, daemon);
-	return witness_create(daemon->loop, witnessed, daemon, &daemon->witness);
+	return witness_create(daemon->loop, daemon->params.seed, witnessed, daemon,
+			      &daemon->witness);
 }
 
 int turn_attach_feed(struct daemon *daemon)
