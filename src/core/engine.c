@@ -62,6 +62,13 @@ void tg_engine_destroy(struct tg_engine *engine)
 	free(engine);
 }
 
+/* When the first ban wants to be looked at; TG_NEVER. */
+static tg_time first_wake(const struct tg_engine *engine)
+{
+	const uint32_t first = ban_table_first(engine->bans);
+	return first == TG_BAN_NONE ? TG_NEVER : ban_table_at(engine->bans, first)->wake;
+}
+
 /* Time never goes back; what has become due by now happens before the event itself. */
 static void engine_advance(struct tg_engine *engine, tg_time at)
 {
@@ -72,9 +79,16 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 	}
 	engine->now = MAX(engine->now, at);
+	/* Between two events of one tick nothing falls due but bans. */
+	if (engine->now < engine->next_tick) {
+		if (first_wake(engine) <= engine->now)
+			bans_expire(engine);
+		return;
+	}
 	const uint32_t tick = (uint32_t)((engine->now - engine->epoch) / FLOW_TICK);
 	if (!engine->ruleset)
 		return;
+	engine->next_tick = engine->epoch + (tg_time)(tick + 1) * FLOW_TICK;
 	if (tick != engine->tick) {
 		engine->tick = tick;
 		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
@@ -195,7 +209,9 @@ void tg_engine_step_batch(struct tg_engine *engine, const struct tg_event *event
 	}
 	prefetch_begin(&prefetch, engine, events, count);
 	for (size_t i = 0; i < count; i++) {
-		prefetch_next(&prefetch, engine, i);
+		if (i % PREFETCH_GROUP == 0)
+			prefetch_group(&prefetch, engine, i);
+		prefetch_expect(&prefetch, engine, i);
 		tg_engine_step(engine, &events[i]);
 	}
 	prefetch_end(engine);
@@ -213,10 +229,7 @@ tg_time tg_engine_deadline(const struct tg_engine *engine)
 	if (flow_table_count(engine->flows) > 0 || engine->stats.services > 0 ||
 	    deadline != TG_NEVER)
 		deadline = engine->epoch + (tg_time)(engine->tick + 1) * FLOW_TICK;
-	const uint32_t first = ban_table_first(engine->bans);
-	if (first != TG_BAN_NONE)
-		deadline = MIN(deadline, ban_table_at(engine->bans, first)->wake);
-	return deadline;
+	return MIN(deadline, first_wake(engine));
 }
 
 void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret_stats)

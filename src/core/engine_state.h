@@ -37,6 +37,7 @@ struct tg_engine {
 	tg_time now;
 	tg_time epoch; /* ticks count from here */
 	uint32_t tick;
+	tg_time next_tick; /* when it ends; 0 as long as no policy is there */
 	bool started;
 
 	uint64_t sequence; /* grows when a source is made; see struct source.born */
@@ -99,6 +100,16 @@ static inline struct tg_addr counts_addr(const struct tg_flow_key *key, const ui
 	return addr;
 }
 
+/* The flow's port is the policy's: its address, too? */
+static inline bool counts_match(const struct tg_engine *engine, const struct ruleset_view *view,
+				const struct flow *flow)
+{
+	if (!view->asks_address)
+		return true;
+	const struct tg_addr dst = counts_addr(&flow->key, flow->key.dst);
+	return ruleset_match_address(&engine_config(engine)->policies[view->policy], &dst);
+}
+
 /* One of this host's addresses: its flows are nobody's offence. */
 bool counts_is_own(const struct tg_engine *engine, const struct tg_addr *addr);
 /* Works out what a new flow remembers of its source; again when the answer may have changed. */
@@ -153,7 +164,7 @@ bool flood_suppresses(struct tg_engine *engine, const struct ruleset_view *view,
 /* sources.c */
 /* Finds or makes. What it evicts is taken out of what was counted by it. */
 uint32_t sources_make(struct tg_engine *engine, const struct tg_addr *masked, uint16_t source_view);
-/* One flow more, one less. */
+/* One flow more, one less; one that stays, in another slot. */
 static inline void sources_add(struct tg_engine *engine, enum tg_family family,
 			       struct source *source, unsigned to)
 {
@@ -166,6 +177,13 @@ static inline void sources_sub(struct tg_engine *engine, enum tg_family family,
 {
 	source->states[from]--;
 	engine->stats.sources[family] -= source_flows(source) == 0;
+	if (source->base > 0)
+		source->base = (uint16_t)MIN(source->base, source_sum(source, CONCURRENT_SLOTS));
+}
+static inline void sources_shift(struct source *source, unsigned from, unsigned to)
+{
+	source->states[to]++;
+	source->states[from]--;
 	if (source->base > 0)
 		source->base = (uint16_t)MIN(source->base, source_sum(source, CONCURRENT_SLOTS));
 }

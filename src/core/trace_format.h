@@ -51,6 +51,8 @@ enum trace_type {
 
 /* An event's time at most: what is added to it by policies fits, too. */
 #define TRACE_TIME_MAX (UINT64_MAX / 4)
+/* And the wall clock's, in milliseconds: the year 2106. */
+#define TRACE_WALL_MAX (UINT64_C(1000) * UINT32_MAX)
 
 /* States are written as they are numbered here. */
 _Static_assert(TG_TCP_SYN_SENT == 0 && TG_TCP_CLOSE == 7 && TG_TCP_UNKNOWN == 8,

@@ -445,7 +445,7 @@ static void get_header(struct cursor *c, struct tg_trace_header *header)
 		fail(c, at, "a time is too large");
 	at = c->next;
 	header->wall_ms = get_u64(c);
-	if (header->wall_ms > UINT64_C(1000) * UINT32_MAX)
+	if (header->wall_ms > TRACE_WALL_MAX)
 		fail(c, at, "a time is too large");
 }
 

@@ -103,8 +103,9 @@ void tg_trace_write_header(const struct tg_trace_writer *writer,
 	out = put_u16(out, TG_TRACE_VERSION);
 	out = put_u16(out, 0);
 	out = put_bytes(out, writer->header.seed, sizeof(writer->header.seed));
-	out = put_u64(out, writer->header.start);
-	(void)put_u64(out, writer->header.wall_ms);
+	/* A capture's clock may say anything; what the reader refuses must not be written. */
+	out = put_u64(out, MIN(writer->header.start, TRACE_TIME_MAX));
+	(void)put_u64(out, MIN(writer->header.wall_ms, TRACE_WALL_MAX));
 }
 
 /* No secret: keys made to meet only make the trace longer. */

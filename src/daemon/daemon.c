@@ -26,6 +26,10 @@
 #include "protected.h"
 #include "witness.h"
 
+/* Until there is a control socket. */
+#define REOPEN_FIRST (100 * TG_MSEC)
+#define REOPEN_LAST (5 * TG_SEC)
+
 /* Bans in the engine's mind and decisions for them, on the way to the kernel or back. */
 static void adopt_one(void *data, const struct tg_adopt *adopt)
 {
@@ -221,7 +225,7 @@ static enum daemon_exit start_feed(struct daemon *daemon)
 	return err ? kernel_failed(daemon->log, "watch the kernel", err) : DAEMON_EXIT_OK;
 }
 
-static enum daemon_exit open_control(struct daemon *daemon)
+static int make_control(struct daemon *daemon)
 {
 	size_t count;
 	const struct control_verb *verbs = control_requests(&count);
@@ -230,18 +234,55 @@ static enum daemon_exit open_control(struct daemon *daemon)
 					.verbs = verbs,
 					.verb_count = count,
 					.data = daemon};
-	int err = control_create(daemon->loop, &params, &daemon->control);
-	if (!err)
-		return DAEMON_EXIT_OK;
+	return control_create(daemon->loop, &params, &daemon->control);
+}
+
+static void control_missing(struct daemon *daemon, int err)
+{
+	tg_time now = loop_now(daemon->loop);
+	health_set(&daemon->health, daemon->log, HEALTH_CONTROL, now,
+		   "the control socket cannot be made: %s; guarding without it, tried again",
+		   err == -EEXIST       ? "something that is no socket stands there"
+		   : err == -EADDRINUSE ? "another daemon answers there"
+					: strerror(-err));
+	daemon->reopen_delay = daemon->reopen_delay == 0
+				       ? REOPEN_FIRST
+				       : MIN(daemon->reopen_delay * 2, REOPEN_LAST);
+	loop_timer_set(daemon->reopen, now + daemon->reopen_delay);
+}
+
+static void reopen_control(void *data)
+{
+	struct daemon *daemon = data;
+	int err = make_control(daemon);
+	if (err)
+		control_missing(daemon, err);
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_CONTROL, loop_now(daemon->loop));
+}
+
+/* A host without an operator is still guarded: only what no later try can mend ends the start. */
+static enum daemon_exit open_control(struct daemon *daemon)
+{
+	daemon->reopen = loop_add_timer(daemon->loop, reopen_control, daemon);
+	if (!daemon->reopen) {
+		log_write(daemon->log, LOG_ERROR, "out of memory");
+		return DAEMON_EXIT_FAILED;
+	}
+	int err = make_control(daemon);
 	if (err == -EADDRINUSE) {
 		log_write(daemon->log, LOG_ERROR, "another daemon answers at %s",
 			  daemon->options.socket);
 		return DAEMON_EXIT_RUNNING;
 	}
-	log_write(daemon->log, LOG_ERROR, "cannot make the control socket %s: %s",
-		  daemon->options.socket,
-		  err == -EEXIST ? "something that is no socket stands there" : strerror(-err));
-	return DAEMON_EXIT_FAILED;
+	if (err == -ENAMETOOLONG) {
+		log_write(daemon->log, LOG_ERROR, "the control socket cannot be made: %s: %s",
+			  daemon->options.socket, strerror(ENAMETOOLONG));
+		return DAEMON_EXIT_USAGE;
+	}
+	if (err)
+		control_missing(daemon, err);
+	return DAEMON_EXIT_OK;
 }
 
 static void take_signal(void *data, int signo)

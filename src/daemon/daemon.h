@@ -91,7 +91,7 @@ struct daemon {
 	struct log *log;
 	struct notify notify;
 	struct loop *loop;
-	struct control *control;
+	struct control *control; /* NULL: it could not be made yet */
 	struct tg_engine *engine;
 	struct tg_engine_params params;
 	struct daemon_policy policy;
@@ -110,9 +110,10 @@ struct daemon {
 	struct health health;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
 	struct loop_timer *tick, *drain, *query, *repair, *refeed, *reprotect, *upkeep, *watchdog;
+	struct loop_timer *reopen;
 	unsigned drained_empty; /* drains in a row that found nothing */
 	bool feed_busy;         /* drained by the timer and not by epoll */
-	tg_time repaired_at, repair_delay, refeed_delay;
+	tg_time repaired_at, repair_delay, refeed_delay, reopen_delay;
 	bool table_lost;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
 	unsigned request_count; /* of these with an id */

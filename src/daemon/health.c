@@ -34,6 +34,10 @@ const char *health_reason_name(enum health_reason reason)
 		return "policy";
 	case HEALTH_STORE:
 		return "store";
+	case HEALTH_CONTROL:
+		return "control";
+	case HEALTH_WITNESS:
+		return "witness";
 	case HEALTH_COUNT:
 		break;
 	}

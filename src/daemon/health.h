@@ -22,6 +22,8 @@ enum health_reason {
 	HEALTH_STATE,      /* the mark of panic cannot be written */
 	HEALTH_POLICY,     /* not what the files say */
 	HEALTH_STORE,      /* bans are not kept for the time after a reboot */
+	HEALTH_CONTROL,    /* nobody can ask: there is no control socket */
+	HEALTH_WITNESS,    /* the sockets do not answer: what needs their proof is not dropped */
 	HEALTH_COUNT
 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int prefix_compare(const struct tg_prefix *a, const struct tg_prefix *b)
+int source_index_compare(const struct tg_prefix *a, const struct tg_prefix *b)
 {
 	if (a->addr.family != b->addr.family)
 		return a->addr.family < b->addr.family ? -1 : 1;
@@ -16,7 +16,7 @@ static int prefix_compare(const struct tg_prefix *a, const struct tg_prefix *b)
 
 static int item_compare(const void *a, const void *b)
 {
-	return prefix_compare(a, b);
+	return source_index_compare(a, b);
 }
 
 static struct tg_prefix *source_at(const struct source_index *index, size_t i)
@@ -47,7 +47,7 @@ void source_index_find(const struct source_index *index, const struct tg_addr *a
 		size_t low = 0, high = index->count;
 		while (low < high) {
 			const size_t middle = low + (high - low) / 2;
-			if (prefix_compare(source_at(index, middle), &source) < 0)
+			if (source_index_compare(source_at(index, middle), &source) < 0)
 				low = middle + 1;
 			else
 				high = middle;

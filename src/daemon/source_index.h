@@ -17,6 +17,8 @@ struct source_index {
 	unsigned len_count[TG_FAMILY_COUNT];
 };
 
+/* The order of sources that the index sorts by. */
+int source_index_compare(const struct tg_prefix *a, const struct tg_prefix *b);
 /* Sorts the array. */
 void source_index_build(struct source_index *index, void *items, size_t count, size_t size);
 /* Calls found for every item whose source holds the address. */

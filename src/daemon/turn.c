@@ -494,7 +494,8 @@ int turn_init(struct daemon *daemon)
 	if (!err)
 		err = admins_create(daemon->loop, admins_changed, daemon, &daemon->admins);
 	if (!err)
-		err = witness_create(daemon->loop, witnessed, daemon, &daemon->witness);
+		err = witness_create(daemon->loop, daemon->params.seed, witnessed, daemon,
+				     &daemon->witness);
 	if (!err)
 		turn_follow_policy(daemon);
 	return err;

@@ -17,6 +17,7 @@
 #include "protected.h"
 #include "state.h"
 #include "sysctl.h"
+#include "witness.h"
 
 #define UPKEEP_INTERVAL (2 * TG_SEC)
 /* Interface changes come in bursts of a few messages. */
@@ -252,6 +253,21 @@ static void check_engine(struct daemon *daemon)
 	daemon->seen = stats;
 }
 
+/* Its questions wait for the next walk, a second later or more: it ends as soon as one succeeds. */
+static void check_witness(struct daemon *daemon)
+{
+	struct witness_stats stats;
+	tg_time now = loop_now(daemon->loop);
+	witness_stats(daemon->witness, &stats);
+	if (stats.error == 0)
+		health_clear(&daemon->health, daemon->log, HEALTH_WITNESS, now);
+	else
+		health_set(&daemon->health, daemon->log, HEALTH_WITNESS, now,
+			   "this host's sockets cannot be asked: %s; rate-limits stand in for "
+			   "drops that need their proof",
+			   strerror(stats.error));
+}
+
 void upkeep_check_accounting(struct daemon *daemon)
 {
 	uint64_t counts = 0;
@@ -294,6 +310,7 @@ static void upkeep_due(void *data)
 			   RESOLVERS_MAX);
 	check_engine(daemon);
 	check_store(daemon);
+	check_witness(daemon);
 	upkeep_check_accounting(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/siphash.h"
 #include "base/util.h"
 #include "loop.h"
 #include "netfilter/sock_walk.h"
@@ -19,9 +20,13 @@
 /* A source that finds no room asks again a second later. */
 #define QUESTIONS_MAX 4096
 #define WALK_PAUSE (250 * TG_MSEC)
+#define RETRY_PAUSE TG_SEC
 /* Of a host with very many sockets, walks take a fifth of the time at most. */
 #define WALK_SHARE 5
 #define WALK_MAX (10 * TG_SEC)
+/* Places for hosts seen in a walk, of which so many may be taken; a power of two. */
+#define HOSTS 16384
+#define HOSTS_TAKEN (HOSTS / 4 * 3)
 
 struct question {
 	struct tg_prefix source; /* first: source_index.h */
@@ -30,6 +35,13 @@ struct question {
 	uint32_t states;
 	uint32_t idle_ms; /* of a measure of idle ones: since when without payload; else 0 */
 	uint32_t proven;
+	uint16_t min_hosts, hosts; /* that must be behind it; that were seen, up to so many */
+};
+
+/* A host that has a socket; a question of 0 is a free place. */
+struct host {
+	uint64_t addr;
+	uint16_t question; /* its place, from 1 */
 };
 
 struct witness {
@@ -48,6 +60,9 @@ struct witness {
 	size_t count;
 	struct source_index index; /* over those of the walk */
 	struct witness_stats stats;
+	unsigned host_count;
+	uint8_t seed[16]; /* who chooses the addresses must not choose the places */
+	struct host hosts[HOSTS];
 	struct question questions[QUESTIONS_MAX];
 };
 
@@ -81,8 +96,45 @@ static uint32_t proving_states(enum tg_measure measure)
 	return 0;
 }
 
+static int question_compare(const void *a, const void *b)
+{
+	const struct question *x = a, *y = b;
+	int order = source_index_compare(&x->source, &y->source);
+	if (order == 0)
+		order = x->policy - y->policy;
+	return order != 0 ? order : x->limit - y->limit;
+}
+
+/*
+ * With real sockets of one host and forged packets of its neighbours a network must not be held
+ * responsible: the hosts, too, are proven by sockets. What finds no place is not counted.
+ */
+static void count_host(struct witness *witness, struct question *question,
+		       const struct sock_diag_socket *socket)
+{
+	struct host host = {.question = (uint16_t)(question - witness->questions + 1)};
+	if (question->hosts >= question->min_hosts || witness->host_count >= HOSTS_TAKEN)
+		return;
+	/* A host is an IPv4 address or a /64, as the engine has it. */
+	memcpy(&host.addr, socket->remote.bytes, socket->remote.family == TG_IPV4 ? 4 : 8);
+	uint8_t bytes[sizeof(host.addr) + sizeof(host.question)];
+	memcpy(bytes, &host.addr, sizeof(host.addr));
+	memcpy(bytes + sizeof(host.addr), &host.question, sizeof(host.question));
+	size_t at = tg_siphash13(witness->seed, bytes, sizeof(bytes)) % HOSTS;
+	while (witness->hosts[at].question != 0) {
+		if (witness->hosts[at].question == host.question &&
+		    witness->hosts[at].addr == host.addr)
+			return;
+		at = (at + 1) % HOSTS;
+	}
+	witness->hosts[at] = host;
+	witness->host_count++;
+	question->hosts++;
+}
+
 /* A socket, and what came of looking at it. */
 struct sight {
+	struct witness *witness;
 	const struct sock_diag_socket *socket;
 	bool asked; /* somebody asked about its source */
 };
@@ -97,9 +149,11 @@ static void count_socket(void *data, void *item)
 		return;
 	if (question->idle_ms > 0 && (!socket->info || socket->received_ms < question->idle_ms))
 		return;
-	if (tg_policy_holds(&question->config->policies[question->policy], &socket->local,
-			    socket->local_port))
-		question->proven++;
+	if (!tg_policy_holds(&question->config->policies[question->policy], &socket->local,
+			     socket->local_port))
+		return;
+	question->proven++;
+	count_host(sight->witness, question, socket);
 }
 
 static bool is_admin(const struct witness *witness, const struct sock_diag_socket *socket)
@@ -113,7 +167,7 @@ static bool is_admin(const struct witness *witness, const struct sock_diag_socke
 static void found(void *data, const struct sock_diag_socket *socket)
 {
 	struct witness *witness = data;
-	struct sight sight = {.socket = socket};
+	struct sight sight = {.witness = witness, .socket = socket};
 	witness->stats.sockets++;
 	source_index_find(&witness->index, &socket->remote, count_socket, &sight);
 	if (sight.asked && is_admin(witness, socket))
@@ -124,7 +178,7 @@ static void end_walk(struct witness *witness)
 {
 	if (witness->walk) {
 		const tg_time took = loop_clock() - witness->begun;
-		witness->pause = MIN(MAX(WALK_PAUSE, WALK_SHARE * took), WALK_MAX);
+		witness->pause = MAX(WALK_PAUSE, WALK_SHARE * took);
 	}
 	loop_remove_fd(witness->readable);
 	witness->readable = NULL;
@@ -144,7 +198,7 @@ static void schedule(struct witness *witness)
 						       : witness->begun + witness->pause);
 }
 
-/* The walk is over, answered or not; questions that came meanwhile move to the front. */
+/* The walk is answered; questions that came meanwhile move to the front. */
 static void leave_asked(struct witness *witness)
 {
 	witness->count -= witness->asked;
@@ -154,11 +208,15 @@ static void leave_asked(struct witness *witness)
 	schedule(witness);
 }
 
-static void fail_walk(struct witness *witness)
+/* Nobody else would ask again for a source that keeps to its rate-limit: the questions stay. */
+static void fail_walk(struct witness *witness, int error)
 {
+	witness->stats.error = error;
 	witness->stats.failed++;
 	end_walk(witness);
-	leave_asked(witness);
+	witness->pause = MAX(witness->pause, RETRY_PAUSE);
+	witness->asked = 0;
+	schedule(witness);
 }
 
 static void answer_all(struct witness *witness)
@@ -167,6 +225,8 @@ static void answer_all(struct witness *witness)
 		const struct question *question = &witness->questions[i];
 		const struct tg_policy *policy = &question->config->policies[question->policy];
 		struct tg_witness answer = {.source = question->source, .proven = question->proven};
+		if (question->hosts < question->min_hosts)
+			answer.proven = 0;
 		memcpy(answer.policy, policy->name, strlen(policy->name));
 		const char *limit = policy->limits[question->limit].name;
 		memcpy(answer.limit, limit, strlen(limit));
@@ -182,9 +242,10 @@ static void walk_readable(void *data, uint32_t events)
 	if (done == 0)
 		return;
 	if (done < 0) {
-		fail_walk(witness);
+		fail_walk(witness, -done);
 		return;
 	}
+	witness->stats.error = 0;
 	witness->stats.walks++;
 	witness->stats.last_us = (loop_clock() - witness->begun) / 1000;
 	end_walk(witness);
@@ -192,15 +253,33 @@ static void walk_readable(void *data, uint32_t events)
 	leave_asked(witness);
 }
 
+/* Sorted; what was asked again while a walk was under way that failed is there once. */
+static void sort_questions(struct witness *witness)
+{
+	struct question *all = witness->questions;
+	size_t kept = 0;
+	qsort(all, witness->count, sizeof(*all), question_compare);
+	for (size_t i = 0; i < witness->count; i++) {
+		if (kept > 0 && question_compare(&all[kept - 1], &all[i]) == 0)
+			continue;
+		all[kept] = all[i];
+		all[kept].proven = all[kept].hosts = 0;
+		kept++;
+	}
+	witness->count = witness->asked = kept;
+}
+
 static void prepare(struct witness *witness, struct sock_walk_params *ret_params)
 {
 	struct sock_walk_params params = {
 		.states = witness->admin_port_count > 0 ? SOCK_STATE(TCP_ESTABLISHED) : 0};
-	witness->asked = witness->count;
+	sort_questions(witness);
 	source_index_build(&witness->index, witness->questions, witness->asked,
 			   sizeof(*witness->questions));
 	/* The kernel filters for one source; for more, we do. */
 	params.remote = source_index_only(&witness->index);
+	memset(witness->hosts, 0, sizeof(witness->hosts));
+	witness->host_count = 0;
 	for (size_t i = 0; i < witness->asked; i++) {
 		const struct question *question = &witness->questions[i];
 		params.states |= question->states;
@@ -216,7 +295,7 @@ static void timer_due(void *data)
 	struct witness *witness = data;
 	struct sock_walk_params params;
 	if (witness->walk) {
-		fail_walk(witness);
+		fail_walk(witness, ETIMEDOUT);
 		return;
 	}
 	if (witness->count == 0)
@@ -229,17 +308,19 @@ static void timer_due(void *data)
 		err = loop_add_fd(witness->loop, sock_walk_fd(witness->walk), EPOLLIN,
 				  walk_readable, witness, &witness->readable);
 	if (err)
-		fail_walk(witness);
+		fail_walk(witness, -err);
 	else
 		schedule(witness);
 }
 
-int witness_create(struct loop *loop, witness_fn *answer, void *data, struct witness **ret_witness)
+int witness_create(struct loop *loop, const uint8_t seed[static 16], witness_fn *answer, void *data,
+		   struct witness **ret_witness)
 {
 	struct witness *witness = calloc(1, sizeof(*witness));
 	if (!witness)
 		return -ENOMEM;
 	witness->loop = loop;
+	memcpy(witness->seed, seed, sizeof(witness->seed));
 	witness->answer = answer;
 	witness->data = data;
 	witness->timer = loop_add_timer(loop, timer_due, witness);
@@ -279,15 +360,16 @@ void witness_ask(struct witness *witness, const struct tg_config *config, const 
 	const uint32_t states = proving_states(limit->measure);
 	if (states == 0)
 		return;
+	/* First, because looking through a full queue for each of very many would take long. */
+	if (witness->count == QUESTIONS_MAX) {
+		witness->stats.dropped++;
+		return;
+	}
 	for (size_t i = witness->asked; i < witness->count; i++) {
 		const struct question *other = &witness->questions[i];
 		if (other->policy == ban->policy && other->limit == ban->limit &&
 		    tg_prefix_equal(&other->source, &ban->source))
 			return;
-	}
-	if (witness->count == QUESTIONS_MAX) {
-		witness->stats.dropped++;
-		return;
 	}
 	witness->stats.questions++;
 	witness->questions[witness->count++] = (struct question){
@@ -296,6 +378,7 @@ void witness_ask(struct witness *witness, const struct tg_config *config, const 
 		.policy = ban->policy,
 		.limit = ban->limit,
 		.states = states,
+		.min_hosts = limit->min_hosts,
 		.idle_ms = limit->measure == TG_MEASURE_IDLE
 				   ? (uint32_t)MIN(config->idle_after_ms, (uint64_t)UINT32_MAX)
 				   : 0,
@@ -308,6 +391,7 @@ void witness_forget(struct witness *witness)
 {
 	end_walk(witness);
 	witness->asked = witness->count = 0;
+	witness->stats.error = 0;
 	schedule(witness);
 }
 

@@ -395,6 +395,25 @@ TEST(refusals)
 	drop(&w);
 }
 
+/* As a damaged capture or a clock that was never set has it: what is written can be read. */
+TEST(times_beyond_all_bounds)
+{
+	static uint8_t out[TG_TRACE_HEADER_SIZE + TG_TRACE_EVENT_MAX];
+	const struct tg_trace_header header = {.start = TG_NEVER, .wall_ms = UINT64_MAX};
+	struct tg_event tick = {.type = TG_EVENT_TICK, .at = TG_NEVER}, event;
+	size_t used;
+	struct tg_trace_writer *writer = tg_trace_writer_create(&header);
+	struct tg_trace_reader *reader = tg_trace_reader_create();
+	tg_trace_write_header(writer, out);
+	int size = tg_trace_write(writer, &tick, out + TG_TRACE_HEADER_SIZE, TG_TRACE_EVENT_MAX);
+	CHECK(size > 0);
+	CHECK(tg_trace_read(reader, out, TG_TRACE_HEADER_SIZE + (size_t)size, &used, &event) == 1);
+	CHECK(event.type == TG_EVENT_TICK);
+	CHECK_U64(tg_trace_reader_header(reader)->wall_ms, UINT64_C(1000) * UINT32_MAX);
+	tg_trace_reader_destroy(reader);
+	tg_trace_writer_destroy(writer);
+}
+
 TEST(bounds_of_the_writer)
 {
 	static uint8_t out[TG_TRACE_RECORD_MAX];
@@ -490,6 +509,7 @@ int main(int argc, char **argv)
 	RUN(every_truncation);
 	RUN(bit_flips);
 	RUN(refusals);
+	RUN(times_beyond_all_bounds);
 	RUN(bounds_of_the_writer);
 	RUN(a_million_events);
 	return DONE();
