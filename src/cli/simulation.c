@@ -141,7 +141,7 @@ int simulation_init(struct simulation *simulation, const char *policy,
 		return CLI_USAGE;
 	struct tg_engine_params params = {.max_sources = simulation->config->max_sources,
 					  .max_flows = simulation->config->max_flows,
-					  .max_bans = SIMULATION_BANS_MAX};
+					  .max_bans = simulation->config->max_bans};
 	memcpy(params.seed, header->seed, sizeof(params.seed));
 	simulation->ruleset = tg_ruleset_create(simulation->config, &params, NULL);
 	simulation->engine = simulation->ruleset ? tg_engine_create(&params) : NULL;

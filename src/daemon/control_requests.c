@@ -197,6 +197,7 @@ static const char *read_action(const struct tg_record *request, struct tg_ban_re
 	const char *action = tg_record_get(request, "action");
 	const char *to = tg_record_get(request, "to");
 	ban->action = TG_ACTION_DROP;
+	ban->scope = TG_SCOPE_EVERYTHING;
 	if (action && strcmp(action, tg_action_name(TG_ACTION_RATE_LIMIT)) == 0)
 		ban->action = TG_ACTION_RATE_LIMIT;
 	else if (action && strcmp(action, tg_action_name(TG_ACTION_DROP)) != 0)

@@ -67,7 +67,7 @@ static enum daemon_exit load_first(struct daemon *daemon)
 	daemon->params =
 		(struct tg_engine_params){.max_sources = daemon->policy.config->max_sources,
 					  .max_flows = daemon->policy.config->max_flows,
-					  .max_bans = DAEMON_BANS_MAX};
+					  .max_bans = daemon->policy.config->max_bans};
 	memcpy(daemon->params.seed, daemon->options.seed, sizeof(daemon->params.seed));
 	daemon->engine = tg_engine_create(&daemon->params);
 	if (!daemon->engine) {

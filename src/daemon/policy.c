@@ -26,7 +26,7 @@ int policy_load(const struct daemon_options *options, const struct tg_engine_par
 		return -EINVAL;
 	struct tg_engine_params sized = {.max_sources = policy.config->max_sources,
 					 .max_flows = policy.config->max_flows,
-					 .max_bans = DAEMON_BANS_MAX};
+					 .max_bans = policy.config->max_bans};
 	memcpy(sized.seed, options->seed, sizeof(sized.seed));
 	policy.ruleset = tg_ruleset_create(policy.config, params ? params : &sized,
 					   options->observe ? &observe : NULL);

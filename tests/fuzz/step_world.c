@@ -70,7 +70,7 @@ static void hash_decision(struct step_world *w, const struct tg_decision *d)
 static void trace_decision(const struct step_world *w, const struct tg_decision *d)
 {
 	static const char *const types[] = {"BAN",    "LIFT",    "EXPIRE", "REFUSE",
-					    "VERIFY", "WITNESS", "PROBE"};
+					    "VERIFY", "WITNESS", "PROBE",  "KILL"};
 	char source[TG_PREFIX_STRLEN];
 	if (!w->trace || d->type == TG_DECISION_VERIFY)
 		return;
@@ -113,7 +113,7 @@ static void trace_event(const struct step_world *w, const struct tg_event *event
 		"FLOW_NEW",   "FLOW_STATE",    "FLOW_END", "GAP",          "RESYNC_BEGIN",
 		"RESYNC_END", "RESYNC_FAILED", "TICK",     "ACK",          "ADOPT",
 		"SINK_LOST",  "WITNESS",       "TRAFFIC",  "OPERATOR_BAN", "OPERATOR_UNBAN",
-		"PANIC",      "PROTECTED",     "POLICY"};
+		"PANIC",      "PROTECTED",     "ADMINS",   "POLICY"};
 	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
 	if (!w->trace)
 		return;

@@ -364,7 +364,7 @@ static void check_ban(struct world *w, uint32_t id, bool *known)
 static void check_bans(struct world *w)
 {
 	struct tg_engine_stats stats;
-	uint32_t active = 0, observed = 0, pending = 0, count = 0, records = 0, unproven = 0;
+	uint32_t active = 0, observed = 0, pending = 0, live_count = 0, records = 0, unproven = 0;
 	bool known[ELEMENTS_MAX] = {false};
 	struct ban_table *bans = w->engine->bans;
 	for (uint32_t id = ban_table_next(bans, 0); id != TG_BAN_NONE;
@@ -372,8 +372,8 @@ static void check_bans(struct world *w)
 		const struct ban *ban = ban_table_at(bans, id);
 		const bool live = ban->life == BAN_LIVE;
 		records += ban->life == BAN_RECORD;
-		count += ban->life != BAN_RECORD;
-		unproven += live && ban->witness != TG_NO_INDEX;
+		live_count += live;
+		unproven += live && ban->witness != TG_NO_INDEX && !ban->proven;
 		CHECK(live || ban->witness == TG_NO_INDEX);
 		active += live && ban->enforced;
 		observed += live && !ban->enforced;
@@ -384,7 +384,8 @@ static void check_bans(struct world *w)
 	for (size_t i = 0; i < w->element_count; i++)
 		CHECK(known[i] || w->elements[i].until <= w->now);
 	tg_engine_stats(w->engine, &stats);
-	CHECK_U64(ban_table_count(bans), count);
+	CHECK_U64(ban_table_live(bans), live_count);
+	CHECK(live_count <= params.max_bans);
 	CHECK_U64(stats.bans_active, active);
 	CHECK_U64(stats.bans_observed, observed);
 	CHECK_U64(stats.bans_pending, pending);
