@@ -154,6 +154,8 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 		engine->stats.offences++;
 	}
 	ladder_apply(engine, ban, limit);
+	if (ban->until <= engine->now)
+		ban->confirmed = false; /* the kernel has let go of it by itself */
 	if (over) /* else it only hovers below: what it was banned for says more */
 		ban->measured = measured;
 	ban_table_set_until(engine->bans, id,

@@ -172,6 +172,7 @@ bool offences_stand_in(struct tg_engine *engine, uint32_t id, const struct rules
 		bans_begin(engine, ban_table_at(engine->bans, id));
 		witness_set(engine, ban_table_at(engine->bans, id), TG_NO_INDEX);
 		ban_table_at(engine->bans, id)->proven = false;
+		ban_table_at(engine->bans, id)->confirmed = false;
 	} else if (place != TG_BAN_NONE && ban_table_at(engine->bans, place)->life == BAN_LIVE) {
 		witness_want(engine, place, limit, was.measured);
 		return false;
