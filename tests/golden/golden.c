@@ -428,6 +428,8 @@ static void run_adopt(struct golden *g, char **words, size_t count)
 	}
 	if (event.adopt.action == TG_ACTION_RATE_LIMIT)
 		event.adopt.to = (struct tg_rate){5, 1000};
+	if (event.adopt.action == TG_ACTION_CAP)
+		event.adopt.to.count = 2;
 	if (strcmp(words[2], "-") == 0) {
 		event.adopt.origin = TG_ORIGIN_OPERATOR;
 		event.adopt.policy[0] = event.adopt.limit[0] = '\0';

@@ -35,6 +35,8 @@ struct element {
 	enum tg_scope scope;
 	struct tg_prefix source;
 	tg_time until;
+	enum tg_action action;
+	uint32_t count; /* of a rate-limit and a cap */
 };
 
 /* A config whose names, order, modes and lengths are drawn by lot. */
@@ -56,7 +58,7 @@ struct proof {
 struct world {
 	struct tg_engine *engine;
 	struct set_up *now_in_force;
-	struct tg_prefix_set *protected;
+	struct tg_prefix_set *protected, *admins;
 	struct element elements[ELEMENTS_MAX];
 	size_t element_count;
 	struct tg_event late[LATE_MAX]; /* answers on their way */
@@ -86,19 +88,24 @@ static struct tg_prefix source_of(uint32_t source, uint8_t len)
 
 static void draw_steps(struct tg_limit *limit, struct tg_step *steps)
 {
-	const bool drops = tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE;
+	const bool proves = tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE;
 	enum tg_action least = random_below(6) ? TG_ACTION_RATE_LIMIT : TG_ACTION_OBSERVE;
+	enum tg_scope scope = TG_SCOPE_NEW;
 	limit->steps = steps;
 	limit->step_count = 1 + random_below(STEPS);
 	limit->forget_ms = random_below(2) ? 0 : random_below(100000);
 	for (size_t i = 0; i < limit->step_count; i++) {
-		if (drops && random_below(2) == 0)
-			least = TG_ACTION_DROP;
+		if (proves && random_below(2) == 0)
+			least = MAX(least, TG_ACTION_CAP + random_below(3));
 		else if (least == TG_ACTION_OBSERVE && i > 0)
 			least = TG_ACTION_RATE_LIMIT;
+		if (least > TG_ACTION_CAP)
+			scope = MAX(scope, random_below(TG_SCOPE_COUNT));
 		steps[i] = (struct tg_step){
 			.action = least,
-			.scope = least == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW,
+			.scope = scope,
+			.kill = least > TG_ACTION_CAP && random_below(2),
+			.cap = least == TG_ACTION_CAP ? 1 + random_below(3) : 0,
 			.to = {1 + random_below(5), 1000},
 			.expire_ms = 1000 * (1 + random_below(20)),
 		};
@@ -144,6 +151,7 @@ static struct set_up *draw_set_up(void)
 		.policy_count = count,
 		.allow = &s->allow,
 		.allow_count = random_below(2),
+		.brakes.bans_per_minute = random_below(2) ? 0 : 1 + random_below(3),
 	};
 	s->ruleset = tg_ruleset_create(&s->config, &params, NULL);
 	return s;
@@ -158,7 +166,11 @@ static void set_up_destroy(struct set_up *s)
 
 static struct element element_of(const struct world *w, const struct tg_ban *ban)
 {
-	struct element e = {.scope = ban->scope, .source = ban->source, .until = ban->until};
+	struct element e = {.scope = ban->scope,
+			    .source = ban->source,
+			    .until = ban->until,
+			    .action = ban->action,
+			    .count = ban->action <= TG_ACTION_CAP ? ban->to.count : 0};
 	if (ban->policy != TG_NO_INDEX)
 		(void)snprintf(e.policy, sizeof(e.policy), "%s",
 			       w->now_in_force->policies[ban->policy].name);
@@ -173,6 +185,11 @@ static struct element *element_find(struct world *w, const struct element *like)
 		    tg_prefix_equal(&w->elements[i].source, &like->source))
 			return &w->elements[i];
 	return NULL;
+}
+
+static bool same_shape(const struct element *a, const struct element *b)
+{
+	return a->action == b->action && a->count == b->count;
 }
 
 static void element_remove(struct world *w, struct element *e)
@@ -221,8 +238,13 @@ static void check_decision(struct world *w, const struct tg_decision *d)
 	       ban->limit < config->policies[ban->policy].limit_count));
 	CHECK(ban->until <= w->now + TG_DURATION_MAX_MS * TG_MSEC);
 	if (d->type == TG_DECISION_BAN && d->cause == TG_CAUSE_WITNESSED)
-		CHECK(ban->action == TG_ACTION_DROP && is_proven(w, ban));
-	if (d->type == TG_DECISION_BAN && ban->action == TG_ACTION_DROP &&
+		CHECK(ban->action > TG_ACTION_RATE_LIMIT && is_proven(w, ban));
+	if (d->type == TG_DECISION_BAN && ban->action > TG_ACTION_RATE_LIMIT &&
+	    ban->origin == TG_ORIGIN_AUTO)
+		CHECK(!tg_prefix_set_overlap(w->admins, &ban->source));
+	if (d->type == TG_DECISION_KILL)
+		CHECK(ban->enforced && ban->kill && ban->action > TG_ACTION_CAP);
+	if (d->type == TG_DECISION_BAN && ban->action > TG_ACTION_RATE_LIMIT &&
 	    ban->origin == TG_ORIGIN_AUTO)
 		CHECK(d->cause != TG_CAUSE_OFFENCE || ban->enforced); /* observed before */
 	CHECK(!ban->enforced || ban->action != TG_ACTION_OBSERVE);
@@ -278,6 +300,8 @@ static void apply(struct world *w, const struct tg_decision *d)
 	struct tg_event ack = {.type = TG_EVENT_ACK, .ack = {d->ban.id, d->ban.version, 0}};
 	const struct element e = element_of(w, &d->ban);
 	struct element *old = element_find(w, &e);
+	/* Only its end moves. Whatever comes after that end is a new one. */
+	CHECK(!d->renewed || !old || same_shape(old, &e));
 	if (w->broken || random_below(8) == 0)
 		ack.ack.error = ENOSPC;
 	else if (d->type == TG_DECISION_BAN && old)
@@ -355,7 +379,8 @@ static void check_ban(struct world *w, uint32_t id, bool *known)
 	CHECK(!ban->enforced || !w->engine->stats.panic);
 	if (!ban->enforced || ban->acked != ban->version)
 		return;
-	CHECK(e ? e->until == ban->until : ban->until <= w->now);
+	CHECK(e ? e->until == ban->until && same_shape(e, &like) : ban->until <= w->now);
+	CHECK(ban->policy == TG_NO_INDEX || ban->action <= TG_ACTION_RATE_LIMIT || ban->proven);
 	const struct ruleset_limit *limit =
 		ruleset_limit(w->engine->ruleset, ban->policy, ban->limit);
 	CHECK(ban->policy == TG_NO_INDEX || (limit && limit->mode == TG_MODE_ENFORCE));
@@ -433,6 +458,18 @@ static void protect(struct world *w)
 	tg_prefix_set_destroy(old);
 }
 
+static void log_in(struct world *w)
+{
+	struct tg_prefix_set *old = w->admins;
+	struct tg_protected_prefix members[2];
+	for (unsigned i = 0; i < 2; i++)
+		members[i] = (struct tg_protected_prefix){source_of(random_below(SOURCES), 128),
+							  TG_PROTECT_ADMIN};
+	w->admins = tg_prefix_set_create(members, random_below(3));
+	step(w, (struct tg_event){.type = TG_EVENT_ADMINS, .admins = w->admins});
+	tg_prefix_set_destroy(old);
+}
+
 static void ask_operator(struct world *w)
 {
 	struct tg_event event = {
@@ -440,7 +477,9 @@ static void ask_operator(struct world *w)
 		.request = {
 			.request = ++w->request,
 			.source = source_of(random_below(SOURCES / 2), random_below(4) ? 128 : 28),
-			.action = random_below(2) ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
+			.action = TG_ACTION_RATE_LIMIT + random_below(4),
+			.scope = random_below(2) ? TG_SCOPE_NEW : TG_SCOPE_EVERYTHING,
+			.force = random_below(2),
 			.to = {1 + random_below(3), 1000},
 			.expire_ms =
 				random_below(4) ? 1000 + random_below(30000) : TG_DURATION_MAX_MS,
@@ -511,6 +550,9 @@ static void rare(struct world *w)
 		w->now += random_below(40) * TG_SEC;
 		step(w, (struct tg_event){.type = TG_EVENT_TICK});
 		break;
+	case 9:
+		log_in(w);
+		break;
 	default:
 		ask_operator(w);
 		break;
@@ -535,11 +577,14 @@ static void adopt(struct world *w)
 				  .left_ms = left_ms}};
 		struct element e = {.source = event.adopt.source,
 				    .scope = event.adopt.scope,
+				    .action = TG_ACTION_DROP,
 				    .until = left_ms == 0 || left_ms > TG_DURATION_MAX_MS
 						     ? TG_NEVER
 						     : w->now + left_ms * TG_MSEC};
 		(void)snprintf(e.policy, sizeof(e.policy), "%s", names[random_below(4)]);
 		memcpy(event.adopt.policy, e.policy, sizeof(e.policy));
+		event.adopt.origin =
+			e.policy[0] == '\0' ? TG_ORIGIN_OPERATOR : TG_ORIGIN_AUTO;
 		if (element_find(w, &e))
 			continue;
 		bool set_stays = e.policy[0] == '\0';
@@ -577,6 +622,7 @@ static uint64_t live(uint64_t seed)
 	tg_engine_destroy(w.engine);
 	set_up_destroy(w.now_in_force);
 	tg_prefix_set_destroy(w.protected);
+	tg_prefix_set_destroy(w.admins);
 	return w.hash;
 }
 
