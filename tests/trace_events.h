@@ -47,8 +47,9 @@ static inline bool same_traffic(const struct tg_traffic *a, const struct tg_traf
 
 static inline bool same_request(const struct tg_ban_request *a, const struct tg_ban_request *b)
 {
-	return a->request == b->request && a->scope == b->scope && a->force == b->force && tg_prefix_equal(&a->source, &b->source) &&
-	       a->all == b->all && a->action == b->action && same_rate(&a->to, &b->to) &&
+	return a->request == b->request && a->scope == b->scope && a->force == b->force &&
+	       tg_prefix_equal(&a->source, &b->source) && a->all == b->all &&
+	       a->action == b->action && same_rate(&a->to, &b->to) &&
 	       a->expire_ms == b->expire_ms && strcmp(a->reason, b->reason) == 0;
 }
 

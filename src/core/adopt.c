@@ -68,8 +68,7 @@ static bool is_wanted(const struct tg_engine *engine, const struct tg_adopt *ado
 static void adopt_record(struct tg_engine *engine, const struct tg_adopt *adopt, uint16_t policy,
 			 uint16_t limit)
 {
-	const uint32_t id =
-		ban_table_insert(engine->bans, policy, adopt->scope, &adopt->source);
+	const uint32_t id = ban_table_insert(engine->bans, policy, adopt->scope, &adopt->source);
 	if (id == TG_BAN_NONE)
 		return; /* forgotten, as when the table is full */
 	struct ban *ban = ban_table_at(engine->bans, id);
@@ -110,10 +109,10 @@ void adopt_ban(struct tg_engine *engine, const struct tg_adopt *adopt)
 			adopt_record(engine, adopt, policy, index);
 		return;
 	}
-	const uint32_t id = ban_table_live(engine->bans) < ban_table_capacity(engine->bans)
-				    ? ban_table_insert(engine->bans, policy, adopt->scope,
-						       &adopt->source)
-				    : TG_BAN_NONE;
+	const uint32_t id =
+		ban_table_live(engine->bans) < ban_table_capacity(engine->bans)
+			? ban_table_insert(engine->bans, policy, adopt->scope, &adopt->source)
+			: TG_BAN_NONE;
 	if (id == TG_BAN_NONE) {
 		engine->stats.refused_full++; /* the kernel ends it by its own timeout */
 		return;

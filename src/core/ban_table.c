@@ -364,8 +364,7 @@ bool ban_table_has_spare(const struct ban_table *table)
 
 size_t ban_table_memory(const struct ban_table *table)
 {
-	return sizeof(*table) +
-	       (size_t)table->ids * (sizeof(*table->bans) + 2 * sizeof(uint32_t)) +
+	return sizeof(*table) + (size_t)table->ids * (sizeof(*table->bans) + 2 * sizeof(uint32_t)) +
 	       ((size_t)table->bucket_mask + 1) * sizeof(*table->buckets) +
 	       (size_t)table->max_reasons * sizeof(*table->reasons);
 }

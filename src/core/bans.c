@@ -397,8 +397,7 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
 	} else if (!ban->enforced && enforce) {
 		/* As the limit says now: it was observed in order to be put right. */
-		const tg_time most =
-			ladder_end(engine, limit->limit, ban->offence, ban->proven);
+		const tg_time most = ladder_end(engine, limit->limit, ban->offence, ban->proven);
 		if (ban->proven)
 			brakes_made(engine);
 		bans_begin(engine, ban);

@@ -104,8 +104,8 @@ static void brake_tell(struct tg_engine *engine, uint32_t id, const struct rules
 	note->ban.action = step->action;
 	note->ban.scope = step->scope;
 	note->ban.kill = step->kill;
-	note->ban.to = step->action == TG_ACTION_CAP ? (struct tg_rate){.count = step->cap}
-						     : step->to;
+	note->ban.to =
+		step->action == TG_ACTION_CAP ? (struct tg_rate){.count = step->cap} : step->to;
 	note->ban.unproven = false;
 	note->ban.limit = limit->index;
 	note->ban.measured = measured;

@@ -160,8 +160,7 @@ void insist_services(struct tg_engine *engine)
 				ban_table_set_until(
 					engine->bans, id,
 					ladder_end(engine, limit->limit,
-						   ban_table_at(engine->bans, id)->offence,
-						   false) +
+						   ban_table_at(engine->bans, id)->offence, false) +
 						FLOW_TICK);
 		}
 	}

@@ -68,8 +68,7 @@ uint32_t ladder_asked(const struct ban *ban, const struct ruleset_limit *limit)
 {
 	/* What is in force by this limit is proven: only the next one can want more. */
 	const bool next = ban->proven && ban->limit == limit->index &&
-			  ban->witness == limit->index &&
-			  ban->offence < limit->limit->step_count;
+			  ban->witness == limit->index && ban->offence < limit->limit->step_count;
 	const uint32_t offence = ban->offence + next;
 	return ladder_wants_proof(limit->limit, offence) &&
 			       !ladder_covers(ban, ladder_step(limit->limit, offence))
@@ -107,10 +106,9 @@ tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit,
 
 void ladder_apply(struct tg_engine *engine, struct ban *ban, const struct ruleset_limit *limit)
 {
-	const struct ladder_rung rung = ladder_rung(limit->limit, ban->offence,
-						    (enum tg_scope)ban->scope, ban->proven);
-	const bool enforce =
-		rung.action != TG_ACTION_OBSERVE && bans_enforces(engine, limit);
+	const struct ladder_rung rung =
+		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope, ban->proven);
+	const bool enforce = rung.action != TG_ACTION_OBSERVE && bans_enforces(engine, limit);
 	if (rung.proven != ban->proven || rung.action == TG_ACTION_OBSERVE)
 		witness_set(engine, ban, TG_NO_INDEX); /* it stands in for nothing */
 	/* What the kernel's element is, and says. */
@@ -164,9 +162,8 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 	bans_change(engine, id, cause);
 	engine->stats.extensions++;
 	/* A stronger one than is proven wants a proof of its own, that the source goes on. */
-	if (!ban->proven
-		    ? ladder_asked(ban, limit) > 0
-		    : over && ban->offence < limit->limit->step_count &&
-			      !ladder_covers(ban, ladder_step(limit->limit, ban->offence + 1)))
+	if (!ban->proven ? ladder_asked(ban, limit) > 0
+			 : over && ban->offence < limit->limit->step_count &&
+				   !ladder_covers(ban, ladder_step(limit->limit, ban->offence + 1)))
 		witness_want(engine, id, limit, measured);
 }

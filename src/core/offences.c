@@ -133,12 +133,11 @@ static void offence_new(struct tg_engine *engine, const struct ruleset_view *vie
 			uint32_t measured, uint32_t threshold)
 {
 	const uint32_t number = offence_number(engine, view->policy, source);
-	const bool enforce =
-		bans_enforces(engine, limit) &&
-		ladder_step(limit->limit, number)->action != TG_ACTION_OBSERVE;
+	const bool enforce = bans_enforces(engine, limit) &&
+			     ladder_step(limit->limit, number)->action != TG_ACTION_OBSERVE;
 	bool full;
-	const uint32_t id = bans_place(engine, view->policy, TG_SCOPE_NEW, source, enforce,
-				       TG_BAN_NONE, &full);
+	const uint32_t id =
+		bans_place(engine, view->policy, TG_SCOPE_NEW, source, enforce, TG_BAN_NONE, &full);
 	if (id == TG_BAN_NONE && !full)
 		return;
 	engine->stats.offences++;

@@ -64,8 +64,7 @@ void operator_ban(struct tg_engine *engine, const struct tg_ban_request *request
 	}
 	const enum tg_scope scope = operator_scope(request);
 	uint32_t id = ban_table_find(engine->bans, TG_NO_INDEX, scope, &request->source);
-	const bool running =
-		id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE;
+	const bool running = id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE;
 	bool full;
 	id = bans_place(engine, TG_NO_INDEX, scope, &request->source, true, TG_BAN_NONE, &full);
 	if (id == TG_BAN_NONE) {

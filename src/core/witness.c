@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Owns the way from a cap, reject or drop that is asked for to one that is in force. conntrack can be brought to
- * ESTABLISHED by packets that somebody else has forged; a socket cannot. So the kernel's
- * sockets are asked, and what they prove must itself cross the threshold. Until then, and if they
- * do not, a rate-limit stands in.
+ * Owns the way from a cap, reject or drop that is asked for to one that is in force. conntrack can
+ * be brought to ESTABLISHED by packets that somebody else has forged; a socket cannot. So the
+ * kernel's sockets are asked, and what they prove must itself cross the threshold. Until then, and
+ * if they do not, a rate-limit stands in.
  */
 #include "base/util.h"
 #include "engine_state.h"
@@ -120,8 +120,8 @@ void witness_answer(struct tg_engine *engine, const struct tg_witness *witness)
 	const uint16_t policy = ruleset_find_policy(engine->ruleset, witness->policy);
 	const uint16_t index = ruleset_find_limit(engine->ruleset, policy, witness->limit);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, index);
-	const uint32_t waiting = limit ? find_waiting(engine, policy, index, &witness->source)
-				       : TG_BAN_NONE;
+	const uint32_t waiting =
+		limit ? find_waiting(engine, policy, index, &witness->source) : TG_BAN_NONE;
 	if (waiting == TG_BAN_NONE)
 		return; /* the answer to a question that is settled */
 	const uint32_t threshold = bans_threshold(limit->limit);

@@ -182,9 +182,8 @@ static void check_ban(struct step_world *w, const struct tg_ban *ban)
 					   (!STEP_EVIDENCE || ban->action != TG_ACTION_OBSERVE)));
 	STEP_REQUIRE(w, !STEP_EVIDENCE || ban->action != TG_ACTION_RATE_LIMIT ||
 				(ban->to.count > 0 && ban->to.per_ms > 0));
-	STEP_REQUIRE(w, ban->action != TG_ACTION_CAP ||
-				(ban->to.count > 0 && ban->to.per_ms == 0 &&
-				 ban->scope == TG_SCOPE_NEW));
+	STEP_REQUIRE(w, ban->action != TG_ACTION_CAP || (ban->to.count > 0 && ban->to.per_ms == 0 &&
+							 ban->scope == TG_SCOPE_NEW));
 	STEP_REQUIRE(w, !ban->kill || ban->action > TG_ACTION_CAP);
 	STEP_REQUIRE(w, !ban->unproven ||
 				(ban->action == TG_ACTION_RATE_LIMIT &&
@@ -306,8 +305,8 @@ void step_check_decision(struct step_world *w, const struct tg_decision *decisio
 		STEP_REQUIRE(w, ban->id < STEP_BANS_MAX);
 		if (ban->id < STEP_BANS_MAX)
 			check_told(w, decision);
-		STEP_REQUIRE(w, decision->cause != TG_CAUSE_EVICTED ||
-					ban->origin == TG_ORIGIN_AUTO);
+		STEP_REQUIRE(w,
+			     decision->cause != TG_CAUSE_EVICTED || ban->origin == TG_ORIGIN_AUTO);
 		if (decision->type == TG_DECISION_LIFT && decision->cause == TG_CAUSE_WITNESSED)
 			STEP_REQUIRE(w, is_replaced(w, ban));
 		break;

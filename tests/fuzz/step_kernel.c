@@ -114,8 +114,8 @@ static bool same_shape(const struct step_element *element, const struct tg_ban *
 {
 	const bool counts = ban->action == TG_ACTION_RATE_LIMIT || ban->action == TG_ACTION_CAP;
 	return element->action == ban->action &&
-	       (!counts || (element->to.count == ban->to.count &&
-			    element->to.per_ms == ban->to.per_ms));
+	       (!counts ||
+		(element->to.count == ban->to.count && element->to.per_ms == ban->to.per_ms));
 }
 
 bool step_kernel_holds(struct step_world *w, const struct tg_ban *ban)

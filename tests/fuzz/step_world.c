@@ -55,11 +55,11 @@ static void hash_decision(struct step_world *w, const struct tg_decision *d)
 		return;
 	}
 	const struct tg_ban *b = &d->ban;
-	const uint64_t numbers[] = {
-		b->id,        b->version,  b->action,   b->scope,    b->origin,     b->policy,
-		b->limit,     b->enforced, b->unproven, b->to.count, b->to.per_ms,  b->measured,
-		b->threshold, b->offence,  b->since,    b->until,    d->has_sample, d->covers_kind,
-		b->kill,      d->renewed};
+	const uint64_t numbers[] = {b->id,         b->version,     b->action,    b->scope,
+				    b->origin,     b->policy,      b->limit,     b->enforced,
+				    b->unproven,   b->to.count,    b->to.per_ms, b->measured,
+				    b->threshold,  b->offence,     b->since,     b->until,
+				    d->has_sample, d->covers_kind, b->kill,      d->renewed};
 	hash_prefix(w, &b->source);
 	hash_prefix(w, &d->covers);
 	hash_bytes(w, numbers, sizeof(numbers));

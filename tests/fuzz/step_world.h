@@ -94,10 +94,10 @@ struct step_world {
 	struct tg_ban witness[STEP_ASKED_MAX], probe[STEP_ASKED_MAX];
 	size_t verify_count, witness_count, probe_count;
 
-	uint64_t hash;                           /* of all decisions */
-	uint64_t decisions[TG_DECISION_COUNT];   /* by type */
+	uint64_t hash;                                                       /* of all decisions */
+	uint64_t decisions[TG_DECISION_COUNT];                               /* by type */
 	uint64_t actions[TG_ACTION_COUNT], unproven, totals, again, renewed; /* bans told */
-	const char *wrong;                       /* the first expectation that did not hold */
+	const char *wrong; /* the first expectation that did not hold */
 	unsigned wrong_line;
 	const char *wrong_file;
 	FILE *trace; /* NULL, or tells every event and decision */

@@ -361,12 +361,11 @@ static void run_show(struct golden *g)
 	qsort(sources, count, sizeof(*sources), compare_sources);
 	struct tg_engine_stats stats;
 	tg_engine_stats(g->engine, &stats);
-	tg_strbuf_printf(&g->out,
-			 "%.3f show flows %u sources %u bans %u observed %u pending %u%s%s\n",
-			 (double)g->now / (double)TG_SEC, stats.flows,
-			 stats.sources[0] + stats.sources[1], stats.bans_active,
-			 stats.bans_observed, stats.bans_pending, stats.stale ? " stale" : "",
-			 stats.braked ? " braked" : "");
+	tg_strbuf_printf(
+		&g->out, "%.3f show flows %u sources %u bans %u observed %u pending %u%s%s\n",
+		(double)g->now / (double)TG_SEC, stats.flows, stats.sources[0] + stats.sources[1],
+		stats.bans_active, stats.bans_observed, stats.bans_pending,
+		stats.stale ? " stale" : "", stats.braked ? " braked" : "");
 	for (size_t i = 0; i < count && count <= 20; i++) {
 		char text[TG_PREFIX_STRLEN];
 		tg_strbuf_printf(&g->out, "\t%s %s", tg_prefix_format(&sources[i].source, text),

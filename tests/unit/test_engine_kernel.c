@@ -583,8 +583,7 @@ static void adopt(struct world *w)
 						     : w->now + left_ms * TG_MSEC};
 		(void)snprintf(e.policy, sizeof(e.policy), "%s", names[random_below(4)]);
 		memcpy(event.adopt.policy, e.policy, sizeof(e.policy));
-		event.adopt.origin =
-			e.policy[0] == '\0' ? TG_ORIGIN_OPERATOR : TG_ORIGIN_AUTO;
+		event.adopt.origin = e.policy[0] == '\0' ? TG_ORIGIN_OPERATOR : TG_ORIGIN_AUTO;
 		if (element_find(w, &e))
 			continue;
 		bool set_stays = e.policy[0] == '\0';

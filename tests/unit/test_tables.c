@@ -212,9 +212,10 @@ TEST(the_ban_that_ends_soonest_is_found_whatever_wakes_first)
 	for (uint32_t n = 0; n < BANS; n++) {
 		struct tg_prefix source = prefix_of(n);
 		if (n % 10 == 3)
-			source = (struct tg_prefix){.addr.bytes = {(uint8_t)n}, .len = TG_TOTAL_LEN};
-		const uint32_t id =
-			ban_table_insert(table, n % 7 == 0 ? TG_NO_INDEX : 0, TG_SCOPE_NEW, &source);
+			source =
+				(struct tg_prefix){.addr.bytes = {(uint8_t)n}, .len = TG_TOTAL_LEN};
+		const uint32_t id = ban_table_insert(table, n % 7 == 0 ? TG_NO_INDEX : 0,
+						     TG_SCOPE_NEW, &source);
 		ban_table_at(table, id)->enforced = random_below(10) > 0;
 		ban_table_set_until(table, id, 1000 + random_below(1000));
 	}
@@ -229,8 +230,8 @@ TEST(the_ban_that_ends_soonest_is_found_whatever_wakes_first)
 			ban_table_set_wake(table, id, 1 + random_below(1000));
 		else
 			ban_table_set_until(table, id, 1000 + random_below(1000));
-		const uint32_t stays = random_below(2) ? ban_table_soonest(table, TG_BAN_NONE)
-						       : TG_BAN_NONE;
+		const uint32_t stays =
+			random_below(2) ? ban_table_soonest(table, TG_BAN_NONE) : TG_BAN_NONE;
 		CHECK_U64(ban_table_soonest(table, stays), naive_soonest(table, stays));
 	}
 	ban_table_destroy(table);

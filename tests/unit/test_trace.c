@@ -379,11 +379,7 @@ TEST(refusals)
 		 51,
 		 "a text is too long"},
 		{"adopted how", {9, 8}, 2, 45, "unknown bits in an adopted ban"},
-		{"scope of a request",
-		 {11, 1, 0, 0, 8, 1, 0, 0, 0, 1, 3},
-		 11,
-		 54,
-		 "no such scope"},
+		{"scope of a request", {11, 1, 0, 0, 8, 1, 0, 0, 0, 1, 3}, 11, 54, "no such scope"},
 		{"family 2", {14, 1, 2, 8, 1, 2, 3, 4, 0}, 9, 46, "no such address family"},
 	};
 	struct written w;
