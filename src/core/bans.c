@@ -84,7 +84,9 @@ void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint3
 	struct ban *ban = ban_table_at(engine->bans, id);
 	if (ban->life != BAN_LIVE)
 		return;
-	ban_forgive(engine, ban);
+	/* What was only observed, and is now to be in force, begins anew. */
+	if (ban->enforced || cause != TG_CAUSE_RELOAD)
+		ban_forgive(engine, ban);
 	witness_set(engine, ban, TG_NO_INDEX);
 	bans_begin(engine, ban);
 	ban->life = BAN_LEAVING;

@@ -54,8 +54,11 @@ static bool is_stronger(enum tg_action a, const struct tg_rate *a_to, enum tg_ac
 	       (uint64_t)a_to->count * b_to->per_ms < (uint64_t)b_to->count * a_to->per_ms;
 }
 
-/* An offence of a source that is banned already in this policy and scope. */
-static void offence_again(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+/*
+ * An offence of a source that is banned already in this policy and scope. False: that ban goes, and
+ * the offence makes a new one.
+ */
+static bool offence_again(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
 			  uint32_t measured, uint32_t threshold)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
@@ -68,8 +71,10 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 				      : is_stronger(rung.action, &rung.to, ban->action, &ban->to);
 	/* What was proven while nothing was enforced. */
 	if (stronger && rung.proven && enforce && !ban->enforced &&
-	    brakes_hold(engine, id, limit, ladder_step(limit->limit, ban->offence), measured))
-		return;
+	    brakes_hold(engine, id, limit, ladder_step(limit->limit, ban->offence), measured)) {
+		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
+		return false;
+	}
 	if (stronger) {
 		if (rung.proven && enforce && !ban->enforced)
 			brakes_made(engine);
@@ -91,6 +96,7 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 	}
 	if (ladder_asked(ban, limit) > 0)
 		witness_want(engine, id, limit, measured);
+	return true;
 }
 
 /* Is this the ban that the offence belongs to: by the same limit, or no weaker than it asks for? */
@@ -216,8 +222,7 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 	}
 	const enum tg_scope scope = scope_of(engine, view->policy, limit, source);
 	const uint32_t id = ban_table_find(engine->bans, view->policy, scope, source);
-	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE)
-		offence_again(engine, id, limit, measured, threshold);
-	else
+	if (id == TG_BAN_NONE || ban_table_at(engine->bans, id)->life != BAN_LIVE ||
+	    !offence_again(engine, id, limit, measured, threshold))
 		offence_new(engine, view, limit, source, measured, threshold);
 }
