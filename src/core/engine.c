@@ -101,8 +101,10 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 		idle_policy(engine, old);
 		flows_recount(engine, true);
 	}
-	if (old)
+	if (old) {
 		bans_policy(engine, old);
+		notes_follow_policy(engine);
+	}
 	if (!engine->stats.stale)
 		counts_judge_all(engine);
 }

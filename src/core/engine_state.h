@@ -86,6 +86,8 @@ struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type ty
 			      enum tg_cause cause, bool reserved);
 /* What is to be asked about bans names limits of the policy that is going. */
 void notes_drop_questions(struct tg_engine *engine);
+/* What waits to be killed is named as the policy that has come names it. */
+void notes_follow_policy(struct tg_engine *engine);
 size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 
 /* flows.c */

@@ -424,7 +424,9 @@ static void reload(struct world *w)
 {
 	struct set_up *old = w->now_in_force, *s = draw_set_up();
 	/* Refusals name limits of the old policy. */
-	if (w->engine->notes_count > 0 || random_below(2) == 0)
+	if (random_below(2) == 0)
+		drain(w);
+	while (w->engine->notes_count > 0)
 		drain(w);
 	for (size_t i = w->element_count; i-- > 0;) {
 		const struct element *e = &w->elements[i];
