@@ -61,6 +61,11 @@ static void note_sizes(const struct daemon *daemon, const struct tg_config *conf
 				 "max-flows is now %" PRIu32 " in the policy; a restart is "
 				 "needed, until then %" PRIu32 " stays in force\n",
 				 config->max_flows, daemon->params.max_flows);
+	if (config->max_bans != daemon->params.max_bans)
+		tg_strbuf_printf(text,
+				 "max-bans is now %" PRIu32 " in the policy; a restart is "
+				 "needed, until then %" PRIu32 " stays in force\n",
+				 config->max_bans, daemon->params.max_bans);
 }
 
 static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct tg_strbuf *text)

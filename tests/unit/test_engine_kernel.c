@@ -49,10 +49,11 @@ struct set_up {
 	struct tg_ruleset *ruleset;
 };
 
-/* A witness said so much of a source that a drop may follow. */
+/* What a witness said of a source; under another policy by then it may be enough. */
 struct proof {
 	struct tg_prefix source;
 	char policy[TG_NAME_MAX + 1], limit[TG_NAME_MAX + 1];
+	uint32_t proven;
 };
 
 struct world {
@@ -216,7 +217,8 @@ static bool is_proven(const struct world *w, const struct tg_ban *ban)
 	for (size_t i = 0; i < w->proof_count; i++)
 		if (tg_prefix_equal(&w->proofs[i].source, &ban->source) &&
 		    strcmp(w->proofs[i].policy, policy->name) == 0 &&
-		    strcmp(w->proofs[i].limit, policy->limits[ban->limit].name) == 0)
+		    strcmp(w->proofs[i].limit, policy->limits[ban->limit].name) == 0 &&
+		    w->proofs[i].proven > ban->threshold)
 			return true;
 	return false;
 }
@@ -265,9 +267,10 @@ static void answer_witness(struct world *w, const struct tg_ban *ban)
 		event.witness.source = source_of(random_below(SOURCES), 128);
 	(void)snprintf(event.witness.policy, sizeof(event.witness.policy), "%s", policy->name);
 	(void)snprintf(event.witness.limit, sizeof(event.witness.limit), "%s", limit->name);
-	if (w->proof_count < PROOFS && event.witness.proven > limit->threshold + limit->burst) {
+	if (w->proof_count < PROOFS) {
 		struct proof *proof = &w->proofs[w->proof_count++];
 		proof->source = event.witness.source;
+		proof->proven = event.witness.proven;
 		memcpy(proof->policy, event.witness.policy, sizeof(proof->policy));
 		memcpy(proof->limit, event.witness.limit, sizeof(proof->limit));
 	}
