@@ -93,6 +93,9 @@ struct tg_engine_stats {
 };
 void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret_stats);
 
+/* The ids of bans are below this: a ban that made room for another keeps its own for a while. */
+uint32_t tg_engine_ban_ids(const struct tg_engine *engine);
+
 /* Bans in the order of their ids. *cursor is 0 at first; false at the end. Survives changes between
  * calls. */
 bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct tg_ban *ret_ban);

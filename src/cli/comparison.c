@@ -13,8 +13,8 @@
 
 bool comparison_init(struct comparison_side *side)
 {
-	*side = (struct comparison_side){0};
-	side->running = calloc(SIMULATION_BANS_MAX, sizeof(*side->running));
+	*side = (struct comparison_side){.running_count = 256};
+	side->running = calloc(side->running_count, sizeof(*side->running));
 	return side->running != NULL;
 }
 
@@ -41,10 +41,28 @@ static struct comparison_ban *append(struct comparison_side *side)
 	return &side->bans[side->count++];
 }
 
+/* The number of the engine has its place. */
+static bool make_place(struct comparison_side *side, uint32_t id)
+{
+	size_t count = side->running_count;
+	while (count <= id)
+		count *= 2;
+	if (count == side->running_count)
+		return true;
+	uint32_t *running = reallocarray(side->running, count, sizeof(*running));
+	side->failed = !running;
+	if (!running)
+		return false;
+	memset(running + side->running_count, 0, (count - side->running_count) * sizeof(*running));
+	side->running = running;
+	side->running_count = count;
+	return true;
+}
+
 void comparison_add(struct comparison_side *side, const struct tg_decision *decision)
 {
 	const struct tg_ban *ban = &decision->ban;
-	if (decision->type == TG_DECISION_REFUSE || ban->id >= SIMULATION_BANS_MAX)
+	if (ban->id == TG_BAN_NONE || !make_place(side, ban->id))
 		return;
 	uint32_t *running = &side->running[ban->id];
 	struct comparison_ban *entry = *running ? &side->bans[*running - 1] : NULL;

@@ -291,6 +291,20 @@ bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *
 	return true;
 }
 
+uint32_t counts_established(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			    const struct tg_prefix *source)
+{
+	const struct ruleset_view *view = ruleset_view(engine->ruleset, limit);
+	const enum tg_family family = (enum tg_family)source->addr.family;
+	const uint16_t v = (uint16_t)(view - engine->ruleset->views);
+	const uint32_t slot = source_table_find(engine->sources[family], source->addr.bytes,
+						SOURCE_VIEW(v, source->len != view->len[family]));
+	return slot == SOURCE_NONE
+		       ? 0
+		       : source_sum(source_table_at(engine->sources[family], slot),
+				    STATE_BIT(TG_TCP_ESTABLISHED) | STATE_BIT(SOURCE_IDLE));
+}
+
 const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,
 					uint16_t limit)
 {

@@ -47,6 +47,7 @@ struct tg_engine *tg_engine_create(const struct tg_engine_params *params)
 	engine->refused_noted = TG_NEVER;
 	engine->retry_at = TG_NEVER;
 	engine->retry_delay = ENGINE_RETRY_FIRST;
+	brakes_init(&engine->brakes);
 	return engine;
 }
 
@@ -114,8 +115,10 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 		idle_policy(engine, old);
 		flows_recount(engine, true);
 	}
-	if (old)
+	if (old) {
 		bans_policy(engine, old);
+		notes_follow_policy(engine);
+	}
 	if (!engine->stats.stale)
 		counts_judge_all(engine);
 }
@@ -157,7 +160,7 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 		bans_ack(engine, event->ack.ban, event->ack.version, event->ack.error);
 		break;
 	case TG_EVENT_ADOPT:
-		bans_adopt(engine, &event->adopt);
+		adopt_ban(engine, &event->adopt);
 		break;
 	case TG_EVENT_SINK_LOST:
 		bans_lost(engine);
@@ -181,7 +184,7 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 		engine_protected(engine, event->protected);
 		break;
 	case TG_EVENT_ADMINS:
-		engine->admins = event->admins;
+		brakes_admins(engine, event->admins);
 		break;
 	case TG_EVENT_POLICY:
 		engine_policy(engine, event->ruleset);
@@ -232,10 +235,16 @@ tg_time tg_engine_deadline(const struct tg_engine *engine)
 	return MIN(deadline, first_wake(engine));
 }
 
+uint32_t tg_engine_ban_ids(const struct tg_engine *engine)
+{
+	return ban_table_ids(engine->bans);
+}
+
 void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret_stats)
 {
 	*ret_stats = engine->stats;
 	ret_stats->flows = flow_table_count(engine->flows);
+	ret_stats->braked = brakes_shown(engine);
 	ret_stats->records = ban_table_records(engine->bans);
 	ret_stats->memory = sizeof(*engine) + ENGINE_NOTES * sizeof(*engine->notes) +
 			    flow_table_memory(engine->flows) + ban_table_memory(engine->bans) +

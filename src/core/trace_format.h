@@ -42,6 +42,11 @@ enum trace_type {
 #define TRACE_HAS_TIMEOUT 0x40
 #define TRACE_HAS_COUNTERS 0x80
 
+/* First byte of an ADOPT. */
+#define TRACE_STORED 0x01
+#define TRACE_RECORD 0x02
+#define TRACE_UNPROVEN 0x04
+
 /* First byte of a key. */
 #define TRACE_KEY_IPV6 0x01
 #define TRACE_KEY_HAS_ENDPOINT 0x02

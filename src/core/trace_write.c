@@ -180,13 +180,18 @@ static uint8_t *put_request(uint8_t *out, const struct tg_ban_request *request)
 	out = put_u8(out, request->all);
 	out = put_prefix(out, &request->source);
 	out = put_u8(out, trace_action(request->action));
+	out = put_u8(out, (uint8_t)request->scope);
 	out = put_rate(out, &request->to);
 	out = put_varint(out, request->expire_ms);
+	out = put_u8(out, request->force);
 	return put_text(out, request->reason);
 }
 
 static uint8_t *put_adopt(uint8_t *out, const struct tg_adopt *adopt)
 {
+	out = put_u8(out, (uint8_t)((adopt->stored ? TRACE_STORED : 0) |
+				    (adopt->record ? TRACE_RECORD : 0) |
+				    (adopt->unproven ? TRACE_UNPROVEN : 0)));
 	out = put_prefix(out, &adopt->source);
 	out = put_u8(out, trace_action(adopt->action));
 	out = put_u8(out, (uint8_t)adopt->scope);

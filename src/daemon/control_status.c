@@ -135,6 +135,13 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"expired", stats->expiries},
 		{"refused_protected", stats->refused_protected},
 		{"refused_full", stats->refused_full},
+		{"refused_admin", stats->refused_admin},
+		{"evicted", stats->bans_evicted},
+		{"restored", stats->restored},
+		{"kills", stats->kills},
+		{"braked_rate", stats->braked_rate},
+		{"braked_sources", stats->braked_sources},
+		{"braked_flows", stats->braked_flows},
 	};
 	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
 	const struct number engine[] = {

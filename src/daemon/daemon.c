@@ -74,7 +74,7 @@ static enum daemon_exit load_first(struct daemon *daemon)
 	daemon->params =
 		(struct tg_engine_params){.max_sources = daemon->policy.config->max_sources,
 					  .max_flows = daemon->policy.config->max_flows,
-					  .max_bans = DAEMON_BANS_MAX};
+					  .max_bans = daemon->policy.config->max_bans};
 	memcpy(daemon->params.seed, daemon->options.seed, sizeof(daemon->params.seed));
 	daemon->engine = tg_engine_create(&daemon->params);
 	if (!daemon->engine) {
@@ -182,7 +182,9 @@ static int restore(struct daemon *daemon)
 
 static enum daemon_exit take_table(struct daemon *daemon)
 {
-	struct nft_sink_params params = {.plain = daemon->options.plain_table};
+	struct nft_sink_params params = {
+		.plain = daemon->options.plain_table,
+		.set_size = MAX(NFT_SINK_SET_SIZE_LEAST, 2 * daemon->policy.config->max_bans)};
 	int err = nft_sink_create(&params, &daemon->sink);
 	if (err)
 		return kernel_failed(daemon->log, "use nf_tables", err);

@@ -43,10 +43,6 @@ struct daemon_options {
 	uint8_t seed[16];
 };
 
-/* As many as the kernel sets hold without a second thought; the engine reserves 150 bytes for each.
- */
-#define DAEMON_BANS_MAX TG_MAX_BANS_DEFAULT
-
 /* So many lifted bans are named to who asked; of the others only the number is told. */
 #define DAEMON_REQUEST_NAMED 8
 

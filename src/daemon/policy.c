@@ -37,7 +37,7 @@ int policy_load(const struct daemon_options *options, const struct tg_engine_par
 		return -EINVAL;
 	struct tg_engine_params sized = {.max_sources = policy.config->max_sources,
 					 .max_flows = policy.config->max_flows,
-					 .max_bans = DAEMON_BANS_MAX};
+					 .max_bans = policy.config->max_bans};
 	memcpy(sized.seed, options->seed, sizeof(sized.seed));
 	policy.ruleset = ruleset_create(options, policy.config, params ? params : &sized);
 	policy.allow = protected_allow(policy.config);
@@ -71,6 +71,11 @@ static void note_sizes(const struct daemon *daemon, const struct tg_config *conf
 				 "max-flows is now %" PRIu32 " in the policy; a restart is "
 				 "needed, until then %" PRIu32 " stays in force\n",
 				 config->max_flows, daemon->params.max_flows);
+	if (config->max_bans != daemon->params.max_bans)
+		tg_strbuf_printf(text,
+				 "max-bans is now %" PRIu32 " in the policy; a restart is "
+				 "needed, until then %" PRIu32 " stays in force\n",
+				 config->max_bans, daemon->params.max_bans);
 }
 
 /* *ret_old is what was in force; on failure it still is. */

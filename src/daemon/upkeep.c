@@ -210,7 +210,8 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 	uint64_t sources = stats->sources_evicted - seen->sources_evicted;
 	uint64_t flows = stats->flows_refused - seen->flows_refused;
 	uint64_t evicted = stats->flows_evicted - seen->flows_evicted;
-	uint64_t bans = stats->refused_full - seen->refused_full;
+	uint64_t bans =
+		stats->refused_full - seen->refused_full + stats->bans_evicted - seen->bans_evicted;
 	const struct tg_engine_stats *before = &daemon->roomy;
 	if (sources + flows + evicted + bans > 0) {
 		if (!daemon->health.reasons[HEALTH_ROOM].on)
@@ -219,14 +220,28 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 		health_set(&daemon->health, daemon->log, HEALTH_ROOM, now,
 			   "a table is full: since then %" PRIu64 " sources and %" PRIu64
 			   " flows evicted, %" PRIu64 " flows not counted, %" PRIu64
-			   " bans refused",
+			   " bans refused, %" PRIu64 " bans evicted",
 			   stats->sources_evicted - before->sources_evicted,
 			   stats->flows_evicted - before->flows_evicted,
 			   stats->flows_refused - before->flows_refused,
-			   stats->refused_full - before->refused_full);
+			   stats->refused_full - before->refused_full,
+			   stats->bans_evicted - before->bans_evicted);
 	} else if (now >= daemon->room_until) {
 		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, now);
 	}
+}
+
+static void check_brakes(struct daemon *daemon, const struct tg_engine_stats *stats)
+{
+	tg_time now = loop_now(daemon->loop);
+	if (stats->braked)
+		health_set(&daemon->health, daemon->log, HEALTH_BRAKE, now,
+			   "proven bans stay rate-limits, since start: %" PRIu64
+			   " beyond max-bans-per-minute, %" PRIu64
+			   " beyond max-share-of-sources, %" PRIu64 " beyond max-share-of-flows",
+			   stats->braked_rate, stats->braked_sources, stats->braked_flows);
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_BRAKE, now);
 }
 
 static void check_engine(struct daemon *daemon)
@@ -235,6 +250,7 @@ static void check_engine(struct daemon *daemon)
 	tg_time now = loop_now(daemon->loop);
 	tg_engine_stats(daemon->engine, &stats);
 	check_room(daemon, &stats);
+	check_brakes(daemon, &stats);
 	if (stats.stale && daemon->seen.stale)
 		health_set(&daemon->health, daemon->log, HEALTH_GAP, now,
 			   "events were lost and counts are not rebuilt yet: %" PRIu64

@@ -70,7 +70,7 @@ void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, co
 void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
 			 const char *set, uint32_t count);
 void nft_rule_match_ct_new(struct nft_rule *rule);
-void nft_rule_match_ct_stray(struct nft_rule *rule); /* invalid or untracked */
+void nft_rule_match_ct_stray(struct nft_rule *rule);    /* invalid or untracked */
 void nft_rule_match_ct_original(struct nft_rule *rule); /* from who opened the connection */
 void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask);
 void nft_rule_reset(struct nft_rule *rule); /* reject with a TCP reset; ends the rule */

@@ -7,12 +7,6 @@
 struct layout;
 struct nft_batch;
 
-/*
- * A set may be more than full for a moment, when one transaction replaces all that is in it, and
- * expired elements keep their places for a second: twice as many as there may be bans, or this.
- */
-#define NFT_LAYOUT_SET_SIZE 262144
-
 /* Messages: every chain; the address sets; the sets of bans that are not present; every rule. */
 void nft_layout_encode_chains(const struct layout *layout, struct nft_batch *batch);
 void nft_layout_encode_address_sets(struct nft_batch *batch);

@@ -76,7 +76,7 @@ int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_
 	if (!sink)
 		return -ENOMEM;
 	sink->socket.fd = sink->watch_fd = -1;
-	sink->set_size = params->set_size ? params->set_size : NFT_LAYOUT_SET_SIZE;
+	sink->set_size = params->set_size ? params->set_size : NFT_SINK_SET_SIZE_LEAST;
 	int err = nft_socket_open(&sink->socket);
 	if (err < 0)
 		goto err_sink;

@@ -25,8 +25,14 @@ struct nft_sink_params {
 	bool no_update; /* never move the end of an element in place, as on old kernels; for tests
 			 */
 	bool no_destroy;   /* do without DESTROYSETELEM, as on a kernel before 6.3; for tests */
-	uint32_t set_size; /* room of a set of bans; 0: the default. For tests */
+	uint32_t set_size; /* room of a set of bans; 0: the least. Less is for tests */
 };
+
+/*
+ * A set may be more than full for a moment, when one transaction replaces all that is in it, and
+ * expired elements keep their places for a second: twice as many as there may be bans, or this.
+ */
+#define NFT_SINK_SET_SIZE_LEAST 262144u
 
 struct nft_sink_stats {
 	bool owned;                    /* OWNER|PERSIST is in force */

@@ -45,7 +45,7 @@ static struct tg_prefix random_prefix(uint64_t *state)
 
 static enum tg_action random_action(uint64_t *state)
 {
-	return below(state, 2) ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT;
+	return TG_ACTION_RATE_LIMIT + below(state, TG_ACTION_DROP);
 }
 
 static void random_text(uint64_t *state, char *text, size_t size)
@@ -89,7 +89,7 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		TG_EVENT_ADOPT,          TG_EVENT_SINK_LOST,     TG_EVENT_OPERATOR_BAN,
 		TG_EVENT_OPERATOR_UNBAN, TG_EVENT_PANIC,         TG_EVENT_PROTECTED,
 		TG_EVENT_POLICY,         TG_EVENT_FLOW_NEW,      TG_EVENT_FLOW_END,
-		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC};
+		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC,       TG_EVENT_ADMINS};
 	struct tg_event event = {.type = types[below(state, ARRAY_SIZE(types))]};
 	if (below(state, 2))
 		*now += draw(state) >> (24 + below(state, 40));
@@ -105,6 +105,9 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		break;
 	case TG_EVENT_ADOPT:
 		event.adopt.source = random_prefix(state);
+		event.adopt.stored = below(state, 2);
+		event.adopt.record = below(state, 2);
+		event.adopt.unproven = below(state, 2);
 		event.adopt.action = random_action(state);
 		event.adopt.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		event.adopt.origin = (enum tg_origin)below(state, TG_ORIGIN_COUNT);
@@ -136,6 +139,8 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.request.source = random_prefix(state);
 		event.request.all = below(state, 2);
 		event.request.action = random_action(state);
+		event.request.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
+		event.request.force = below(state, 2);
 		event.request.to = (struct tg_rate){1, (uint32_t)draw(state) | 1};
 		event.request.expire_ms = 1 + below(state, TG_DURATION_MAX_MS);
 		random_text(state, event.request.reason, sizeof(event.request.reason));
@@ -146,13 +151,15 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 	case TG_EVENT_PROTECTED:
 		event.protected = sets[below(state, SETS)];
 		break;
+	case TG_EVENT_ADMINS:
+		event.admins = sets[below(state, SETS)];
+		break;
 	case TG_EVENT_RESYNC_BEGIN:
 	case TG_EVENT_RESYNC_END:
 	case TG_EVENT_RESYNC_FAILED:
 	case TG_EVENT_TICK:
 	case TG_EVENT_ACK:
 	case TG_EVENT_SINK_LOST:
-	case TG_EVENT_ADMINS:
 	case TG_EVENT_POLICY:
 		break;
 	}
@@ -314,7 +321,7 @@ TEST(refusals)
 		const char *what;
 	} cases[] = {
 		{"type 0", {0}, 1, 44, "unknown record"},
-		{"type 18", {18}, 1, 44, "unknown record"},
+		{"type 19", {19}, 1, 44, "unknown record"},
 		{"type 31", {31}, 1, 44, "unknown record"},
 		{"high bit", {0x88}, 1, 44, "unknown bits of a record"},
 		{"key of a tick", {0x48}, 1, 44, "unknown bits of a record"},
@@ -371,6 +378,8 @@ TEST(refusals)
 		 8,
 		 51,
 		 "a text is too long"},
+		{"adopted how", {9, 8}, 2, 45, "unknown bits in an adopted ban"},
+		{"scope of a request", {11, 1, 0, 0, 8, 1, 0, 0, 0, 1, 3}, 11, 54, "no such scope"},
 		{"family 2", {14, 1, 2, 8, 1, 2, 3, 4, 0}, 9, 46, "no such address family"},
 	};
 	struct written w;
