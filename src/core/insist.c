@@ -28,7 +28,9 @@ void insist_arm(struct tg_engine *engine, uint32_t id)
 static bool ask(struct tg_engine *engine, uint32_t id)
 {
 	const struct ban *ban = ban_table_at(engine->bans, id);
-	if (!ban->enforced || ban->acked != ban->version || engine->probe_left == 0)
+	/* What a cap lets through cannot be told from what it does not. */
+	if (!ban->enforced || ban->acked != ban->version || engine->probe_left == 0 ||
+	    ban->action == TG_ACTION_CAP)
 		return false;
 	struct tg_decision *note = notes_add(engine, TG_DECISION_PROBE, TG_CAUSE_NONE, false);
 	if (!note)

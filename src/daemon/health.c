@@ -16,6 +16,8 @@ const char *health_reason_name(enum health_reason reason)
 		return "table";
 	case HEALTH_BANS:
 		return "bans";
+	case HEALTH_INGRESS:
+		return "ingress";
 	case HEALTH_BRAKE:
 		return "brake";
 	case HEALTH_FEED:

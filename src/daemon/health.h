@@ -13,6 +13,7 @@ enum health_reason {
 	HEALTH_PANIC,      /* the operator switched enforcing off */
 	HEALTH_TABLE,      /* the kernel does not hold our table */
 	HEALTH_BANS,       /* bans that the kernel has not taken */
+	HEALTH_INGRESS,    /* drops stand in prerouting only */
 	HEALTH_BRAKE,      /* bans that the policy asks for are held back */
 	HEALTH_FEED,       /* no events come in */
 	HEALTH_GAP,        /* events were lost and no dump has healed it yet */

@@ -312,6 +312,19 @@ static void check_store(struct daemon *daemon)
 		health_clear(&daemon->health, daemon->log, HEALTH_STORE, now);
 }
 
+static void check_ingress(struct daemon *daemon)
+{
+	struct nft_sink_stats stats;
+	tg_time now = loop_now(daemon->loop);
+	nft_sink_stats(daemon->sink, &stats);
+	if (daemon->policy.config->ingress_count > 0 && !stats.ingress)
+		health_set(&daemon->health, daemon->log, HEALTH_INGRESS, now,
+			   "the kernel does not take chains at the ingress of these interfaces: "
+			   "drops stand in prerouting only");
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_INGRESS, now);
+}
+
 static void upkeep_due(void *data)
 {
 	struct daemon *daemon = data;
@@ -326,6 +339,7 @@ static void upkeep_due(void *data)
 			   RESOLVERS_MAX);
 	check_engine(daemon);
 	check_store(daemon);
+	check_ingress(daemon);
 	check_witness(daemon);
 	upkeep_check_accounting(daemon);
 	notify_send(&daemon->notify,
