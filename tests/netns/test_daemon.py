@@ -194,6 +194,7 @@ def test_socketless(lab):
     check("it ends without ever having one", lab.end() == 0, lab.logged())
     os.unlink(run)
     lab.on("nft", "flush", "ruleset")
+    os.unlink(os.path.join(lab.state, "bans"))
 
 
 def test_check(lab):
