@@ -38,12 +38,15 @@ int snapshot_read(const struct snapshot_params *params, struct host_snapshot *re
 	sysctl_read_all(snapshot.sysctls);
 	/* The kernel shows this one to the first network namespace only. */
 	snapshot.namespaced = snapshot.sysctls[SYSCTL_NETDEV_BACKLOG].status == SYSCTL_ABSENT;
+	struct tally_params tally = {.idle_ms = params->idle_ms};
 	const struct sysctl_value *range = &snapshot.sysctls[SYSCTL_PORT_RANGE];
-	if (range->status == SYSCTL_KNOWN && range->count == 2)
-		snapshot.reserved_ports = sysctl_read_reserved((uint16_t)range->numbers[0],
-							       (uint16_t)range->numbers[1]);
+	if (range->status == SYSCTL_KNOWN && range->count == 2) {
+		tally.first_port = (uint16_t)range->numbers[0];
+		tally.last_port = (uint16_t)range->numbers[1];
+		snapshot.reserved_ports = sysctl_read_reserved(tally.first_port, tally.last_port);
+	}
 	sockstat_read(&snapshot.sockstat);
-	err = tally_read(params->idle_ms, &snapshot.tally);
+	err = tally_read(&tally, &snapshot.tally);
 	if (err) {
 		snapshot_finish(&snapshot);
 		return err;

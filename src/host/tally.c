@@ -28,7 +28,7 @@ struct pending {
 
 struct tallying {
 	struct tally tally;
-	uint64_t idle_ms;
+	struct tally_params params;
 	uint32_t *half_open;       /* by port */
 	uint32_t *listening;       /* by port: how many listeners */
 	uint32_t *listener_inodes; /* by listener */
@@ -98,6 +98,9 @@ static void add_pending(struct tallying *tallying, const struct tally_socket *so
 
 static void add_outgoing(struct tallying *tallying, const struct tally_socket *socket)
 {
+	if (socket->local_port < tallying->params.first_port ||
+	    socket->local_port > tallying->params.last_port)
+		return;
 	struct tally_destination *grown =
 		grow(tallying->tally.destinations, tallying->outgoing, sizeof(*grown));
 	if (!grown) {
@@ -124,7 +127,7 @@ static void add_established(struct tallying *tallying, const struct tally_socket
 	/* With something to send, its own retransmissions find a dead peer. One on this host cannot
 	   die unnoticed. */
 	if (socket->timer == 0 && socket->sent == 0 && socket->info &&
-	    silent >= tallying->idle_ms && !is_loopback(&socket->remote))
+	    silent >= tallying->params.idle_ms && !is_loopback(&socket->remote))
 		add_pending(tallying, socket, false, silent);
 }
 
@@ -273,9 +276,9 @@ static int walk_all(struct tallying *tallying)
 	return tallying->failed ? -ENOMEM : name_processes(tallying);
 }
 
-int tally_read(uint64_t idle_ms, struct tally *ret_tally)
+int tally_read(const struct tally_params *params, struct tally *ret_tally)
 {
-	struct tallying tallying = {.idle_ms = idle_ms};
+	struct tallying tallying = {.params = *params};
 	tallying.tally.ports = calloc(PORTS, sizeof(*tallying.tally.ports));
 	tallying.half_open = calloc(PORTS, sizeof(*tallying.half_open));
 	tallying.listening = calloc(PORTS, sizeof(*tallying.listening));

@@ -58,9 +58,13 @@ struct tally {
 	struct tally_port *ports; /* 65536, by this host's port; those of listeners only */
 };
 
-/* idle_ms: how long a connection is silent that counts as idle. 0 or -ENOMEM; a kernel that does
-   not tell is in known. */
-int tally_read(uint64_t idle_ms, struct tally *ret_tally);
+struct tally_params {
+	uint64_t idle_ms;               /* how long a connection is silent that counts as idle */
+	uint16_t first_port, last_port; /* ip_local_port_range: others leave it as it is */
+};
+
+/* 0 or -ENOMEM; a kernel that does not tell is in known. */
+int tally_read(const struct tally_params *params, struct tally *ret_tally);
 void tally_finish(struct tally *tally);
 
 #endif
