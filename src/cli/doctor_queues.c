@@ -126,7 +126,7 @@ static void check_accept_queue(const struct host_snapshot *host, struct doctor_r
 			doctor_add(report, "accept-queue-full", DOCTOR_CRITICAL);
 		tg_strbuf_printf(
 			&finding->value,
-			"port %u (%s): %" PRIu32 " wait for accept(), its backlog is %" PRIu32,
+			"port %u, %s: %" PRIu32 " wait for accept(), its backlog is %" PRIu32,
 			listener->port, listener->process, listener->queued, listener->backlog);
 		tg_strbuf_puts(&finding->evidence,
 			       "the listener's own figures, now: it takes no further connection");

@@ -11,13 +11,9 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "host/tally_sockets.h"
+#include "host/sockets.h"
 
 #define PORTS 65536
-/* Requests on their way are a state of their own inside the kernel; it tells them as SYN_RECV. */
-#define STATE_NEW_SYN_RECV 12
-#define TIMER_KEEPALIVE 2
-
 /* A socket whose process is looked up when all are known. */
 struct pending {
 	uint32_t inode;
@@ -53,7 +49,7 @@ static bool is_loopback(const struct tg_addr *addr)
 				       : memcmp(addr->bytes, v6, sizeof(v6)) == 0;
 }
 
-static void add_listener(void *data, const struct tally_socket *socket)
+static void add_listener(void *data, const struct sock_diag_socket *socket)
 {
 	struct tallying *tallying = data;
 	struct tally *tally = &tallying->tally;
@@ -72,13 +68,13 @@ static void add_listener(void *data, const struct tally_socket *socket)
 	listeners[tally->listener_count++] = (struct tally_listener){
 		.address = socket->local,
 		.port = socket->local_port,
-		.queued = socket->received,
-		.backlog = socket->sent,
+		.queued = socket->rqueue,
+		.backlog = socket->wqueue,
 	};
 	tallying->listening[socket->local_port]++;
 }
 
-static void add_pending(struct tallying *tallying, const struct tally_socket *socket,
+static void add_pending(struct tallying *tallying, const struct sock_diag_socket *socket,
 			bool close_wait, uint64_t ms)
 {
 	struct pending *pending =
@@ -96,7 +92,7 @@ static void add_pending(struct tallying *tallying, const struct tally_socket *so
 	};
 }
 
-static void add_outgoing(struct tallying *tallying, const struct tally_socket *socket)
+static void add_outgoing(struct tallying *tallying, const struct sock_diag_socket *socket)
 {
 	if (socket->local_port < tallying->params.first_port ||
 	    socket->local_port > tallying->params.last_port)
@@ -117,21 +113,21 @@ static void add_outgoing(struct tallying *tallying, const struct tally_socket *s
 	};
 }
 
-static void add_established(struct tallying *tallying, const struct tally_socket *socket)
+static void add_established(struct tallying *tallying, const struct sock_diag_socket *socket)
 {
-	const uint64_t silent = MIN(socket->data_received_ms, socket->data_sent_ms);
+	const uint64_t silent = MIN(socket->received_ms, socket->sent_ms);
 	tallying->tally.established++;
 	tallying->tally.ports[socket->local_port].established++;
-	if (socket->timer == TIMER_KEEPALIVE)
+	if (socket->timer == SOCK_TIMER_KEEPALIVE)
 		tallying->tally.keepalive++;
 	/* With something to send, its own retransmissions find a dead peer. One on this host cannot
 	   die unnoticed. */
-	if (socket->timer == 0 && socket->sent == 0 && socket->info &&
+	if (socket->timer == SOCK_TIMER_NONE && socket->wqueue == 0 && socket->info &&
 	    silent >= tallying->params.idle_ms && !is_loopback(&socket->remote))
 		add_pending(tallying, socket, false, silent);
 }
 
-static void add_socket(void *data, const struct tally_socket *socket)
+static void add_socket(void *data, const struct sock_diag_socket *socket)
 {
 	struct tallying *tallying = data;
 	struct tally *tally = &tallying->tally;
@@ -149,7 +145,7 @@ static void add_socket(void *data, const struct tally_socket *socket)
 		add_established(tallying, socket);
 	/* The peer's FIN had an ACK with it: it is at least as old as the last one. */
 	if (socket->state == TCP_CLOSE_WAIT)
-		add_pending(tallying, socket, true, socket->info ? socket->ack_received_ms : 0);
+		add_pending(tallying, socket, true, socket->info ? socket->heard_ms : 0);
 	if (!accepted && socket->state != TCP_SYN_RECV && socket->state != TCP_CLOSE)
 		add_outgoing(tallying, socket);
 }
@@ -263,11 +259,12 @@ static int name_processes(struct tallying *tallying)
 static int walk_all(struct tallying *tallying)
 {
 	struct tally *tally = &tallying->tally;
-	const uint32_t all = TALLY_STATE(STATE_NEW_SYN_RECV + 1) - 1;
-	tally->error = tally_sockets_walk(TALLY_STATE(TCP_LISTEN), add_listener, tallying);
+	const struct sockets_query listeners = {.states = SOCK_STATE(TCP_LISTEN)};
+	const struct sockets_query others = {.states = SOCKETS_STATES & ~SOCK_STATE(TCP_LISTEN),
+					     .info = true};
+	tally->error = sockets_walk(&listeners, add_listener, tallying);
 	if (!tally->error)
-		tally->error =
-			tally_sockets_walk(all & ~TALLY_STATE(TCP_LISTEN), add_socket, tallying);
+		tally->error = sockets_walk(&others, add_socket, tallying);
 	tally->known = tally->error == 0;
 	for (size_t port = 0; port < PORTS; port++)
 		if (tallying->listening[port] == 0)
