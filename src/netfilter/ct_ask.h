@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "netfilter/ct_decode.h"
-#include "netfilter/nl_reader.h"
-#include "netfilter/nlsock.h"
+#include "host/nl_reader.h"
+#include "host/nlsock.h"
 
 /*
  * Questions about single flows, and what the kernel answers. It answers while the
