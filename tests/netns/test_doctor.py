@@ -3,7 +3,7 @@
 """usage: test_doctor.py TCPGUARD DOCTOR.MD
 Makes what each finding of doctor is about, sees it found, takes it away and sees it gone. In a network
 namespace; what a namespace cannot have (keys of the whole machine, of old and of vendors' kernels, full
-tables) stands in a copy of /proc that is mounted over it for the one program. Root only."""
+tables) stands in copies of parts of /proc that are mounted over them for the one program. Root only."""
 import contextlib
 import ctypes
 import json
@@ -59,13 +59,16 @@ class Doctor:
         self.root = os.path.join(folder, "root")
         os.mkdir(self.root)
         self.config = os.path.join(folder, "none.yaml")
+        self.fake_net = None
 
     def run(self, *options, root=True, user=None):
         command = [self.program, "--config", self.config, "doctor", *options]
         if root:
             command += ["--root", self.root]
+        net = self.fake_net
+        # /proc/net is each process's own.
         return subprocess.run(command, capture_output=True, text=True, check=False, user=user,
-                              env={"PATH": os.environ["PATH"]})
+                              preexec_fn=(lambda: mount(net, "/proc/self/net")) if net else None)
 
     def report(self, *options, **keywords):
         result = self.run("--json", *options, **keywords)
@@ -128,11 +131,12 @@ def sysctls(**values):
 
 
 class FakeProc:
-    """Files over /proc for the runs of one finding: what is there now, and other values."""
+    """Files over parts of /proc for the runs of one finding: what is there now, and other values."""
     COPIES = ["net/netstat", "net/softnet_stat", "net/sockstat", "net/stat/nf_conntrack"]
 
-    def __init__(self, folder, **files):
-        self.folder = os.path.join(folder, "proc")
+    def __init__(self, doctor, **files):
+        self.doctor = doctor
+        self.folder = os.path.join(doctor.folder, "proc")
         self.files = {key.replace("__", "/"): value for key, value in files.items()}
 
     def __enter__(self):
@@ -146,7 +150,8 @@ class FakeProc:
                 self.put(path, file.read())
         for path, text in self.files.items():
             self.put(path, text)
-        mount(self.folder, "/proc")
+        mount(f"{self.folder}/sys/net", "/proc/sys/net")
+        self.doctor.fake_net = f"{self.folder}/net"
 
     def put(self, path, text):
         full = f"{self.folder}/{path}"
@@ -155,7 +160,8 @@ class FakeProc:
             file.write(text)
 
     def __exit__(self, *_):
-        if LIBC.umount2(b"/proc", MNT_DETACH) != 0:
+        self.doctor.fake_net = None
+        if LIBC.umount2(b"/proc/sys/net", MNT_DETACH) != 0:
             raise OSError(ctypes.get_errno(), "umount")
         shutil.rmtree(self.folder)
 
@@ -284,20 +290,20 @@ def machine(doctor):
     check("what a namespace does not show is said to be unknown",
           {"net.core.netdev_max_backlog", "net.ipv4.tcp_mem"} <= unknown, unknown)
     comes_and_goes(doctor, "softnet-drops", "warning",
-                   FakeProc(doctor.folder, sys__net__core__netdev_max_backlog="1000\n",
+                   FakeProc(doctor, sys__net__core__netdev_max_backlog="1000\n",
                             net__softnet_stat=softnet.format("0000000a") + softnet.format("00000005")),
                    says="15 packets")
-    with FakeProc(doctor.folder, sys__net__core__netdev_max_backlog="1000\n",
+    with FakeProc(doctor, sys__net__core__netdev_max_backlog="1000\n",
                   net__softnet_stat=softnet.format("00000000")):
         check("softnet without drops is no finding", not doctor.find("softnet-drops"))
     sockstat = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 7 mem {}\n"
     for pages, severity in ((200, "warning"), (299, "critical")):
         comes_and_goes(doctor, "tcp-memory", severity,
-                       FakeProc(doctor.folder, sys__net__ipv4__tcp_mem="100\t200\t300\n",
+                       FakeProc(doctor, sys__net__ipv4__tcp_mem="100\t200\t300\n",
                                 net__sockstat=sockstat.format(pages)), says=f"{pages} pages")
     names = "TcpExt: TCPAbortOnMemory TCPMemoryPressures\nTcpExt: {} 1\n"
     comes_and_goes(doctor, "tcp-memory-aborts", "warning",
-                   FakeProc(doctor.folder, net__netstat=names.format(3)), says="TCPAbortOnMemory 3")
+                   FakeProc(doctor, net__netstat=names.format(3)), says="TCPAbortOnMemory 3")
 
 
 def make_time_wait(number, server_first):
@@ -334,9 +340,9 @@ def ends(doctor):
     check("tw-buckets-full is milder once it was", doctor.find("tw-buckets-full")["severity"] == "warning")
     check("tw-buckets-full goes when nothing overflows", not doctor.find("tw-buckets-full", "--over", "1s"))
     comes_and_goes(doctor, "tw-recycle", "critical",
-                   FakeProc(doctor.folder, sys__net__ipv4__tcp_tw_recycle="1\n"))
+                   FakeProc(doctor, sys__net__ipv4__tcp_tw_recycle="1\n"))
     comes_and_goes(doctor, "tw-timeout", "warning",
-                   FakeProc(doctor.folder, sys__net__ipv4__tcp_tw_timeout="3\n"))
+                   FakeProc(doctor, sys__net__ipv4__tcp_tw_timeout="3\n"))
     comes_and_goes(doctor, "fin-timeout-low", "advice", sysctls(net__ipv4__tcp_fin_timeout=10),
                    says="FIN_WAIT2")
 
@@ -427,7 +433,7 @@ def conntrack(doctor):
         check("they are tracked", tracked >= 40, tracked)
 
         def fake(**values):
-            return FakeProc(doctor.folder, **{"sys__" + base + key: f"{value}\n"
+            return FakeProc(doctor, **{"sys__" + base + key: f"{value}\n"
                                               for key, value in values.items()})
 
         comes_and_goes(doctor, "conntrack-fill", "critical", fake(max=tracked), says=f"{tracked * 2}")
@@ -438,7 +444,7 @@ def conntrack(doctor):
         columns[lines[0].split().index("drop")] = "0000001f"
         lines[1] = " ".join(columns)
         comes_and_goes(doctor, "conntrack-drops", "warning",
-                       FakeProc(doctor.folder, net__stat__nf_conntrack="\n".join(lines)), says="drop 31")
+                       FakeProc(doctor, net__stat__nf_conntrack="\n".join(lines)), says="drop 31")
         comes_and_goes(doctor, "conntrack-buckets", "advice", fake(buckets=1024))
         comes_and_goes(doctor, "conntrack-timeout-long", "advice", fake(max=tracked * 2), says="5 d")
         comes_and_goes(doctor, "conntrack-timeout-short", "warning",
@@ -519,12 +525,12 @@ def own_files(doctor):
     host = {"sys__net__core__netdev_max_backlog": "1000\n"}
     with file_below(folder, "/local.conf", "net.core.netdev_max_backlog = 5000\nnet.ipv4.tcp_no_such = 1\n"):
         path = hidden[0] + "/local.conf"
-        comes_and_goes(doctor, "sysctl-not-applied", "advice", FakeProc(doctor.folder, **host),
+        comes_and_goes(doctor, "sysctl-not-applied", "advice", FakeProc(doctor, **host),
                        says=f"{path}:1: net.core.netdev_max_backlog = 5000", keywords={"root": False})
-        comes_and_goes(doctor, "sysctl-vanished", "advice", FakeProc(doctor.folder, **host),
+        comes_and_goes(doctor, "sysctl-vanished", "advice", FakeProc(doctor, **host),
                        says=f"{path}:2: net.ipv4.tcp_no_such", keywords={"root": False})
         host["sys__net__core__netdev_max_backlog"] = "5000\n"
-        with FakeProc(doctor.folder, **host):
+        with FakeProc(doctor, **host):
             check("an applied line is no finding", not doctor.find("sysctl-not-applied", root=False))
     for path in hidden:
         LIBC.umount2(path.encode(), MNT_DETACH)
