@@ -184,6 +184,11 @@ bool doctor_sockets(const struct host_snapshot *host, struct doctor_report *repo
 	return host->tally.known;
 }
 
+enum doctor_severity doctor_counted(const struct host_snapshot *host, enum doctor_severity now)
+{
+	return host->counted_s > 0 || now == DOCTOR_ADVICE ? now : (enum doctor_severity)(now - 1);
+}
+
 const char *doctor_period(const struct host_snapshot *host, char buf[static DOCTOR_PERIOD_STRLEN])
 {
 	if (host->counted_s > 0)

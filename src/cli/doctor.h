@@ -68,6 +68,9 @@ bool doctor_counter(const struct host_snapshot *host, struct doctor_report *repo
 /* Notes it when they are not known. */
 bool doctor_sockets(const struct host_snapshot *host, struct doctor_report *report);
 
+/* What a counter that went up is worth: now, or a grade milder if it may have been long ago. */
+enum doctor_severity doctor_counted(const struct host_snapshot *host, enum doctor_severity now);
+
 #define DOCTOR_PERIOD_STRLEN 40
 /* "since boot", "in the last 10 s": what the counters are of. */
 const char *doctor_period(const struct host_snapshot *host, char buf[static DOCTOR_PERIOD_STRLEN]);

@@ -48,8 +48,8 @@ static void check_drops(const struct host_snapshot *host, struct doctor_report *
 	if (!doctor_counter(host, report, COUNTER_CT_DROP, &drops) || drops == 0)
 		return;
 	(void)doctor_counter(host, report, COUNTER_CT_EARLY_DROP, &early); /* stays 0 */
-	struct doctor_finding *finding = doctor_add(
-		report, "conntrack-drops", host->counted_s > 0 ? DOCTOR_CRITICAL : DOCTOR_WARNING);
+	struct doctor_finding *finding =
+		doctor_add(report, "conntrack-drops", doctor_counted(host, DOCTOR_CRITICAL));
 	tg_strbuf_printf(&finding->value, "drop %" PRIu64 ", early_drop %" PRIu64, drops, early);
 	tg_strbuf_printf(&finding->evidence,
 			 "/proc/net/stat/nf_conntrack, %s: packets dropped because the table was "

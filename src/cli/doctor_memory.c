@@ -48,8 +48,9 @@ static void check_aborts(const struct host_snapshot *host, struct doctor_report 
 	    !doctor_counter(host, report, COUNTER_MEMORY_PRESSURES, &pressures) ||
 	    (aborts == 0 && pressures == 0))
 		return;
-	struct doctor_finding *finding = doctor_add(report, "tcp-memory-aborts",
-						    aborts > 0 ? DOCTOR_WARNING : DOCTOR_ADVICE);
+	struct doctor_finding *finding =
+		doctor_add(report, "tcp-memory-aborts",
+			   aborts > 0 ? doctor_counted(host, DOCTOR_WARNING) : DOCTOR_ADVICE);
 	tg_strbuf_printf(&finding->value,
 			 "TCPAbortOnMemory %" PRIu64 ", TCPMemoryPressures %" PRIu64, aborts,
 			 pressures);

@@ -91,8 +91,7 @@ static void check_syn_queue(const struct host_snapshot *host, struct doctor_repo
 	    !doctor_counter(host, report, COUNTER_REQQ_DROPS, &drops) || (sent == 0 && drops == 0))
 		return;
 	struct doctor_finding *finding =
-		doctor_add(report, "syn-queue-full",
-			   drops > 0 || host->counted_s > 0 ? DOCTOR_WARNING : DOCTOR_ADVICE);
+		doctor_add(report, "syn-queue-full", doctor_counted(host, DOCTOR_WARNING));
 	tg_strbuf_printf(&finding->value, "SyncookiesSent %" PRIu64 ", TCPReqQFullDrop %" PRIu64,
 			 sent, drops);
 	tg_strbuf_printf(&finding->evidence, "a listener's SYN queue was full, counted %s",
@@ -146,7 +145,8 @@ static void check_overflows(const struct host_snapshot *host, struct doctor_repo
 	char period[DOCTOR_PERIOD_STRLEN];
 	if (!doctor_counter(host, report, COUNTER_LISTEN_OVERFLOWS, &overflows) || overflows == 0)
 		return;
-	struct doctor_finding *finding = doctor_add(report, "listen-overflows", DOCTOR_WARNING);
+	struct doctor_finding *finding =
+		doctor_add(report, "listen-overflows", doctor_counted(host, DOCTOR_WARNING));
 	tg_strbuf_printf(&finding->value, "ListenOverflows %" PRIu64 " %s", overflows,
 			 doctor_period(host, period));
 	tg_strbuf_puts(&finding->evidence,
@@ -202,7 +202,8 @@ static void check_somaxconn(const struct host_snapshot *host, struct doctor_repo
 	if (largest != (uint64_t)somaxconn || (overflows == 0 && somaxconn >= SOMAXCONN_DEFAULT))
 		return;
 	struct doctor_finding *finding =
-		doctor_add(report, "somaxconn-low", overflows > 0 ? DOCTOR_WARNING : DOCTOR_ADVICE);
+		doctor_add(report, "somaxconn-low",
+			   overflows > 0 ? doctor_counted(host, DOCTOR_WARNING) : DOCTOR_ADVICE);
 	tg_strbuf_printf(&finding->value,
 			 "net.core.somaxconn = %" PRId64 ", the backlog of port %u is as large",
 			 somaxconn, port);
@@ -227,7 +228,8 @@ static void check_softnet(const struct host_snapshot *host, struct doctor_report
 	if (!doctor_sysctl(host, report, SYSCTL_NETDEV_BACKLOG, &backlog) ||
 	    !doctor_counter(host, report, COUNTER_SOFTNET_DROPPED, &dropped) || dropped == 0)
 		return;
-	struct doctor_finding *finding = doctor_add(report, "softnet-drops", DOCTOR_WARNING);
+	struct doctor_finding *finding =
+		doctor_add(report, "softnet-drops", doctor_counted(host, DOCTOR_WARNING));
 	tg_strbuf_printf(&finding->value,
 			 "%" PRIu64 " packets dropped, net.core.netdev_max_backlog = %" PRId64,
 			 dropped, backlog);

@@ -71,7 +71,8 @@ static void check_buckets_full(const struct host_snapshot *host, struct doctor_r
 	if (!full && overflow == 0)
 		return;
 	struct doctor_finding *finding =
-		doctor_add(report, "tw-buckets-full", full ? DOCTOR_CRITICAL : DOCTOR_WARNING);
+		doctor_add(report, "tw-buckets-full",
+			   full ? DOCTOR_CRITICAL : doctor_counted(host, DOCTOR_CRITICAL));
 	tg_strbuf_printf(&finding->value,
 			 "%" PRIu64 " in TIME_WAIT and FIN_WAIT2, net.ipv4.tcp_max_tw_buckets = "
 			 "%" PRId64,

@@ -95,6 +95,11 @@ SPOIL(overflows)
 	COUNT(LISTEN_OVERFLOWS, 2);
 	COUNT(LISTEN_DROPS, 2);
 }
+SPOIL(overflows_now)
+{
+	COUNT(LISTEN_OVERFLOWS, 2);
+	host.snapshot.counted_s = 10;
+}
 SPOIL(drops)
 {
 	COUNT(LISTEN_OVERFLOWS, 2);
@@ -117,6 +122,12 @@ SPOIL(somaxconn_hurts)
 	host.listener.backlog = 4096;
 	COUNT(LISTEN_OVERFLOWS, 1);
 }
+SPOIL(somaxconn_hurts_now)
+{
+	host.listener.backlog = 4096;
+	COUNT(LISTEN_OVERFLOWS, 1);
+	host.snapshot.counted_s = 10;
+}
 SPOIL(somaxconn_not)
 {
 	host.listener.backlog = 4096;
@@ -124,6 +135,11 @@ SPOIL(somaxconn_not)
 SPOIL(softnet)
 {
 	COUNT(SOFTNET_DROPPED, 1);
+}
+SPOIL(softnet_now)
+{
+	COUNT(SOFTNET_DROPPED, 1);
+	host.snapshot.counted_s = 10;
 }
 SPOIL(softnet_hidden)
 {
@@ -146,6 +162,11 @@ SPOIL(memory_not)
 SPOIL(aborts)
 {
 	COUNT(ABORT_ON_MEMORY, 1);
+}
+SPOIL(aborts_now)
+{
+	COUNT(ABORT_ON_MEMORY, 1);
+	host.snapshot.counted_s = 10;
 }
 SPOIL(pressures)
 {
@@ -176,6 +197,11 @@ SPOIL(buckets_not)
 SPOIL(buckets_were)
 {
 	COUNT(TW_OVERFLOW, 1);
+}
+SPOIL(buckets_are)
+{
+	COUNT(TW_OVERFLOW, 1);
+	host.snapshot.counted_s = 10;
 }
 SPOIL(reuse_none)
 {
@@ -416,24 +442,28 @@ static const struct {
 	{"syn-backlog-small", "none", spoil_syn_backlog_not},
 	{"syn-backlog-small", "none", spoil_syn_backlog_cookies},
 	{"syn-queue-full", "advice", spoil_syn_queue},
-	{"syn-queue-full", "warning", spoil_syn_queue_drop},
+	{"syn-queue-full", "advice", spoil_syn_queue_drop},
 	{"syn-queue-full", "warning", spoil_syn_queue_now},
 	{"syn-queue-full", "none", spoil_syn_queue_always},
 	{"accept-queue-full", "critical", spoil_accept_full},
 	{"accept-queue-full", "none", spoil_accept_not},
-	{"listen-overflows", "warning", spoil_overflows},
+	{"listen-overflows", "advice", spoil_overflows},
+	{"listen-overflows", "warning", spoil_overflows_now},
 	{"listen-drops", "none", spoil_overflows},
 	{"listen-drops", "advice", spoil_drops},
 	{"listen-drops", "none", spoil_drops_not},
 	{"somaxconn-low", "advice", spoil_somaxconn},
-	{"somaxconn-low", "warning", spoil_somaxconn_hurts},
+	{"somaxconn-low", "advice", spoil_somaxconn_hurts},
+	{"somaxconn-low", "warning", spoil_somaxconn_hurts_now},
 	{"somaxconn-low", "none", spoil_somaxconn_not},
-	{"softnet-drops", "warning", spoil_softnet},
+	{"softnet-drops", "advice", spoil_softnet},
+	{"softnet-drops", "warning", spoil_softnet_now},
 	{"softnet-drops", "none", spoil_softnet_hidden},
 	{"tcp-memory", "warning", spoil_memory},
 	{"tcp-memory", "critical", spoil_memory_full},
 	{"tcp-memory", "none", spoil_memory_not},
-	{"tcp-memory-aborts", "warning", spoil_aborts},
+	{"tcp-memory-aborts", "advice", spoil_aborts},
+	{"tcp-memory-aborts", "warning", spoil_aborts_now},
 	{"tcp-memory-aborts", "advice", spoil_pressures},
 	{"tw-buckets-low", "warning", spoil_buckets_low},
 	{"tw-buckets-low", "none", spoil_buckets_small_machine},
@@ -441,6 +471,7 @@ static const struct {
 	{"tw-buckets-full", "critical", spoil_buckets_full},
 	{"tw-buckets-full", "none", spoil_buckets_not},
 	{"tw-buckets-full", "warning", spoil_buckets_were},
+	{"tw-buckets-full", "critical", spoil_buckets_are},
 	{"tw-reuse", "advice", spoil_reuse_none},
 	{"tw-reuse", "none", spoil_reuse_useful},
 	{"tw-reuse", "advice", spoil_reuse_bare},
