@@ -24,7 +24,8 @@ static inline bool same_flow(const struct tg_flow_event *a, const struct tg_flow
 
 static inline bool same_adopt(const struct tg_adopt *a, const struct tg_adopt *b)
 {
-	return tg_prefix_equal(&a->source, &b->source) && a->action == b->action &&
+	return a->stored == b->stored && a->record == b->record && a->unproven == b->unproven &&
+	       tg_prefix_equal(&a->source, &b->source) && a->action == b->action &&
 	       a->scope == b->scope && a->origin == b->origin &&
 	       strcmp(a->policy, b->policy) == 0 && strcmp(a->limit, b->limit) == 0 &&
 	       same_rate(&a->to, &b->to) && a->measured == b->measured &&
@@ -46,8 +47,9 @@ static inline bool same_traffic(const struct tg_traffic *a, const struct tg_traf
 
 static inline bool same_request(const struct tg_ban_request *a, const struct tg_ban_request *b)
 {
-	return a->request == b->request && tg_prefix_equal(&a->source, &b->source) &&
-	       a->all == b->all && a->action == b->action && same_rate(&a->to, &b->to) &&
+	return a->request == b->request && a->scope == b->scope && a->force == b->force &&
+	       tg_prefix_equal(&a->source, &b->source) && a->all == b->all &&
+	       a->action == b->action && same_rate(&a->to, &b->to) &&
 	       a->expire_ms == b->expire_ms && strcmp(a->reason, b->reason) == 0;
 }
 
@@ -75,6 +77,8 @@ static inline bool same_event(const struct tg_event *a, const struct tg_event *b
 		return a->panic == b->panic;
 	case TG_EVENT_PROTECTED:
 		return tg_prefix_set_equal(a->protected, b->protected);
+	case TG_EVENT_ADMINS:
+		return tg_prefix_set_equal(a->admins, b->admins);
 	case TG_EVENT_RESYNC_BEGIN:
 	case TG_EVENT_RESYNC_END:
 	case TG_EVENT_RESYNC_FAILED:

@@ -36,12 +36,14 @@ struct tg_ban {
 	uint16_t limit;    /* index into that policy's limits, or TG_NO_INDEX */
 	bool enforced;     /* false: only observed; always so of TG_ACTION_OBSERVE */
 	bool unproven;     /* a drop in the form of a rate-limit: no witness has proven it yet */
-	struct tg_rate to; /* of TG_ACTION_RATE_LIMIT */
+	bool kill;         /* the source's connections end when the kernel has it */
+	struct tg_rate to; /* of TG_ACTION_RATE_LIMIT; of TG_ACTION_CAP: count flows, per_ms 0 */
 	uint32_t measured; /* at the offence */
 	uint32_t threshold;
 	uint32_t offence; /* 1: the first; also the step of the ladder */
 	tg_time since;
 	tg_time until;              /* finite, always */
+	uint64_t forget_ms;         /* after its end its offence still counts for so long */
 	char reason[TG_REASON_MAX]; /* by hand: what the operator wrote; else empty */
 };
 
@@ -50,15 +52,21 @@ struct tg_ban_request {
 	uint32_t request; /* not 0; comes back in the decisions it causes */
 	/* unban: every ban on exactly this source; for a single address also those that cover it */
 	struct tg_prefix source;
-	bool all; /* unban: everything there is, source does not matter */
-	enum tg_action action;
+	bool all;              /* unban: everything there is, source does not matter */
+	enum tg_action action; /* not OBSERVE */
+	enum tg_scope scope;   /* NEW or EVERYTHING */
 	struct tg_rate to;
 	uint64_t expire_ms;
+	bool force; /* also against an address with a live session of an admin */
 	char reason[TG_REASON_MAX];
 };
 
-/* A set element as found in the kernel at start. */
+/* A set element as found in the kernel at start, or what the state directory remembers. */
 struct tg_adopt {
+	bool stored; /* from the state directory: the kernel does not have it yet. What it does have
+			is told before, and counts */
+	bool record; /* nothing but its offence, for left_ms; stored */
+	bool unproven; /* a rate-limit that stands in for what a witness has not proven */
 	struct tg_prefix source;
 	enum tg_action action;
 	enum tg_scope scope;
@@ -96,5 +104,7 @@ struct tg_traffic {
 };
 
 const char *tg_origin_name(enum tg_origin origin);
+/* What still passes: "5/1s" of a rate-limit, "20" of a cap; NULL: the action has none. */
+const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_STRLEN]);
 
 #endif

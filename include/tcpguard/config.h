@@ -45,14 +45,24 @@ enum tg_evidence tg_measure_evidence(enum tg_measure measure);
 /* Counts flows in a window (threshold per window_ms, burst), not flows that there are. */
 bool tg_measure_is_rate(enum tg_measure measure);
 
-/* In order of strength. */
-enum tg_action { TG_ACTION_OBSERVE, TG_ACTION_RATE_LIMIT, TG_ACTION_DROP, TG_ACTION_COUNT };
+/* In order of strength. Beyond a rate-limit each waits for a witness where the evidence can be
+ * forged.
+ */
+enum tg_action {
+	TG_ACTION_OBSERVE,
+	TG_ACTION_RATE_LIMIT, /* SYNs over a rate of the source's own are dropped */
+	TG_ACTION_CAP,        /* SYNs are dropped while the source has so many flows as it may */
+	TG_ACTION_REJECT,     /* answered by a TCP reset */
+	TG_ACTION_DROP,
+	TG_ACTION_COUNT
+};
 
 /* What a ban holds back. */
 enum tg_scope {
 	TG_SCOPE_NEW,        /* SYNs without ACK, to the policy's ports (by hand: to any port) */
 	TG_SCOPE_PORTS,      /* every packet to the policy's ports */
-	TG_SCOPE_EVERYTHING, /* every packet from the source; only by hand */
+	TG_SCOPE_EVERYTHING, /* every packet from the source, also replies to this host's own
+				connections */
 	TG_SCOPE_COUNT
 };
 
@@ -72,11 +82,13 @@ enum tg_scope {
 /* What follows from one offence. */
 struct tg_step {
 	enum tg_action action;
-	enum tg_scope scope; /* NEW or PORTS; follows from the action. Of OBSERVE: NEW */
+	enum tg_scope scope; /* of OBSERVE, RATE_LIMIT and CAP: NEW */
+	bool kill;           /* ends the connections that the source has; of REJECT and DROP */
 	/* SYNs that still pass; per second, minute, hour, day or week exactly, whatever the file
-	 * says: units of nft. Of DROP: as long as no witness has proven the source. Of OBSERVE:
-	 * none. */
+	 * says: units of nft. Of CAP, REJECT and DROP: as long as no witness has proven the source.
+	 * Of OBSERVE: none. */
 	struct tg_rate to;
+	uint32_t cap; /* of CAP: flows at once; else 0 */
 	uint64_t expire_ms;
 };
 
@@ -117,10 +129,29 @@ struct tg_policy {
 	size_t limit_count;
 };
 
+/*
+ * So many bans at once are a mistake of the policy, or a NAT, and no attack: what is beyond stays a
+ * rate-limit. Of bans by policies that do more than that. 0: no brake.
+ */
+struct tg_brakes {
+	uint32_t bans_per_minute;
+	uint32_t share_of_sources; /* of those that are counted now, in thousandths */
+	uint32_t share_of_flows;   /* of the established ones; one that has more is no attacker
+				      but many people's address. In thousandths */
+};
+
 struct tg_config {
 	enum tg_mode mode;
 	uint32_t max_sources; /* of each family */
 	uint32_t max_flows;
+	uint32_t max_bans;
+	struct tg_brakes brakes;
+	/* Whose established connections are sessions of admins. None: nobody's. */
+	const uint16_t *admin_ports; /* host byte order, ascending */
+	size_t admin_port_count;
+	/* Where drops stand, beside prerouting: the ingress of these interfaces. */
+	const char *const *ingress;
+	size_t ingress_count;
 	uint64_t idle_after_ms; /* without payload for so long, an established flow is idle */
 	const struct tg_prefix *allow; /* as written, lists expanded; may overlap */
 	size_t allow_count;
@@ -132,6 +163,14 @@ struct tg_config {
 
 #define TG_MAX_SOURCES_DEFAULT 262144
 #define TG_MAX_FLOWS_DEFAULT 1000000
+#define TG_MAX_BANS_DEFAULT 106496
+#define TG_MAX_BANS_MAX 1048576
+#define TG_INTERFACES_MAX 64
+#define TG_ADMIN_PORTS_MAX 16
+#define TG_ADMIN_PORT_DEFAULT 22
+#define TG_BRAKES_DEFAULT ((struct tg_brakes){.bans_per_minute = 1000, .share_of_sources = 250})
+/* Few sources are no crowd: below so many bans, no share of the sources is too large. */
+#define TG_BRAKE_SHARE_LEAST 16
 #define TG_IDLE_AFTER_MS_DEFAULT 60000
 /* Of a drop that waits for its witness, when no step before it names another. */
 #define TG_UNPROVEN_RATE ((struct tg_rate){.count = 5, .per_ms = 1000})
@@ -145,6 +184,8 @@ struct tg_config {
 struct tg_config *tg_config_load(const char *path, const char *instead, struct tg_diag *diag);
 void tg_config_destroy(struct tg_config *config);
 
+/* Is the policy about traffic to this address and port of this side? */
+bool tg_policy_holds(const struct tg_policy *policy, const struct tg_addr *addr, uint16_t port);
 /* Does any limit of any policy measure this? */
 bool tg_config_measures(const struct tg_config *config, enum tg_measure measure);
 /* Does any need to know how connections close, beyond that they are gone? */

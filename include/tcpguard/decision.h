@@ -21,6 +21,8 @@ enum tg_decision_type {
 				are real; answer with WITNESS, or not at all if nobody can tell */
 	TG_DECISION_PROBE,   /* ask the kernel what the ban's element has counted; answer with
 				TRAFFIC */
+	TG_DECISION_KILL,    /* the kernel holds the ban: end what its source has, within the ban's
+				scope. Nothing comes back */
 	TG_DECISION_COUNT
 };
 
@@ -44,12 +46,19 @@ enum tg_cause {
 	TG_CAUSE_PANIC,
 	TG_CAUSE_PROTECTED, /* also of REFUSE: the source covers an address that must not be banned
 			     */
+	TG_CAUSE_EVICTED,   /* the table was full: of the automatic bans it would have ended soonest
+			     */
 	/* of REFUSE */
 	TG_CAUSE_TABLE_FULL, /* no room for another ban */
 	TG_CAUSE_NOT_FOUND,  /* nothing to unban */
 	TG_CAUSE_PANIC_MODE, /* a ban by hand while panic is on */
-	TG_CAUSE_FLOOD       /* a wide flood of SYNs is under way, of which this source is a small
+	TG_CAUSE_FLOOD,      /* a wide flood of SYNs is under way, of which this source is a small
 				part, if it is real at all: the service's state answers it */
+	/* of REFUSE: proven, but it stays a rate-limit */
+	TG_CAUSE_BRAKE_RATE,    /* too many bans in a minute */
+	TG_CAUSE_BRAKE_SOURCES, /* too many of the sources */
+	TG_CAUSE_BRAKE_FLOWS,   /* it has too many of the established flows to be one attacker */
+	TG_CAUSE_COUNT
 };
 
 struct tg_decision {
@@ -62,6 +71,8 @@ struct tg_decision {
 		struct tg_ban ban;
 		struct tg_flow_key flow; /* VERIFY */
 	};
+	/* BAN: the kernel has confirmed the same but for its end, which moves. */
+	bool renewed;
 	/* BAN of a source that is a total: the flow that crossed the limit. */
 	bool has_sample;
 	struct tg_flow_key sample;

@@ -80,15 +80,30 @@ struct tg_engine_stats {
 	uint32_t bans_unproven; /* live, a rate-limit in the place of a drop */
 	uint32_t services;      /* totals that are over their limit, or were until lately */
 	uint32_t records;       /* offences remembered after the end of their ban */
+	uint64_t bans_evicted;  /* the ban table was full: the one that ended soonest made room */
+	uint64_t restored;      /* bans that the state directory brought back */
+	uint64_t kills;         /* bans after which connections were ended */
+	uint64_t braked_rate, braked_sources,
+		braked_flows;   /* proven bans that stayed rate-limits */
+	uint64_t refused_admin; /* because of a live session of an admin */
+	bool braked;            /* a brake held in the last minute */
 	bool stale;             /* a gap has not been healed by a resync yet */
 	bool resyncing;
 	bool panic;
 };
 void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret_stats);
 
+/* The ids of bans are below this: a ban that made room for another keeps its own for a while. */
+uint32_t tg_engine_ban_ids(const struct tg_engine *engine);
+
 /* Bans in the order of their ids. *cursor is 0 at first; false at the end. Survives changes between
  * calls. */
 bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct tg_ban *ret_ban);
+
+/* As above, of offences that are remembered after their ban's end; until: when they are forgotten.
+ */
+bool tg_engine_next_record(const struct tg_engine *engine, uint32_t *cursor,
+			   struct tg_ban *ret_record);
 
 /* The flows that it follows, as a dump would tell them; a cursor as above. */
 bool tg_engine_next_flow(const struct tg_engine *engine, uint32_t *cursor,

@@ -32,6 +32,7 @@ enum tg_event_type {
 	TG_EVENT_OPERATOR_UNBAN,
 	TG_EVENT_PANIC,     /* on: lift all, and only observe; off: back to what the policy says */
 	TG_EVENT_PROTECTED, /* the host's own addresses, gateways, resolvers … changed */
+	TG_EVENT_ADMINS,    /* who has a live session of an admin changed */
 	TG_EVENT_POLICY     /* another ruleset from now on */
 };
 
@@ -93,6 +94,7 @@ struct tg_event {
 		struct tg_ban_request request;         /* OPERATOR_BAN, OPERATOR_UNBAN */
 		bool panic;                            /* PANIC: on or off */
 		const struct tg_prefix_set *protected; /* PROTECTED: borrowed until the next one */
+		const struct tg_prefix_set *admins;    /* ADMINS: borrowed until the next one */
 		/* POLICY: borrowed until the next one; its tables are written to. Take what waits
 		 * first: a REFUSE keeps the indexes of the policy that it was decided under. */
 		struct tg_ruleset *ruleset;

@@ -17,6 +17,7 @@ enum tg_protect_kind {
 	TG_PROTECT_GATEWAY,
 	TG_PROTECT_RESOLVER,
 	TG_PROTECT_ALLOWED, /* by the operator's policy */
+	TG_PROTECT_ADMIN,   /* has a live session of an admin: limited at most, but by hand */
 	TG_PROTECT_KIND_COUNT
 };
 

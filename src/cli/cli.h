@@ -44,12 +44,17 @@ struct cli_verb {
 	int (*run)(const struct cli *cli, const struct cli_args *args);
 };
 
-extern const struct cli_verb verb_ban, verb_check, verb_doctor, verb_import, verb_list, verb_panic,
-	verb_record, verb_reload, verb_simulate, verb_status, verb_top, verb_unban;
+extern const struct cli_verb verb_ban, verb_check, verb_doctor, verb_import, verb_kill, verb_list,
+	verb_panic, verb_record, verb_reload, verb_ruleset, verb_simulate, verb_status, verb_top,
+	verb_unban;
 
 struct tg_diag;
 /* The errors of a policy to stderr, with their carets. */
 void cli_print_errors(const struct tg_diag *diag);
+
+/* An address or prefix from the command line; false after it has been complained about. */
+struct tg_prefix;
+bool cli_read_source(const char *text, struct tg_prefix *ret_source);
 
 /* "tcpguard: " and the message to stderr, escaped. */
 void cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -13,8 +13,8 @@
 
 bool comparison_init(struct comparison_side *side)
 {
-	*side = (struct comparison_side){0};
-	side->running = calloc(SIMULATION_BANS_MAX, sizeof(*side->running));
+	*side = (struct comparison_side){.running_count = 256};
+	side->running = calloc(side->running_count, sizeof(*side->running));
 	return side->running != NULL;
 }
 
@@ -41,10 +41,28 @@ static struct comparison_ban *append(struct comparison_side *side)
 	return &side->bans[side->count++];
 }
 
+/* The number of the engine has its place. */
+static bool make_place(struct comparison_side *side, uint32_t id)
+{
+	size_t count = side->running_count;
+	while (count <= id)
+		count *= 2;
+	if (count == side->running_count)
+		return true;
+	uint32_t *running = reallocarray(side->running, count, sizeof(*running));
+	side->failed = !running;
+	if (!running)
+		return false;
+	memset(running + side->running_count, 0, (count - side->running_count) * sizeof(*running));
+	side->running = running;
+	side->running_count = count;
+	return true;
+}
+
 void comparison_add(struct comparison_side *side, const struct tg_decision *decision)
 {
 	const struct tg_ban *ban = &decision->ban;
-	if (decision->type == TG_DECISION_REFUSE || ban->id >= SIMULATION_BANS_MAX)
+	if (ban->id == TG_BAN_NONE || !make_place(side, ban->id))
 		return;
 	uint32_t *running = &side->running[ban->id];
 	struct comparison_ban *entry = *running ? &side->bans[*running - 1] : NULL;
@@ -100,7 +118,7 @@ static bool is_same(const struct comparison_ban *a, const struct comparison_ban 
 {
 	return a->begin == b->begin && a->end == b->end && a->ban.action == b->ban.action &&
 	       a->ban.enforced == b->ban.enforced && strcmp(a->limit, b->limit) == 0 &&
-	       (a->ban.action != TG_ACTION_RATE_LIMIT ||
+	       ((a->ban.action != TG_ACTION_RATE_LIMIT && a->ban.action != TG_ACTION_CAP) ||
 		(a->ban.to.count == b->ban.to.count && a->ban.to.per_ms == b->ban.to.per_ms));
 }
 
@@ -114,8 +132,9 @@ static void print_ban(const struct comparison_ban *entry, const struct tg_trace_
 	else
 		(void)printf("by hand");
 	(void)printf(" %s", tg_action_name(ban->action));
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		(void)printf(" to %s", tg_rate_format(&ban->to, rate));
+	const char *to = tg_ban_to_format(ban, rate);
+	if (to)
+		(void)printf(" to %s", to);
 	/* One that was adopted began before the trace. */
 	const bool before = entry->begin < header->start;
 	const tg_time apart = before ? header->start - entry->begin : entry->begin - header->start;
@@ -138,8 +157,7 @@ static void json_ban(struct json *json, const char *key, const struct comparison
 	json_object(json, key);
 	json_string(json, "limit", entry->limit[0] ? entry->limit : NULL);
 	json_string(json, "action", tg_action_name(ban->action));
-	json_string(json, "to",
-		    ban->action == TG_ACTION_RATE_LIMIT ? tg_rate_format(&ban->to, rate) : NULL);
+	json_string(json, "to", tg_ban_to_format(ban, rate));
 	json_number(json, "measured", ban->measured);
 	json_number(json, "threshold", ban->threshold);
 	json_bool(json, "enforced", ban->enforced);

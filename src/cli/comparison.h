@@ -26,7 +26,8 @@ struct comparison_side {
 	struct comparison_ban *bans;
 	size_t count, capacity;
 	uint32_t *running; /* index + 1 of the ban, by the engine's number; 0: none */
-	bool failed;       /* memory ran out */
+	size_t running_count;
+	bool failed; /* memory ran out */
 };
 
 bool comparison_init(struct comparison_side *side);

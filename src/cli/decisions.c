@@ -24,6 +24,7 @@ const char *decisions_kind(const struct tg_decision *decision)
 	case TG_DECISION_VERIFY:
 	case TG_DECISION_WITNESS:
 	case TG_DECISION_PROBE:
+	case TG_DECISION_KILL:
 	case TG_DECISION_COUNT:
 		break;
 	}
@@ -63,8 +64,9 @@ static void print_action(const struct tg_decision *decision)
 	const struct tg_ban *ban = &decision->ban;
 	char rate[TG_RATE_STRLEN], text[TG_DURATION_STRLEN];
 	(void)printf("%s", tg_action_name(ban->action));
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		(void)printf(" to %s", tg_rate_format(&ban->to, rate));
+	const char *to = tg_ban_to_format(ban, rate);
+	if (to)
+		(void)printf(" to %s", to);
 	if (ban->unproven)
 		(void)printf(" (a drop, once a witness proves the source)");
 	if (decision->type != TG_DECISION_BAN)
@@ -121,8 +123,7 @@ void decisions_json(struct json *json, const struct tg_config *config,
 		    decision->cause == TG_CAUSE_NONE ? NULL : tg_cause_name(decision->cause));
 	json_string(json, "source", tg_prefix_format(&ban->source, text));
 	json_string(json, "action", tg_action_name(ban->action));
-	json_string(json, "to",
-		    ban->action == TG_ACTION_RATE_LIMIT ? tg_rate_format(&ban->to, rate) : NULL);
+	json_string(json, "to", tg_ban_to_format(ban, rate));
 	json_string(json, "scope", tg_scope_name(ban->scope));
 	json_string(json, "policy", policy ? policy->name : NULL);
 	json_string(json, "limit", limit ? limit->name : NULL);

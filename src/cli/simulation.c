@@ -45,9 +45,10 @@ static void take(struct simulation *simulation)
 			const struct tg_decision *d = &decisions[i];
 			if (d->type == TG_DECISION_WITNESS && simulation->assume_real)
 				prove(simulation, &d->ban);
-			/* What a question would have been answered is in the trace. */
+			/* What a question would have been answered is in the trace, and nobody is
+			 * there whose connections could be ended. */
 			if (d->type == TG_DECISION_VERIFY || d->type == TG_DECISION_WITNESS ||
-			    d->type == TG_DECISION_PROBE)
+			    d->type == TG_DECISION_PROBE || d->type == TG_DECISION_KILL)
 				continue;
 			simulation->decided(simulation->data, d);
 			if ((d->type == TG_DECISION_BAN || d->type == TG_DECISION_LIFT) &&
@@ -141,7 +142,7 @@ int simulation_init(struct simulation *simulation, const char *policy,
 		return CLI_USAGE;
 	struct tg_engine_params params = {.max_sources = simulation->config->max_sources,
 					  .max_flows = simulation->config->max_flows,
-					  .max_bans = SIMULATION_BANS_MAX};
+					  .max_bans = simulation->config->max_bans};
 	memcpy(params.seed, header->seed, sizeof(params.seed));
 	simulation->ruleset = tg_ruleset_create(simulation->config, &params, NULL);
 	simulation->engine = simulation->ruleset ? tg_engine_create(&params) : NULL;

@@ -29,9 +29,6 @@ struct simulation {
 	void *data;
 };
 
-/* As many as the daemon has. */
-#define SIMULATION_BANS_MAX 106496
-
 /* Reads the policy; 0, or an exit status after complaints. */
 int simulation_init(struct simulation *simulation, const char *policy,
 		    const struct tg_trace_header *header, simulation_decision_fn *decided,

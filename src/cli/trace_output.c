@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -15,6 +16,19 @@ static bool complain(const struct trace_output *output)
 	return false;
 }
 
+/* What stood there may be open to others; a pipe or a device keeps its rights. */
+static int open_over(const char *path, int flags)
+{
+	struct stat st;
+	int fd = open(path, flags | O_TRUNC, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || fchmod(fd, 0600) == 0)
+		return fd;
+	const int error = errno;
+	(void)close(fd); /* nothing was written */
+	errno = error;
+	return -1;
+}
+
 /* A trace names clients and holds the hash seed: nobody else reads it. */
 bool trace_output_open(struct trace_output *output, const char *path, bool force)
 {
@@ -22,7 +36,7 @@ bool trace_output_open(struct trace_output *output, const char *path, bool force
 	*output = (struct trace_output){.path = path, .fd = open(path, flags | O_EXCL, 0600)};
 	output->made = output->fd >= 0;
 	if (output->fd < 0 && errno == EEXIST && force)
-		output->fd = open(path, flags | O_TRUNC, 0600);
+		output->fd = open_over(path, flags);
 	if (output->fd >= 0)
 		return true;
 	if (errno == EEXIST)

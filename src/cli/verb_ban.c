@@ -8,6 +8,7 @@
 #include <tcpguard/units.h>
 
 #include "base/strbuf.h"
+#include "base/text.h"
 #include "cli.h"
 #include "client.h"
 #include "output.h"
@@ -15,38 +16,10 @@
 /* Long enough to look into it, short enough to be forgotten. */
 #define BAN_DEFAULT_MS (600 * (uint64_t)1000)
 #define BAN_DEFAULT_TO "5/1s"
+#define BAN_DEFAULT_CAP "10"
+#define BAN_CAP_MAX 1000
 
-enum { BAN_FOR, BAN_ACTION, BAN_TO, BAN_REASON };
-
-/* Which prefix was meant by one with host bits? */
-static void suggest(const char *text)
-{
-	char address[TG_ADDR_STRLEN], network[TG_PREFIX_STRLEN], host[TG_PREFIX_STRLEN];
-	const char *slash = strchr(text, '/');
-	struct tg_addr addr;
-	unsigned len = 0;
-	if (!slash || (size_t)(slash - text) >= sizeof(address) ||
-	    sscanf(slash + 1, "%3u", &len) != 1)
-		return;
-	memcpy(address, text, (size_t)(slash - text));
-	address[slash - text] = '\0';
-	if (!tg_addr_parse(address, &addr) || len > tg_family_bits(addr.family))
-		return;
-	struct tg_prefix wide = tg_addr_mask(&addr, (uint8_t)len);
-	struct tg_prefix narrow = tg_addr_mask(&addr, tg_family_bits(addr.family));
-	cli_complain("did you mean %s or %s?", tg_prefix_format(&wide, network),
-		     tg_prefix_format(&narrow, host));
-}
-
-static bool read_source(const char *text, struct tg_prefix *ret_source)
-{
-	const char *wrong = tg_prefix_parse(text, ret_source);
-	if (!wrong)
-		return true;
-	cli_complain("'%s': %s", text, wrong);
-	suggest(text);
-	return false;
-}
+enum { BAN_FOR, BAN_ACTION, BAN_TO, BAN_SCOPE, BAN_REASON, BAN_FORCE };
 
 struct changed {
 	char source[TG_PREFIX_STRLEN];
@@ -83,33 +56,72 @@ static bool is_right(const char *option, const char *text, const char *wrong)
 	return !wrong;
 }
 
+/* The action that was named, or that the other options are for; COUNT after a complaint. */
+static enum tg_action read_action(const char *action, const char *to)
+{
+	if (!action)
+		return to ? TG_ACTION_RATE_LIMIT : TG_ACTION_DROP;
+	for (enum tg_action a = TG_ACTION_RATE_LIMIT; a < TG_ACTION_COUNT; a++)
+		if (strcmp(action, tg_action_name(a)) == 0)
+			return a;
+	(void)is_right("action", action, "an action is drop, reject, cap or rate-limit");
+	return TG_ACTION_COUNT;
+}
+
+/* What is wrong with it for that action, or NULL; *ret_to is what the daemon is told. */
+static const char *read_to(enum tg_action action, const char *to, const char **ret_to)
+{
+	struct tg_rate rate;
+	uint64_t cap;
+	*ret_to = to;
+	switch (action) {
+	case TG_ACTION_RATE_LIMIT:
+		*ret_to = to ? to : BAN_DEFAULT_TO;
+		return tg_rate_parse(*ret_to, &rate);
+	case TG_ACTION_CAP:
+		*ret_to = to ? to : BAN_DEFAULT_CAP;
+		return tg_text_u64(*ret_to, &cap) && cap > 0 && cap <= BAN_CAP_MAX
+			       ? NULL
+			       : "a cap is a number of connections, from 1 to 1000";
+	case TG_ACTION_OBSERVE:
+	case TG_ACTION_REJECT:
+	case TG_ACTION_DROP:
+	case TG_ACTION_COUNT:
+		break;
+	}
+	return to ? "belongs to --action rate-limit or cap" : NULL;
+}
+
 static bool put_options(const struct cli_args *args, struct tg_strbuf *request)
 {
 	uint64_t ms = BAN_DEFAULT_MS;
-	struct tg_rate rate;
-	const char *action = args->values[BAN_ACTION], *to = args->values[BAN_TO];
 	const char *duration = args->values[BAN_FOR], *reason = args->values[BAN_REASON];
-	if (!action)
-		action = to ? "rate-limit" : "drop";
-	const bool drop = strcmp(action, "drop") == 0;
+	const char *scope = args->values[BAN_SCOPE], *to = args->values[BAN_TO];
+	const enum tg_action action = read_action(args->values[BAN_ACTION], to);
+	if (action == TG_ACTION_COUNT)
+		return false;
 	if (duration && !is_right("for", duration, tg_duration_parse(duration, &ms)))
 		return false;
 	if (ms > TG_DURATION_MAX_MS)
 		return is_right("for", duration, "a ban ends after 365 days at the latest");
-	if (!drop && strcmp(action, "rate-limit") != 0)
-		return is_right("action", action, "an action is drop or rate-limit");
-	if (to && drop)
-		return is_right("to", to, "belongs to --action rate-limit");
-	if (to && !is_right("to", to, tg_rate_parse(to, &rate)))
+	if (!is_right("to", to ? to : "", read_to(action, to, &to)))
 		return false;
+	if (scope && strcmp(scope, "new") != 0 &&
+	    (strcmp(scope, "everything") != 0 || action < TG_ACTION_REJECT))
+		return is_right("scope", scope,
+				"a scope is new, or with drop and reject everything");
 	if (reason && strlen(reason) >= TG_REASON_MAX)
 		return is_right("reason", reason, "a reason has at most 95 bytes");
 	tg_record_put_u64(request, "for", ms);
-	tg_record_put(request, "action", action);
-	if (!drop)
-		tg_record_put(request, "to", to ? to : BAN_DEFAULT_TO);
+	tg_record_put(request, "action", tg_action_name(action));
+	if (to)
+		tg_record_put(request, "to", to);
+	if (scope)
+		tg_record_put(request, "scope", scope);
 	if (reason)
 		tg_record_put(request, "reason", reason);
+	if (args->values[BAN_FORCE])
+		tg_record_put(request, "force", "true");
 	return true;
 }
 
@@ -117,7 +129,7 @@ static int run_ban(const struct cli *cli, const struct cli_args *args)
 {
 	struct tg_prefix source;
 	struct changed changed = {0};
-	if (!read_source(args->operands[0], &source))
+	if (!cli_read_source(args->operands[0], &source))
 		return CLI_USAGE;
 	struct tg_strbuf request;
 	tg_strbuf_init(&request);
@@ -159,7 +171,7 @@ static int run_unban(const struct cli *cli, const struct cli_args *args)
 		cli_complain("unban takes either an address or --all");
 		return CLI_USAGE;
 	}
-	if (!all && !read_source(args->operands[0], &source))
+	if (!all && !cli_read_source(args->operands[0], &source))
 		return CLI_USAGE;
 	struct tg_strbuf request;
 	tg_strbuf_init(&request);
@@ -182,11 +194,17 @@ const struct cli_verb verb_ban = {
 	.name = "ban",
 	.operands = "ADDR[/LEN]",
 	.summary = "Drop everything from a source, or hold back its new connections, for a time",
-	.options = {[BAN_FOR] = {"for", "TIME", "how long: 30m, 2h, 7d (10m; at most 365d)"},
-		    [BAN_ACTION] = {"action", "ACTION", "drop (default) or rate-limit"},
-		    [BAN_TO] = {"to", "COUNT/TIME",
-				"new connections that a rate-limit lets pass (" BAN_DEFAULT_TO ")"},
-		    [BAN_REASON] = {"reason", "TEXT", "shown in list and log"}},
+	.options =
+		{[BAN_FOR] = {"for", "TIME", "how long: 30m, 2h, 7d (10m; at most 365d)"},
+		 [BAN_ACTION] = {"action", "ACTION", "drop (default), reject, cap or rate-limit"},
+		 [BAN_TO] = {"to", "COUNT[/TIME]",
+			     "new connections that a rate-limit lets pass (" BAN_DEFAULT_TO
+			     "), connections at once of a cap (" BAN_DEFAULT_CAP ")"},
+		 [BAN_SCOPE] = {"scope", "SCOPE",
+				"new: only new connections; everything: every packet (default of "
+				"drop and reject)"},
+		 [BAN_REASON] = {"reason", "TEXT", "shown in list and log"},
+		 [BAN_FORCE] = {"force", NULL, "also an address with a live session of an admin"}},
 	.operands_min = 1,
 	.operands_max = 1,
 	.run = run_ban,

@@ -58,13 +58,19 @@ static void print_steps(const struct tg_limit *limit)
 	const bool proves = tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE;
 	for (size_t i = 0; i < limit->step_count; i++) {
 		const struct tg_step *step = &limit->steps[i];
-		if (step->action == TG_ACTION_DROP && !proves)
+		if (step->action > TG_ACTION_RATE_LIMIT && !proves)
 			break;
 		(void)printf("%s %s", i == 0 ? "" : ", then", tg_action_name(step->action));
 		if (step->action == TG_ACTION_RATE_LIMIT)
 			(void)printf(" to %s", tg_rate_format(&step->to, rate));
+		if (step->action == TG_ACTION_CAP)
+			(void)printf(" to %" PRIu32, step->cap);
+		if (step->action >= TG_ACTION_REJECT && step->scope != TG_SCOPE_PORTS)
+			(void)printf(" of %s", tg_scope_name(step->scope));
+		if (step->kill)
+			(void)printf(" and kill");
 		(void)printf(" for %s", tg_duration_format(step->expire_ms, text));
-		if (step->action == TG_ACTION_DROP)
+		if (step->action > TG_ACTION_RATE_LIMIT)
 			(void)printf(" once proven");
 	}
 	if (limit->step_count > 1)

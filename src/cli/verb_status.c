@@ -253,6 +253,11 @@ static void print_policy(const struct status *status)
 	}
 	(void)printf("%-10s  loaded %s\n", "",
 		     output_time(number(status, "status", "loaded"), time));
+	const uint64_t left = number(status, "status", "confirm_in");
+	if (left > 0)
+		(void)printf("%-10s  the one before comes back in %" PRIu64
+			     "s, unless 'tcpguard reload' confirms it\n",
+			     "", left);
 }
 
 static void print_events(const struct cli *cli, const struct status *status)
@@ -326,6 +331,11 @@ static void print_losses(const struct status *status)
 		{"events", "questions_failed", "questions not asked"},
 		{"bans", "refused_protected", "bans of protected addresses refused"},
 		{"bans", "refused_full", "bans refused for lack of room"},
+		{"bans", "evicted", "bans evicted for lack of room"},
+		{"bans", "refused_admin", "bans of admins held back"},
+		{"bans", "braked_rate", "bans held back by max-bans-per-minute"},
+		{"bans", "braked_sources", "bans held back by max-share-of-sources"},
+		{"bans", "braked_flows", "bans held back by max-share-of-flows"},
 		{"engine", "sources_evicted", "sources evicted"},
 		{"engine", "flows_evicted", "flows evicted"},
 		{"engine", "flows_refused", "flows not counted"},
@@ -334,6 +344,10 @@ static void print_losses(const struct status *status)
 		{"witness", "walks_failed", "looks at the sockets given up"},
 		{"witness", "dropped", "questions to the sockets dropped"},
 		{"witness", "probes_failed", "elements without an answer"},
+		{"admins", "looks_failed", "looks for sessions of admins given up"},
+		{"kill", "passes_failed", "kills that may not be complete"},
+		{"kill", "dropped", "kills dropped"},
+		{"store", "failed", "failures to write the state file"},
 		{"engine", "decisions_lost", "notes lost"},
 		{"engine", "reloads_failed", "reloads failed"},
 		{"table", "failed", "transactions refused"},

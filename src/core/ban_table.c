@@ -7,8 +7,13 @@
 
 #include "base/siphash.h"
 #include "base/util.h"
+#include "ban_heap.h"
 
-#define BAN_OUT_OF_HEAP UINT32_MAX
+/* Ids beyond the live bans: what leaves in one loop turn or two, until the kernel says that it is
+ * gone.
+ */
+#define SPARE_LEAST 64
+#define BANS_PER_SPARE 16
 #define BAN_NO_REASON UINT32_MAX
 
 /* Reasons are given by hand, so that few bans have one; when they run out, the ban goes without. */
@@ -22,10 +27,10 @@ struct ban_reason {
 struct ban_table {
 	struct ban *bans;
 	uint32_t *buckets;
-	uint32_t *heap; /* ids, the earliest end first */
+	struct ban_heap wakes, ends;
 	struct ban_reason *reasons;
 	uint32_t bucket_mask;
-	uint32_t max_bans, used, count, heap_count, free;
+	uint32_t max_bans, ids, used, free;
 	uint32_t max_reasons, reasons_used, reason_free;
 	uint32_t dirty_head, dirty_tail;
 	uint32_t record_head, record_tail, record_count; /* oldest first */
@@ -38,7 +43,8 @@ struct ban_table *ban_table_create(uint32_t max_bans, const uint8_t seed[16])
 	if (!table)
 		return NULL;
 	uint32_t buckets = 64;
-	while (buckets < max_bans && buckets < UINT32_C(1) << 31)
+	table->ids = max_bans + max_bans / BANS_PER_SPARE + SPARE_LEAST;
+	while (buckets < table->ids && buckets < UINT32_C(1) << 31)
 		buckets *= 2;
 	table->bucket_mask = buckets - 1;
 	table->max_bans = max_bans;
@@ -47,11 +53,13 @@ struct ban_table *ban_table_create(uint32_t max_bans, const uint8_t seed[16])
 	table->record_head = table->record_tail = TG_BAN_NONE;
 	table->reason_free = BAN_NO_REASON;
 	memcpy(table->seed, seed, sizeof(table->seed));
-	table->bans = calloc(max_bans, sizeof(*table->bans));
-	table->heap = calloc(max_bans, sizeof(*table->heap));
+	table->bans = calloc(table->ids, sizeof(*table->bans));
+	table->wakes = (struct ban_heap){calloc(table->ids, sizeof(uint32_t)), .order = BY_WAKE};
+	table->ends = (struct ban_heap){calloc(table->ids, sizeof(uint32_t)), .order = BY_END};
 	table->reasons = calloc(table->max_reasons, sizeof(*table->reasons));
 	table->buckets = malloc(buckets * sizeof(*table->buckets));
-	if (!table->bans || !table->heap || !table->reasons || !table->buckets) {
+	if (!table->bans || !table->wakes.ids || !table->ends.ids || !table->reasons ||
+	    !table->buckets) {
 		ban_table_destroy(table);
 		return NULL;
 	}
@@ -64,7 +72,8 @@ void ban_table_destroy(struct ban_table *table)
 	if (!table)
 		return;
 	free(table->bans);
-	free(table->heap);
+	free(table->wakes.ids);
+	free(table->ends.ids);
 	free(table->reasons);
 	free(table->buckets);
 	free(table);
@@ -116,13 +125,13 @@ static void ban_unchain(struct ban_table *table, uint32_t id)
 uint32_t ban_table_insert(struct ban_table *table, uint16_t policy, enum tg_scope scope,
 			  const struct tg_prefix *source)
 {
-	if (table->free == TG_BAN_NONE && table->used == table->max_bans &&
+	if (table->free == TG_BAN_NONE && table->used == table->ids &&
 	    table->record_head != TG_BAN_NONE)
 		ban_table_remove(table, table->record_head);
 	uint32_t id = table->free;
 	if (id != TG_BAN_NONE)
 		table->free = table->bans[id].next;
-	else if (table->used < table->max_bans)
+	else if (table->used < table->ids)
 		id = table->used++;
 	else
 		return TG_BAN_NONE;
@@ -136,12 +145,12 @@ uint32_t ban_table_insert(struct ban_table *table, uint16_t policy, enum tg_scop
 		.limit = TG_NO_INDEX,
 		.witness = TG_NO_INDEX,
 		.version = version + 1,
-		.heap = BAN_OUT_OF_HEAP,
+		.heap = BAN_NOWHERE,
+		.ends = BAN_NOWHERE,
 		.dirty_next = TG_BAN_NONE,
 		.reason = BAN_NO_REASON,
 	};
 	ban_chain(table, id);
-	table->count++;
 	return id;
 }
 
@@ -154,7 +163,7 @@ static void reason_free(struct ban_table *table, struct ban *ban)
 	ban->reason = BAN_NO_REASON;
 }
 
-/* Out of the list of records; a ban outside the heap then, and counted. */
+/* Out of the list of records; a ban outside the heap then. */
 static void record_unlink(struct ban_table *table, uint32_t id)
 {
 	struct ban *ban = &table->bans[id];
@@ -166,10 +175,9 @@ static void record_unlink(struct ban_table *table, uint32_t id)
 		table->record_tail = ban->heap;
 	else
 		table->bans[ban->dirty_next].heap = ban->heap;
-	ban->heap = BAN_OUT_OF_HEAP;
+	ban->heap = BAN_NOWHERE;
 	ban->dirty_next = TG_BAN_NONE;
 	table->record_count--;
-	table->count++;
 }
 
 void ban_table_remember(struct ban_table *table, uint32_t id, tg_time until)
@@ -187,7 +195,6 @@ void ban_table_remember(struct ban_table *table, uint32_t id, tg_time until)
 		table->bans[table->record_tail].dirty_next = id;
 	table->record_tail = id;
 	table->record_count++;
-	table->count--;
 }
 
 void ban_table_recall(struct ban_table *table, uint32_t id)
@@ -223,7 +230,6 @@ void ban_table_remove(struct ban_table *table, uint32_t id)
 	ban->life = BAN_FREE;
 	ban->next = table->free;
 	table->free = id;
-	table->count--;
 }
 
 void ban_table_rekey(struct ban_table *table, uint32_t id, uint16_t policy)
@@ -245,84 +251,42 @@ uint32_t ban_table_next(const struct ban_table *table, uint32_t id)
 	return id < table->used ? id : TG_BAN_NONE;
 }
 
-/* The earlier; the lower id where two end at once, so that a replay takes the same order. */
-static bool heap_before(const struct ban_table *table, uint32_t a, uint32_t b)
+/* A ban by hand is nobody's to evict, and the state of a service says what its policy is in. */
+static bool may_go(const struct ban *ban)
 {
-	const tg_time ta = table->bans[a].wake, tb = table->bans[b].wake;
-	return ta != tb ? ta < tb : a < b;
-}
-
-static void heap_put(struct ban_table *table, uint32_t position, uint32_t id)
-{
-	table->heap[position] = id;
-	table->bans[id].heap = position;
-}
-
-static void heap_up(struct ban_table *table, uint32_t position)
-{
-	const uint32_t id = table->heap[position];
-	while (position > 0) {
-		uint32_t parent = (position - 1) / 2;
-		if (!heap_before(table, id, table->heap[parent]))
-			break;
-		heap_put(table, position, table->heap[parent]);
-		position = parent;
-	}
-	heap_put(table, position, id);
-}
-
-static void heap_down(struct ban_table *table, uint32_t position)
-{
-	const uint32_t id = table->heap[position];
-	for (;;) {
-		uint32_t child = position * 2 + 1;
-		if (child >= table->heap_count)
-			break;
-		if (child + 1 < table->heap_count &&
-		    heap_before(table, table->heap[child + 1], table->heap[child]))
-			child++;
-		if (!heap_before(table, table->heap[child], id))
-			break;
-		heap_put(table, position, table->heap[child]);
-		position = child;
-	}
-	heap_put(table, position, id);
+	return ban->policy != TG_NO_INDEX && !tg_prefix_is_total(&ban->source);
 }
 
 void ban_table_set_until(struct ban_table *table, uint32_t id, tg_time until)
 {
 	struct ban *ban = &table->bans[id];
 	ban->until = until;
-	if (ban->heap == BAN_OUT_OF_HEAP)
-		heap_put(table, table->heap_count++, id);
-	ban_table_set_wake(table, id, until);
+	ban->wake = until;
+	ban_heap_put(&table->wakes, table->bans, id);
+	if (may_go(ban))
+		ban_heap_put(&table->ends, table->bans, id);
 }
 
 void ban_table_set_wake(struct ban_table *table, uint32_t id, tg_time wake)
 {
-	struct ban *ban = &table->bans[id];
-	ban->wake = wake;
-	heap_up(table, ban->heap);
-	heap_down(table, ban->heap);
+	table->bans[id].wake = wake;
+	ban_heap_put(&table->wakes, table->bans, id);
 }
 
 void ban_table_drop_until(struct ban_table *table, uint32_t id)
 {
-	const uint32_t position = table->bans[id].heap;
-	if (position == BAN_OUT_OF_HEAP)
-		return;
-	table->bans[id].heap = BAN_OUT_OF_HEAP;
-	const uint32_t last = table->heap[--table->heap_count];
-	if (last == id)
-		return;
-	heap_put(table, position, last);
-	heap_up(table, position);
-	heap_down(table, table->bans[last].heap);
+	ban_heap_remove(&table->wakes, table->bans, id);
+	ban_heap_remove(&table->ends, table->bans, id);
 }
 
 uint32_t ban_table_first(const struct ban_table *table)
 {
-	return table->heap_count > 0 ? table->heap[0] : TG_BAN_NONE;
+	return ban_heap_first(&table->wakes, table->bans, TG_BAN_NONE);
+}
+
+uint32_t ban_table_soonest(const struct ban_table *table, uint32_t stays)
+{
+	return ban_heap_first(&table->ends, table->bans, stays);
 }
 
 void ban_table_mark(struct ban_table *table, uint32_t id)
@@ -377,9 +341,9 @@ const char *ban_table_reason(const struct ban_table *table, uint32_t id)
 	return reason == BAN_NO_REASON ? "" : table->reasons[reason].text;
 }
 
-uint32_t ban_table_count(const struct ban_table *table)
+uint32_t ban_table_live(const struct ban_table *table)
 {
-	return table->count;
+	return table->wakes.count;
 }
 
 uint32_t ban_table_capacity(const struct ban_table *table)
@@ -387,10 +351,20 @@ uint32_t ban_table_capacity(const struct ban_table *table)
 	return table->max_bans;
 }
 
+uint32_t ban_table_ids(const struct ban_table *table)
+{
+	return table->ids;
+}
+
+bool ban_table_has_spare(const struct ban_table *table)
+{
+	return table->free != TG_BAN_NONE || table->used < table->ids ||
+	       table->record_head != TG_BAN_NONE;
+}
+
 size_t ban_table_memory(const struct ban_table *table)
 {
-	return sizeof(*table) +
-	       (size_t)table->max_bans * (sizeof(*table->bans) + sizeof(*table->heap)) +
+	return sizeof(*table) + (size_t)table->ids * (sizeof(*table->bans) + 2 * sizeof(uint32_t)) +
 	       ((size_t)table->bucket_mask + 1) * sizeof(*table->buckets) +
 	       (size_t)table->max_reasons * sizeof(*table->reasons);
 }

@@ -19,9 +19,6 @@
 /* Not TG_NO_INDEX, which is the key of bans by hand. */
 #define BAN_POLICY_GONE (TG_NO_INDEX - 1)
 
-/* For an element found without an end whose limit is unknown. */
-#define ADOPTED_EXPIRE_MS (10 * 60 * 1000)
-
 const struct tg_protected_prefix *bans_cover(const struct tg_engine *engine,
 					     const struct tg_prefix *source)
 {
@@ -40,7 +37,7 @@ static bool ban_pending(const struct ban *ban)
 	       (ban->life == BAN_LIVE && ban->enforced && ban->acked != ban->version);
 }
 
-static void ban_account(struct tg_engine *engine, const struct ban *ban, uint32_t one)
+void bans_account(struct tg_engine *engine, const struct ban *ban, uint32_t one)
 {
 	struct tg_engine_stats *stats = &engine->stats;
 	if (ban->life == BAN_LIVE && tg_prefix_is_total(&ban->source)) {
@@ -54,13 +51,15 @@ static void ban_account(struct tg_engine *engine, const struct ban *ban, uint32_
 		stats->bans_active += one;
 	if (ban->life == BAN_LIVE && !ban->enforced)
 		stats->bans_observed += one;
+	if (ban->life == BAN_LIVE && ban->enforced && ban->proven)
+		engine->brakes.live += one;
 	if (ban_pending(ban))
 		stats->bans_pending += one;
 }
 
 void bans_begin(struct tg_engine *engine, const struct ban *ban)
 {
-	ban_account(engine, ban, UINT32_MAX); /* minus one */
+	bans_account(engine, ban, UINT32_MAX); /* minus one */
 }
 
 void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause)
@@ -69,7 +68,7 @@ void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause)
 	ban->version++;
 	ban->cause = (uint8_t)cause;
 	ban->changed = engine->now;
-	ban_account(engine, ban, 1);
+	bans_account(engine, ban, 1);
 	ban_table_mark(engine->bans, id);
 }
 
@@ -85,15 +84,33 @@ void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint3
 	struct ban *ban = ban_table_at(engine->bans, id);
 	if (ban->life != BAN_LIVE)
 		return;
-	ban_forgive(engine, ban);
+	/* What was only observed, and is now to be in force, begins anew. */
+	if (ban->enforced || cause != TG_CAUSE_RELOAD)
+		ban_forgive(engine, ban);
 	witness_set(engine, ban, TG_NO_INDEX);
 	bans_begin(engine, ban);
 	ban->life = BAN_LEAVING;
+	ban->confirmed = false;
 	ban->remember = false;
 	ban->request = request;
 	ban_table_drop_until(engine->bans, id);
 	bans_change(engine, id, cause);
 	engine->stats.lifts++;
+}
+
+/*
+ * The longest of the policy's ladders: the number is that of all its limits, so that one which
+ * forgets at once must not wipe out what another remembers.
+ */
+static uint64_t forget_after(const struct tg_engine *engine, const struct ban *ban)
+{
+	uint64_t most = 0;
+	if (!ruleset_limit(engine->ruleset, ban->policy, ban->limit))
+		return 0;
+	const struct tg_policy *policy = &engine->ruleset->config->policies[ban->policy];
+	for (size_t i = 0; i < policy->limit_count; i++)
+		most = MAX(most, policy->limits[i].forget_ms);
+	return most;
 }
 
 void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *ret_ban)
@@ -109,16 +126,74 @@ void bans_describe(const struct tg_engine *engine, uint32_t id, struct tg_ban *r
 		.policy = ban->policy == BAN_POLICY_GONE ? TG_NO_INDEX : ban->policy,
 		.limit = ban->limit,
 		.enforced = ban->enforced,
-		.unproven = ban->witness != TG_NO_INDEX,
+		.unproven = ban->witness != TG_NO_INDEX && !ban->proven,
+		.kill = ban->kill,
 		.to = ban->to,
 		.measured = ban->measured,
 		.threshold = ban->threshold,
 		.offence = ban->offence,
 		.since = ban->since,
 		.until = ban->until,
+		.forget_ms = forget_after(engine, ban),
 	};
 	memcpy(ret_ban->reason, ban_table_reason(engine->bans, id),
 	       strlen(ban_table_reason(engine->bans, id)) + 1);
+}
+
+static bool ban_is_remembered(const struct tg_engine *engine, const struct ban *ban)
+{
+	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
+	return ban->origin == TG_ORIGIN_AUTO && limit && forget_after(engine, ban) > 0;
+}
+
+/* The automatic ban that ends soonest makes room for another. */
+static bool make_room(struct tg_engine *engine, bool enforced, uint32_t instead)
+{
+	const uint32_t goes = instead != TG_BAN_NONE;
+	if (!ban_table_has_spare(engine->bans))
+		return false;
+	if (ban_table_live(engine->bans) - goes < ban_table_capacity(engine->bans))
+		return true;
+	const uint32_t id = ban_table_soonest(engine->bans, instead);
+	if (id == TG_BAN_NONE)
+		return false;
+	struct ban *ban = ban_table_at(engine->bans, id);
+	/* What would only be observed pushes out nothing that is in force. */
+	if (ban->enforced && !enforced)
+		return false;
+	bans_lift(engine, id, TG_CAUSE_EVICTED, 0);
+	ban->remember = ban_is_remembered(engine, ban);
+	engine->stats.bans_evicted++;
+	return true;
+}
+
+uint32_t bans_place(struct tg_engine *engine, uint16_t policy, enum tg_scope scope,
+		    const struct tg_prefix *source, bool enforced, uint32_t instead, bool *ret_full)
+{
+	uint32_t id = ban_table_find(engine->bans, policy, scope, source);
+	struct ban *ban = id == TG_BAN_NONE ? NULL : ban_table_at(engine->bans, id);
+	*ret_full = false;
+	/* What would only be observed must not keep the kernel from letting go, nor take the place
+	 * of what it holds. */
+	if (ban && !enforced && ban->life != BAN_RECORD &&
+	    (ban->life == BAN_LIVE ? ban->enforced : ban->installed))
+		return TG_BAN_NONE;
+	if (ban && ban->life == BAN_LIVE) {
+		bans_begin(engine, ban);
+		return id;
+	}
+	*ret_full = !make_room(engine, enforced, instead);
+	if (*ret_full)
+		return TG_BAN_NONE;
+	if (!ban)
+		return ban_table_insert(engine->bans, policy, scope, source);
+	if (ban->life == BAN_RECORD)
+		ban_table_recall(engine->bans, id);
+	else
+		bans_begin(engine, ban); /* on its way out: back in */
+	ban->proven = ban->kill = ban->kill_due = ban->braked = ban->confirmed = false;
+	ban->enforced = false;
+	return id;
 }
 
 uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t request)
@@ -140,13 +215,15 @@ static bool limit_observes(const struct tg_limit *limit)
 	return false;
 }
 
-/* Would this limit make such a ban, in the same set? */
-static bool ban_survives(const struct ban *ban, const struct ruleset_limit *limit)
+bool bans_survives(const struct ban *ban, const struct ruleset_limit *limit)
 {
 	if (!limit || limit->limit->total != tg_prefix_is_total(&ban->source))
 		return false;
 	if (limit->limit->total)
 		return ban->source.addr.bytes[0] == limit->index;
+	if (ban->action > TG_ACTION_RATE_LIMIT &&
+	    tg_measure_evidence(limit->limit->measure) != TG_EVIDENCE_WITNESSABLE)
+		return false;
 	if (!tg_limit_uses_scope(limit->limit, (enum tg_scope)ban->scope) &&
 	    !(ban->scope == TG_SCOPE_NEW && limit_observes(limit->limit)))
 		return false;
@@ -155,81 +232,11 @@ static bool ban_survives(const struct ban *ban, const struct ruleset_limit *limi
 	       ban->source.len == tg_family_bits(ban->source.addr.family);
 }
 
-void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt)
-{
-	const bool by_hand = adopt->policy[0] == '\0';
-	const uint16_t policy =
-		by_hand ? TG_NO_INDEX : ruleset_find_policy(engine->ruleset, adopt->policy);
-	if (!by_hand && policy == TG_NO_INDEX)
-		return; /* its set goes with its policy when the table is installed */
-	if (ban_table_find(engine->bans, policy, adopt->scope, &adopt->source) != TG_BAN_NONE)
-		return;
-	uint32_t id = ban_table_insert(engine->bans, policy, adopt->scope, &adopt->source);
-	if (id == TG_BAN_NONE) {
-		engine->stats.refused_full++; /* the kernel ends it by its own timeout */
-		return;
-	}
-	const uint16_t index = ruleset_find_limit(engine->ruleset, policy, adopt->limit);
-	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, index);
-	struct ban *ban = ban_table_at(engine->bans, id);
-	const tg_time age = adopt->age_ms * TG_MSEC;
-	/* Beyond what a ban may last is as good as no end; nor would it fit into a tg_time. */
-	const bool endless = adopt->left_ms == 0 || adopt->left_ms > TG_DURATION_MAX_MS;
-	uint64_t left_ms = adopt->left_ms;
-	if (endless)
-		left_ms = limit ? ladder_step(limit->limit, adopt->offence)->expire_ms
-				: ADOPTED_EXPIRE_MS;
-	ban->action = (uint8_t)adopt->action;
-	ban->origin = (uint8_t)adopt->origin;
-	ban->enforced = true;
-	ban->installed = true;
-	ban->limit = index;
-	ban->to = adopt->to;
-	ban->measured = adopt->measured;
-	ban->threshold = adopt->threshold;
-	ban->offence = adopt->offence;
-	ban->since = engine->now > age ? engine->now - age : 0;
-	ban->acked = ban->version;
-	ban_table_set_reason(engine->bans, id, adopt->reason);
-	ban_table_set_until(engine->bans, id, engine->now + left_ms * TG_MSEC);
-	insist_arm(engine, id);
-	ban_account(engine, ban, 1);
-	engine->stats.adopted++;
-	const bool unwanted =
-		engine->stats.panic || bans_cover(engine, &ban->source) ||
-		(!by_hand && (!ban_survives(ban, limit) || limit->mode != TG_MODE_ENFORCE));
-	if (unwanted) {
-		bans_lift(engine, id,
-			  bans_cover(engine, &ban->source) ? TG_CAUSE_PROTECTED
-			  : engine->stats.panic            ? TG_CAUSE_PANIC
-							   : TG_CAUSE_RELOAD,
-			  0);
-	} else if (endless) {
-		bans_begin(engine, ban);
-		bans_change(engine, id, TG_CAUSE_AGAIN);
-	}
-}
-
-/*
- * The longest of the policy's ladders: the number is that of all its limits, so that one which
- * forgets at once must not wipe out what another remembers.
- */
-static tg_time forget_after(const struct tg_engine *engine, const struct ban *ban)
-{
-	uint64_t most = 0;
-	if (!ruleset_limit(engine->ruleset, ban->policy, ban->limit))
-		return 0;
-	const struct tg_policy *policy = &engine->ruleset->config->policies[ban->policy];
-	for (size_t i = 0; i < policy->limit_count; i++)
-		most = MAX(most, policy->limits[i].forget_ms);
-	return most * TG_MSEC;
-}
-
 /* Told, and gone from the kernel: nothing is left but its offence, if that is remembered. */
 static void ban_leave(struct tg_engine *engine, uint32_t id)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
-	const tg_time forget = ban->until + forget_after(engine, ban);
+	const tg_time forget = ban->until + forget_after(engine, ban) * TG_MSEC;
 	if (ban->remember && forget > engine->now)
 		ban_table_remember(engine->bans, id, forget);
 	else
@@ -254,11 +261,27 @@ void bans_forget_all(struct tg_engine *engine)
 		ban_table_remove(engine->bans, id);
 }
 
+/* The kernel holds it: no new connection takes the place of one that ends. */
+static void ban_kill(struct tg_engine *engine, uint32_t id)
+{
+	struct ban *ban = ban_table_at(engine->bans, id);
+	if (!ban->kill_due)
+		return;
+	struct tg_decision *note = notes_add(engine, TG_DECISION_KILL, TG_CAUSE_NONE, false);
+	if (!note)
+		return; /* with the next change, if there is one; counted */
+	bans_describe(engine, id, &note->ban);
+	ban->kill_due = false;
+	engine->stats.kills++;
+}
+
 void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error)
 {
-	if (id >= ban_table_capacity(engine->bans))
+	if (id >= ban_table_ids(engine->bans))
 		return;
 	struct ban *ban = ban_table_at(engine->bans, id);
+	if (error) /* what was confirmed before may be gone */
+		ban->confirmed = false;
 	if (ban->life == BAN_FREE || ban->life == BAN_RECORD || ban->version != version)
 		return; /* changed since: its next answer counts */
 	if (error) {
@@ -274,10 +297,12 @@ void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error
 	if (ban->life == BAN_LEAVING && !ban->dirty) {
 		bans_begin(engine, ban);
 		ban_leave(engine, id);
-	} else if (ban->life == BAN_LIVE) {
+	} else if (ban->life == BAN_LIVE && ban->enforced) {
 		bans_begin(engine, ban);
 		ban->acked = version;
-		ban_account(engine, ban, 1);
+		ban->confirmed = true;
+		bans_account(engine, ban, 1);
+		ban_kill(engine, id);
 	}
 }
 
@@ -305,6 +330,7 @@ void bans_lost(struct tg_engine *engine)
 		if (ban->life != BAN_LEAVING && (ban->life != BAN_LIVE || !ban->enforced))
 			continue;
 		bans_begin(engine, ban);
+		ban->confirmed = false;
 		bans_change(engine, id, ban->dirty ? (enum tg_cause)ban->cause : TG_CAUSE_AGAIN);
 	}
 }
@@ -357,20 +383,25 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 			    : ruleset_find_limit(engine->ruleset, new_policy,
 						 policy->limits[ban->witness].name));
 	ban->limit = new_limit;
+	ban->confirmed = false; /* its set may be another */
 	if (ban->life != BAN_LIVE)
 		return;
 	const bool enforce =
 		limit && bans_enforces(engine, limit) &&
-		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope).action !=
-			TG_ACTION_OBSERVE;
-	if (!ban_survives(ban, limit) || (ban->enforced && !enforce)) {
+		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope, ban->proven)
+				.action != TG_ACTION_OBSERVE;
+	const bool held = limit && ban->proven && !ban->enforced && enforce &&
+			  brakes_hold(engine, id, limit, ladder_step(limit->limit, ban->offence),
+				      ban->measured);
+	if (!bans_survives(ban, limit) || (ban->enforced && !enforce) || held) {
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 	} else if (limit->limit->total) {
 		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
 	} else if (!ban->enforced && enforce) {
 		/* As the limit says now: it was observed in order to be put right. */
-		const tg_time most =
-			ladder_end(engine, limit->limit, ban->offence, (enum tg_scope)ban->scope);
+		const tg_time most = ladder_end(engine, limit->limit, ban->offence, ban->proven);
+		if (ban->proven)
+			brakes_made(engine);
 		bans_begin(engine, ban);
 		ladder_apply(engine, ban, limit);
 		ban_table_set_until(engine->bans, id, MIN(ban->until, most));
@@ -386,12 +417,6 @@ void bans_policy(struct tg_engine *engine, const struct tg_ruleset *old)
 		if (ban_table_at(engine->bans, id)->policy < old->config->policy_count)
 			ban_follow_policy(engine, id, old);
 	bans_protect(engine); /* the allow list may be longer */
-}
-
-static bool ban_is_remembered(const struct tg_engine *engine, const struct ban *ban)
-{
-	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
-	return ban->origin == TG_ORIGIN_AUTO && limit && forget_after(engine, ban) > 0;
 }
 
 void bans_expire(struct tg_engine *engine)
@@ -415,6 +440,7 @@ void bans_expire(struct tg_engine *engine)
 		bans_begin(engine, ban);
 		ban->life = unsure ? BAN_LEAVING : BAN_OVER;
 		ban->installed = unsure;
+		ban->confirmed = false;
 		ban->remember = ban_is_remembered(engine, ban);
 		ban->request = 0;
 		ban_table_drop_until(engine->bans, id);
@@ -431,6 +457,8 @@ static void take_lift(struct tg_engine *engine, uint32_t id, struct tg_decision 
 	out->ban.enforced = ban->installed;
 	if (ban->cause == TG_CAUSE_PROTECTED) {
 		const struct tg_protected_prefix *hit = bans_cover(engine, &ban->source);
+		if (!hit)
+			hit = brakes_admin(engine, &ban->source);
 		if (hit) {
 			out->covers = hit->prefix;
 			out->covers_kind = hit->kind;
@@ -471,6 +499,7 @@ size_t bans_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
 		bans_describe(engine, id, &decision->ban);
 		switch ((enum ban_life)ban->life) {
 		case BAN_LIVE:
+			decision->renewed = ban->enforced && ban->confirmed;
 			ban->installed |= ban->enforced;
 			take_sample(engine, ban, decision);
 			break;

@@ -4,6 +4,16 @@
 
 #include "base/util.h"
 
+bool tg_policy_holds(const struct tg_policy *policy, const struct tg_addr *addr, uint16_t port)
+{
+	bool has_port = policy->port_count == 0, has_address = policy->address_count == 0;
+	for (size_t i = 0; !has_port && i < policy->port_count; i++)
+		has_port = policy->ports[i].first <= port && port <= policy->ports[i].last;
+	for (size_t i = 0; has_port && !has_address && i < policy->address_count; i++)
+		has_address = tg_prefix_contains(&policy->addresses[i], addr);
+	return has_port && has_address;
+}
+
 bool tg_config_measures(const struct tg_config *config, enum tg_measure measure)
 {
 	for (size_t p = 0; p < config->policy_count; p++)
@@ -57,7 +67,7 @@ bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)
 		const struct tg_step *step = &limit->steps[i];
 		if (step->action != TG_ACTION_OBSERVE &&
 		    (step->scope == scope ||
-		     (step->action == TG_ACTION_DROP && scope == TG_SCOPE_NEW)))
+		     (step->action > TG_ACTION_RATE_LIMIT && scope == TG_SCOPE_NEW)))
 			return true;
 	}
 	return false;

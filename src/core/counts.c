@@ -31,9 +31,8 @@ static bool must_stand_alone(const struct tg_engine *engine, const struct tg_add
 static bool stands_alone(const struct tg_engine *engine, const struct flow *flow,
 			 const struct tg_addr *src, const struct ruleset_view *view)
 {
-	const unsigned slot = view->len_slot[src->family];
-	if (slot < RULESET_LEN_SLOTS)
-		return flow->alone >> slot & 1;
+	if (view->alone[src->family])
+		return flow->alone & view->alone[src->family];
 	return must_stand_alone(engine, src, view->len[src->family]);
 }
 
@@ -45,10 +44,9 @@ void counts_settle(struct tg_engine *engine, struct flow *flow)
 	flow->alone = 0;
 	for (uint16_t i = 0; i < class->view_count; i++) {
 		const struct ruleset_view *view = &ruleset->views[class->views[i]];
-		const unsigned slot = view->len_slot[src.family];
-		if (slot < RULESET_LEN_SLOTS &&
+		if (view->alone[src.family] &&
 		    must_stand_alone(engine, &src, view->len[src.family]))
-			flow->alone |= 1u << slot;
+			flow->alone |= view->alone[src.family];
 	}
 }
 
@@ -113,15 +111,19 @@ static void judge(struct tg_engine *engine, enum tg_family family, uint32_t slot
 	}
 }
 
-/* The entry of the source that the flow belongs to in a view; made if there is something to count.
- */
-static uint32_t find_source(struct tg_engine *engine, const struct tg_prefix *masked,
+/* The entry of the source that the flow belongs to in the nth view of its class; made if there is
+ * something to count. */
+static uint32_t find_source(struct tg_engine *engine, const struct tg_addr *masked, unsigned n,
 			    uint16_t source_view, bool make)
 {
+	struct source_table *table = engine->sources[masked->family];
+	const uint32_t slot = source_table_expected(table, n, masked->bytes, source_view);
+	if (slot == SOURCE_NONE)
+		return make ? sources_make(engine, masked, source_view)
+			    : source_table_find(table, masked->bytes, source_view);
 	if (make)
-		return sources_make(engine, &masked->addr, source_view);
-	return source_table_find(engine->sources[masked->addr.family], masked->addr.bytes,
-				 source_view);
+		source_table_at(table, slot)->last_seen = source_seen(engine->tick);
+	return slot;
 }
 
 void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, unsigned to,
@@ -130,9 +132,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	const struct ruleset_class *class = ruleset_class(ruleset, flow->key.dport);
 	const struct tg_addr src = counts_addr(&flow->key, flow->key.src);
-	const struct tg_addr dst = counts_addr(&flow->key, flow->key.dst);
 	const enum tg_family family = (enum tg_family)src.family;
-	const uint8_t bits = tg_family_bits(family);
 	struct source_table *table = engine->sources[family];
 	struct host_move host = {.policy = TG_NO_INDEX};
 	/* Between a gap and its resync only rates can be trusted: they never count too much. */
@@ -147,21 +147,22 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 	for (uint16_t i = 0; i < class->view_count; i++) {
 		const uint16_t v = class->views[i];
 		const struct ruleset_view *view = &ruleset->views[v];
-		const struct tg_policy *policy = &ruleset->config->policies[view->policy];
-		if (policy->address_count > 0 && !ruleset_match_address(policy, &dst))
+		if (!counts_match(engine, view, flow))
 			continue;
 		const bool alone = stands_alone(engine, flow, &src, view);
-		const struct tg_prefix masked =
-			tg_addr_mask(&src, alone ? bits : view->len[family]);
-		const uint32_t slot = find_source(engine, &masked, SOURCE_VIEW(v, alone),
+		const struct tg_addr masked = alone ? src : ruleset_mask(view, &src);
+		const uint32_t slot = find_source(engine, &masked, i, SOURCE_VIEW(v, alone),
 						  to != SLOT_NONE || poured & view->pours);
 		if (slot == SOURCE_NONE)
 			continue;
 		struct source *source = source_table_at(table, slot);
 		const uint32_t before = view->of_hosts ? source_flows(source) : 0;
-		if (to != SLOT_NONE)
+		const bool stood = from != SLOT_NONE && source->born <= flow_counted(flow);
+		if (stood && to != SLOT_NONE)
+			sources_shift(source, from, to);
+		else if (to != SLOT_NONE)
 			sources_add(engine, family, source, to);
-		if (from != SLOT_NONE && source->born <= flow_counted(flow))
+		else if (stood)
 			sources_sub(engine, family, source, from);
 		rise.hosts = false;
 		if (view->of_hosts)
@@ -169,7 +170,7 @@ void counts_move(struct tg_engine *engine, struct flow *flow, unsigned from, uns
 		else if (view->counts_hosts && !alone && host.policy == view->policy &&
 			 ruleset_has_hosts(view, family))
 			rise.hosts = hosts_count(engine, family, &host, source);
-		if (rise.to & view->slots || poured & view->pours || rise.hosts)
+		if (rise.to & view->rises[from] || poured & view->pours || rise.hosts)
 			judge(engine, family, slot, &rise);
 	}
 	flow_set_counted(flow, engine->sequence);
@@ -288,6 +289,20 @@ bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *
 	else
 		*ret_measured = sum - MIN(sum, forgiven(limit, entry));
 	return true;
+}
+
+uint32_t counts_established(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			    const struct tg_prefix *source)
+{
+	const struct ruleset_view *view = ruleset_view(engine->ruleset, limit);
+	const enum tg_family family = (enum tg_family)source->addr.family;
+	const uint16_t v = (uint16_t)(view - engine->ruleset->views);
+	const uint32_t slot = source_table_find(engine->sources[family], source->addr.bytes,
+						SOURCE_VIEW(v, source->len != view->len[family]));
+	return slot == SOURCE_NONE
+		       ? 0
+		       : source_sum(source_table_at(engine->sources[family], slot),
+				    STATE_BIT(TG_TCP_ESTABLISHED) | STATE_BIT(SOURCE_IDLE));
 }
 
 const struct tg_flow_key *counts_sample(const struct tg_engine *engine, uint16_t policy,

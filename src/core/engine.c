@@ -47,6 +47,7 @@ struct tg_engine *tg_engine_create(const struct tg_engine_params *params)
 	engine->refused_noted = TG_NEVER;
 	engine->retry_at = TG_NEVER;
 	engine->retry_delay = ENGINE_RETRY_FIRST;
+	brakes_init(&engine->brakes);
 	return engine;
 }
 
@@ -62,6 +63,13 @@ void tg_engine_destroy(struct tg_engine *engine)
 	free(engine);
 }
 
+/* When the first ban wants to be looked at; TG_NEVER. */
+static tg_time first_wake(const struct tg_engine *engine)
+{
+	const uint32_t first = ban_table_first(engine->bans);
+	return first == TG_BAN_NONE ? TG_NEVER : ban_table_at(engine->bans, first)->wake;
+}
+
 /* Time never goes back; what has become due by now happens before the event itself. */
 static void engine_advance(struct tg_engine *engine, tg_time at)
 {
@@ -72,9 +80,16 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 	}
 	engine->now = MAX(engine->now, at);
+	/* Between two events of one tick nothing falls due but bans. */
+	if (engine->now < engine->next_tick) {
+		if (first_wake(engine) <= engine->now)
+			bans_expire(engine);
+		return;
+	}
 	const uint32_t tick = (uint32_t)((engine->now - engine->epoch) / FLOW_TICK);
 	if (!engine->ruleset)
 		return;
+	engine->next_tick = engine->epoch + (tg_time)(tick + 1) * FLOW_TICK;
 	if (tick != engine->tick) {
 		engine->tick = tick;
 		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
@@ -100,8 +115,10 @@ static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 		idle_policy(engine, old);
 		flows_recount(engine, true);
 	}
-	if (old)
+	if (old) {
 		bans_policy(engine, old);
+		notes_follow_policy(engine);
+	}
 	if (!engine->stats.stale)
 		counts_judge_all(engine);
 }
@@ -143,7 +160,7 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 		bans_ack(engine, event->ack.ban, event->ack.version, event->ack.error);
 		break;
 	case TG_EVENT_ADOPT:
-		bans_adopt(engine, &event->adopt);
+		adopt_ban(engine, &event->adopt);
 		break;
 	case TG_EVENT_SINK_LOST:
 		bans_lost(engine);
@@ -165,6 +182,9 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 		break;
 	case TG_EVENT_PROTECTED:
 		engine_protected(engine, event->protected);
+		break;
+	case TG_EVENT_ADMINS:
+		brakes_admins(engine, event->admins);
 		break;
 	case TG_EVENT_POLICY:
 		engine_policy(engine, event->ruleset);
@@ -192,7 +212,9 @@ void tg_engine_step_batch(struct tg_engine *engine, const struct tg_event *event
 	}
 	prefetch_begin(&prefetch, engine, events, count);
 	for (size_t i = 0; i < count; i++) {
-		prefetch_next(&prefetch, engine, i);
+		if (i % PREFETCH_GROUP == 0)
+			prefetch_group(&prefetch, engine, i);
+		prefetch_expect(&prefetch, engine, i);
 		tg_engine_step(engine, &events[i]);
 	}
 	prefetch_end(engine);
@@ -210,16 +232,19 @@ tg_time tg_engine_deadline(const struct tg_engine *engine)
 	if (flow_table_count(engine->flows) > 0 || engine->stats.services > 0 ||
 	    deadline != TG_NEVER)
 		deadline = engine->epoch + (tg_time)(engine->tick + 1) * FLOW_TICK;
-	const uint32_t first = ban_table_first(engine->bans);
-	if (first != TG_BAN_NONE)
-		deadline = MIN(deadline, ban_table_at(engine->bans, first)->wake);
-	return deadline;
+	return MIN(deadline, first_wake(engine));
+}
+
+uint32_t tg_engine_ban_ids(const struct tg_engine *engine)
+{
+	return ban_table_ids(engine->bans);
 }
 
 void tg_engine_stats(const struct tg_engine *engine, struct tg_engine_stats *ret_stats)
 {
 	*ret_stats = engine->stats;
 	ret_stats->flows = flow_table_count(engine->flows);
+	ret_stats->braked = brakes_shown(engine);
 	ret_stats->records = ban_table_records(engine->bans);
 	ret_stats->memory = sizeof(*engine) + ENGINE_NOTES * sizeof(*engine->notes) +
 			    flow_table_memory(engine->flows) + ban_table_memory(engine->bans) +
@@ -238,6 +263,19 @@ bool tg_engine_next_ban(const struct tg_engine *engine, uint32_t *cursor, struct
 	if (id == TG_BAN_NONE)
 		return false;
 	bans_describe(engine, id, ret_ban);
+	*cursor = id + 1;
+	return true;
+}
+
+bool tg_engine_next_record(const struct tg_engine *engine, uint32_t *cursor,
+			   struct tg_ban *ret_record)
+{
+	uint32_t id = ban_table_next(engine->bans, *cursor);
+	while (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life != BAN_RECORD)
+		id = ban_table_next(engine->bans, id + 1);
+	if (id == TG_BAN_NONE)
+		return false;
+	bans_describe(engine, id, ret_record);
 	*cursor = id + 1;
 	return true;
 }

@@ -26,16 +26,34 @@
 /* After the kernel refused a change; then twice as long each time. */
 #define ENGINE_RETRY_FIRST (250 * TG_MSEC)
 
+/* Bans made in a time that moves on, by parts of it. */
+#define BRAKE_SLOTS 61
+struct brake_window {
+	tg_time unit;
+	uint64_t last; /* the part that is now, in units */
+	uint32_t made[BRAKE_SLOTS];
+};
+
+/* Of bans that are in force, proven, and by policies; brakes.c. */
+struct brakes {
+	struct brake_window minute, lately;
+	uint32_t live;
+	tg_time held;  /* when one held last; TG_NEVER */
+	tg_time noted; /* when that was last told */
+};
+
 struct tg_engine {
 	struct flow_table *flows;
 	struct source_table *sources[TG_FAMILY_COUNT];
 	struct ban_table *bans;
 	struct tg_ruleset *ruleset;
 	const struct tg_prefix_set *protected;
+	const struct tg_prefix_set *admins;
 
 	tg_time now;
 	tg_time epoch; /* ticks count from here */
 	uint32_t tick;
+	tg_time next_tick; /* when it ends; 0 as long as no policy is there */
 	bool started;
 
 	uint64_t sequence; /* grows when a source is made; see struct source.born */
@@ -49,6 +67,8 @@ struct tg_engine {
 	tg_time refused_noted; /* when a refused offence was last told */
 	tg_time retry_at;      /* TG_NEVER: the kernel refused nothing */
 	tg_time retry_delay;
+
+	struct brakes brakes;
 
 	struct tg_decision *notes;
 	uint32_t notes_head, notes_count;
@@ -67,6 +87,8 @@ struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type ty
 			      enum tg_cause cause, bool reserved);
 /* What is to be asked about bans names limits of the policy that is going. */
 void notes_drop_questions(struct tg_engine *engine);
+/* What waits to be killed is named as the policy that has come names it. */
+void notes_follow_policy(struct tg_engine *engine);
 size_t notes_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 
 /* flows.c */
@@ -96,6 +118,16 @@ static inline struct tg_addr counts_addr(const struct tg_flow_key *key, const ui
 	struct tg_addr addr = {.family = key->family};
 	memcpy(addr.bytes, bytes, 16);
 	return addr;
+}
+
+/* The flow's port is the policy's: its address, too? */
+static inline bool counts_match(const struct tg_engine *engine, const struct ruleset_view *view,
+				const struct flow *flow)
+{
+	if (!view->asks_address)
+		return true;
+	const struct tg_addr dst = counts_addr(&flow->key, flow->key.dst);
+	return ruleset_match_address(&engine_config(engine)->policies[view->policy], &dst);
 }
 
 /* One of this host's addresses: its flows are nobody's offence. */
@@ -129,6 +161,9 @@ void counts_forgive(struct tg_engine *engine, uint16_t policy, const struct tg_p
 bool counts_measure(const struct tg_engine *engine, const struct ruleset_limit *limit,
 		    const struct ruleset_view *view, const struct tg_prefix *source,
 		    uint32_t *ret_measured);
+/* The source's established flows to the limit's policy. */
+uint32_t counts_established(const struct tg_engine *engine, const struct ruleset_limit *limit,
+			    const struct tg_prefix *source);
 /* How many of the source's flows an earlier drop has answered already, for this limit. */
 uint32_t counts_forgiven(const struct tg_engine *engine, const struct ruleset_limit *limit,
 			 const struct tg_prefix *source);
@@ -152,7 +187,7 @@ bool flood_suppresses(struct tg_engine *engine, const struct ruleset_view *view,
 /* sources.c */
 /* Finds or makes. What it evicts is taken out of what was counted by it. */
 uint32_t sources_make(struct tg_engine *engine, const struct tg_addr *masked, uint16_t source_view);
-/* One flow more, one less. */
+/* One flow more, one less; one that stays, in another slot. */
 static inline void sources_add(struct tg_engine *engine, enum tg_family family,
 			       struct source *source, unsigned to)
 {
@@ -165,6 +200,13 @@ static inline void sources_sub(struct tg_engine *engine, enum tg_family family,
 {
 	source->states[from]--;
 	engine->stats.sources[family] -= source_flows(source) == 0;
+	if (source->base > 0)
+		source->base = (uint16_t)MIN(source->base, source_sum(source, CONCURRENT_SLOTS));
+}
+static inline void sources_shift(struct source *source, unsigned from, unsigned to)
+{
+	source->states[to]++;
+	source->states[from]--;
 	if (source->base > 0)
 		source->base = (uint16_t)MIN(source->base, source_sum(source, CONCURRENT_SLOTS));
 }
@@ -242,7 +284,19 @@ void bans_begin(struct tg_engine *engine, const struct ban *ban);
 void bans_change(struct tg_engine *engine, uint32_t id, enum tg_cause cause);
 void bans_lift(struct tg_engine *engine, uint32_t id, enum tg_cause cause, uint32_t request);
 uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t request);
-void bans_adopt(struct tg_engine *engine, const struct tg_adopt *adopt);
+/*
+ * A place for a ban: a new one, or where one was, is on its way out, or lives already. A full table
+ * gives up the ban that ends soonest; instead, if not TG_BAN_NONE, goes when the new one is there.
+ * TG_BAN_NONE: not to be had, because all is full, or because something that is in force stands
+ * where this would only be observed. What comes back is between begin and change.
+ */
+uint32_t bans_place(struct tg_engine *engine, uint16_t policy, enum tg_scope scope,
+		    const struct tg_prefix *source, bool enforced, uint32_t instead,
+		    bool *ret_full);
+/* Would this limit make such a ban, in the same set? */
+bool bans_survives(const struct ban *ban, const struct ruleset_limit *limit);
+/* One more such ban, or (UINT32_MAX) one less: what bans_begin() and bans_change() do. */
+void bans_account(struct tg_engine *engine, const struct ban *ban, uint32_t one);
 void bans_ack(struct tg_engine *engine, uint32_t id, uint32_t version, int error);
 void bans_lost(struct tg_engine *engine);
 /* Of the offences of before, none counts any more. */
@@ -266,36 +320,61 @@ static inline struct tg_prefix bans_total(const struct ruleset_limit *limit)
 	return (struct tg_prefix){.addr.bytes = {(uint8_t)limit->index}, .len = TG_TOTAL_LEN};
 }
 
+/* adopt.c */
+/* What the kernel had at start, or the state directory knows of. */
+void adopt_ban(struct tg_engine *engine, const struct tg_adopt *adopt);
+
 /* ladder.c */
 /* What the kernel is to do. */
 struct ladder_rung {
 	enum tg_action action;
 	struct tg_rate to;
+	bool kill;
+	bool proven; /* it does what only a witness allows */
 };
 /* The step of an offence, the first of which is 1. */
 const struct tg_step *ladder_step(const struct tg_limit *limit, uint32_t offence);
-/* It is a drop, which waits for a witness. */
-bool ladder_wants_drop(const struct tg_limit *limit, uint32_t offence);
-/* That step in the set of a scope. */
-struct ladder_rung ladder_rung(const struct tg_limit *limit, uint32_t offence, enum tg_scope scope);
+/* It is more than a rate-limit, and waits for a witness. */
+bool ladder_wants_proof(const struct tg_limit *limit, uint32_t offence);
+/* That step in the set of a scope, with or without a witness. */
+struct ladder_rung ladder_rung(const struct tg_limit *limit, uint32_t offence, enum tg_scope scope,
+			       bool proven);
+/* Is the step no more than what is proven and in force? */
+bool ladder_covers(const struct ban *ban, const struct tg_step *step);
+/* The offence whose step by this limit the ban is to be proven for; 0: none. */
+uint32_t ladder_asked(const struct ban *ban, const struct ruleset_limit *limit);
 /* How many offences of the source the policy remembers. */
 uint32_t ladder_offences(const struct tg_engine *engine, uint16_t policy,
 			 const struct tg_prefix *source);
 tg_time ladder_end(const struct tg_engine *engine, const struct tg_limit *limit, uint32_t offence,
-		   enum tg_scope scope);
+		   bool proven);
 /* The ban does from now on what the step of its offence says; between begin and change. */
 void ladder_apply(struct tg_engine *engine, struct ban *ban, const struct ruleset_limit *limit);
 /* The ban goes on, one step further if there is one. */
 void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
 		   uint32_t measured, enum tg_cause cause);
 
+/* brakes.c */
+void brakes_init(struct brakes *brakes);
+/* An admin's live session that the source would cover; or NULL. */
+const struct tg_protected_prefix *brakes_admin(const struct tg_engine *engine,
+					       const struct tg_prefix *source);
+/* Must the ban not become what the step says, proven as it is? Counted and told. */
+bool brakes_hold(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+		 const struct tg_step *step, uint32_t measured);
+/* One more ban that is in force, proven, and by a policy. */
+void brakes_made(struct tg_engine *engine);
+/* Did one hold lately? */
+bool brakes_shown(const struct tg_engine *engine);
+void brakes_admins(struct tg_engine *engine, const struct tg_prefix_set *admins);
+
 /* witness.c */
-/* The limit whose drop the ban stands in for; TG_NO_INDEX: of none. */
+/* The limit that waits for a witness to do more; TG_NO_INDEX: none. */
 void witness_set(struct tg_engine *engine, struct ban *ban, uint16_t limit);
 /* Asks for one, unless that was done lately. */
 void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
 		  uint32_t measured);
-/* What the sockets prove about a drop in the form of a rate-limit. */
+/* What the sockets prove about the source of a ban that is to become a stronger one. */
 void witness_answer(struct tg_engine *engine, const struct tg_witness *witness);
 
 /* insist.c */
@@ -318,9 +397,11 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 void offences_refuse(struct tg_engine *engine, const struct ruleset_view *view,
 		     const struct ruleset_limit *limit, const struct tg_prefix *source,
 		     uint32_t measured, uint32_t threshold, enum tg_cause cause, tg_time *noted);
-/* After a drop: its rate-limit, which may become one again when a witness says so. */
-void offences_stand_in(struct tg_engine *engine, const struct ban *drop,
-		       const struct ruleset_limit *limit);
+/*
+ * After a ban that was proven: its rate-limit, which may become one again when a witness says so.
+ * True: in its own place, so that it goes on.
+ */
+bool offences_stand_in(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit);
 
 /* operator.c */
 void operator_ban(struct tg_engine *engine, const struct tg_ban_request *request);

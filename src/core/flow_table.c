@@ -26,21 +26,24 @@ static bool key_equal(const struct tg_flow_key *a, const struct tg_flow_key *b)
 	return differs == 0;
 }
 
-/* Of IPv4 only what can differ, which is no secret: the length keeps the two families apart. */
+/*
+ * Of IPv4 only what can differ, which is no secret: the length keeps the two families apart. The
+ * last byte of a key is always zero, and SipHash has its length in that place.
+ */
 static uint64_t key_hash(const struct flow_table *table, const struct tg_flow_key *key)
 {
+	const uint64_t last = le64toh(load_word(key, KEY_WORDS - 1)) & UINT64_MAX >> 8;
 	struct siphash s = siphash_begin(table->seed);
 	if (key->family == TG_IPV4) {
 		uint32_t addrs[2];
 		memcpy(&addrs[0], key->src, sizeof(addrs[0]));
 		memcpy(&addrs[1], key->dst, sizeof(addrs[1]));
 		siphash_word(&s, addrs[0] | (uint64_t)addrs[1] << 32);
-		siphash_word(&s, load_word(key, KEY_WORDS - 1));
-		return siphash_end(&s, 0, 16);
+		return siphash_end(&s, last, 8 + 7);
 	}
-	for (unsigned i = 0; i < KEY_WORDS; i++)
-		siphash_word(&s, load_word(key, i));
-	return siphash_end(&s, 0, sizeof(*key));
+	for (unsigned i = 0; i < KEY_WORDS - 1; i++)
+		siphash_word(&s, le64toh(load_word(key, i)));
+	return siphash_end(&s, last, sizeof(*key) - 1);
 }
 
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])
@@ -66,7 +69,8 @@ struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])
 	const uintptr_t rest = (uintptr_t)table->memory % sizeof(*table->flows);
 	table->flows = (void *)((uint8_t *)table->memory +
 				(sizeof(*table->flows) - rest) % sizeof(*table->flows));
-	table->hashed = key_hash(table, &table->hashed_key);
+	table->hashed_key = &table->own_key;
+	table->hashed = key_hash(table, &table->own_key);
 	memset(table->buckets, 0xff, buckets * sizeof(*table->buckets));
 	memset(table->wheel, 0xff, sizeof(table->wheel));
 	return table;
@@ -83,8 +87,11 @@ void flow_table_destroy(struct flow_table *table)
 
 static uint32_t *flow_bucket(struct flow_table *table, const struct tg_flow_key *key)
 {
-	if (!key_equal(key, &table->hashed_key))
-		flow_table_hashed(table, key, key_hash(table, key));
+	if (key != table->hashed_key && !key_equal(key, table->hashed_key)) {
+		table->hashed = key_hash(table, key);
+		table->own_key = *key;
+		table->hashed_key = &table->own_key;
+	}
 	return &table->buckets[table->hashed & table->bucket_mask];
 }
 
@@ -111,17 +118,13 @@ uint32_t flow_table_ahead_flow(const struct flow_table *table, uint64_t hash)
 	return i;
 }
 
-void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow_key *key,
-			    uint32_t index)
+void flow_table_ahead_links(const struct flow_table *table, uint32_t index)
 {
 	if (index == FLOW_NONE)
 		return;
 	const struct flow *flow = &table->flows[index];
-	if (!key_equal(&flow->key, key)) {
-		if (flow->next != FLOW_NONE)
-			__builtin_prefetch(&table->flows[flow->next], 1);
-		return;
-	}
+	if (flow->next != FLOW_NONE)
+		__builtin_prefetch(&table->flows[flow->next], 1);
 	/* Its neighbours in the wheel are written when its deadline moves. */
 	if (flow->wheel_prev < table->used)
 		__builtin_prefetch(&table->flows[flow->wheel_prev], 1);
@@ -129,10 +132,10 @@ void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow
 		__builtin_prefetch(&table->flows[flow->wheel_next], 1);
 }
 
-void flow_table_hashed(struct flow_table *table, const struct tg_flow_key *key, uint64_t hash)
+void flow_table_forget(struct flow_table *table)
 {
-	table->hashed_key = *key;
-	table->hashed = hash;
+	table->own_key = *table->hashed_key;
+	table->hashed_key = &table->own_key;
 }
 
 uint32_t flow_table_insert(struct flow_table *table, const struct tg_flow_key *key)

@@ -57,7 +57,8 @@ struct flow_table {
 	uint32_t hand; /* of flow_table_least() */
 	uint8_t seed[16];
 	/* The key hashed last: an event finds, then enters or removes, one and the same. */
-	struct tg_flow_key hashed_key;
+	const struct tg_flow_key *hashed_key; /* own_key, or the event's that is being stepped */
+	struct tg_flow_key own_key;
 	uint64_t hashed;
 	uint32_t wheel[FLOW_WHEEL_SLOTS];
 	uint32_t tick;   /* the wheel stands here: slots up to it are clean of passed deadlines */
@@ -99,10 +100,16 @@ uint32_t flow_table_expire(struct flow_table *table, uint32_t tick);
  */
 uint64_t flow_table_ahead_bucket(const struct flow_table *table, const struct tg_flow_key *key);
 uint32_t flow_table_ahead_flow(const struct flow_table *table, uint64_t hash);
-void flow_table_ahead_links(const struct flow_table *table, const struct tg_flow_key *key,
-			    uint32_t index);
-/* The hash of the key that is asked for next, from flow_table_ahead_bucket(). */
-void flow_table_hashed(struct flow_table *table, const struct tg_flow_key *key, uint64_t hash);
+void flow_table_ahead_links(const struct flow_table *table, uint32_t index);
+/* The hash of the key that is asked for next, from flow_table_ahead_bucket(). The key is borrowed
+ * until the next one, or until flow_table_forget(). */
+static inline void flow_table_hashed(struct flow_table *table, const struct tg_flow_key *key,
+				     uint64_t hash)
+{
+	table->hashed_key = key;
+	table->hashed = hash;
+}
+void flow_table_forget(struct flow_table *table);
 
 uint32_t flow_table_count(const struct flow_table *table);
 /* The first live flow at or after index; FLOW_NONE at the end. */

@@ -28,7 +28,9 @@ void insist_arm(struct tg_engine *engine, uint32_t id)
 static bool ask(struct tg_engine *engine, uint32_t id)
 {
 	const struct ban *ban = ban_table_at(engine->bans, id);
-	if (!ban->enforced || ban->acked != ban->version || engine->probe_left == 0)
+	/* What a cap lets through cannot be told from what it does not. */
+	if (!ban->enforced || ban->acked != ban->version || engine->probe_left == 0 ||
+	    ban->action == TG_ACTION_CAP)
 		return false;
 	struct tg_decision *note = notes_add(engine, TG_DECISION_PROBE, TG_CAUSE_NONE, false);
 	if (!note)
@@ -94,7 +96,8 @@ void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
 
 /*
  * A source that stands close below its limit would be over it again in a moment: it stays
- * until it is clearly below. Not after a drop, whose connections could not be closed.
+ * until it is clearly below. Not after what is proven: a drop keeps connections from being closed,
+ * and what was counted since is not proven.
  */
 static bool hovers(const struct tg_engine *engine, const struct ban *ban,
 		   const struct ruleset_limit *limit, uint32_t *ret_measured)
@@ -102,7 +105,7 @@ static bool hovers(const struct tg_engine *engine, const struct ban *ban,
 	const uint32_t threshold = bans_threshold(limit->limit);
 	const struct ruleset_view *view = ruleset_view(engine->ruleset, limit);
 	uint32_t measured;
-	if (ban->action == TG_ACTION_DROP || (engine->stats.stale && !limit->pours) ||
+	if (ban->proven || (engine->stats.stale && !limit->pours) ||
 	    !counts_measure(engine, limit, view, &ban->source, &measured) ||
 	    measured <= threshold - threshold / 4)
 		return false;
@@ -119,18 +122,17 @@ bool insist_stays(struct tg_engine *engine, uint32_t id)
 		return false;
 	/* What the kernel holds cannot go on as something that is only observed. */
 	if (ban->enforced &&
-	    ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope).action ==
-		    TG_ACTION_OBSERVE)
+	    ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope, ban->proven)
+			    .action == TG_ACTION_OBSERVE)
 		return false;
 	if (ban->insists) {
 		engine->stats.insisting++;
-		/* Packets can be forged, also into a ban that somebody has earned: they prolong no
-		 * drop. A rate-limit takes over, and what gets through it may prove the next one.
+		/* Packets can be forged, also into a ban that somebody has earned: they prolong
+		 * nothing that had to be proven. A rate-limit takes over, and what gets through it
+		 * may prove the next one.
 		 */
-		if (ban->action == TG_ACTION_DROP) {
-			offences_stand_in(engine, ban, limit);
-			return false;
-		}
+		if (ban->proven)
+			return offences_stand_in(engine, id, limit);
 		ladder_extend(engine, id, limit, measured, TG_CAUSE_INSISTS);
 		return true;
 	}
@@ -160,8 +162,7 @@ void insist_services(struct tg_engine *engine)
 				ban_table_set_until(
 					engine->bans, id,
 					ladder_end(engine, limit->limit,
-						   ban_table_at(engine->bans, id)->offence,
-						   TG_SCOPE_NEW) +
+						   ban_table_at(engine->bans, id)->offence, false) +
 						FLOW_TICK);
 		}
 	}

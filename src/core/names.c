@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The words that people read for our enums, each in one place. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include <tcpguard/decision.h>
 
 const char *tg_mode_name(enum tg_mode mode)
@@ -49,6 +52,10 @@ const char *tg_action_name(enum tg_action action)
 		return "observe";
 	case TG_ACTION_RATE_LIMIT:
 		return "rate-limit";
+	case TG_ACTION_CAP:
+		return "cap";
+	case TG_ACTION_REJECT:
+		return "reject";
 	case TG_ACTION_DROP:
 		return "drop";
 	case TG_ACTION_COUNT:
@@ -83,6 +90,16 @@ const char *tg_origin_name(enum tg_origin origin)
 		break;
 	}
 	return "?";
+}
+
+const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_STRLEN])
+{
+	if (ban->action == TG_ACTION_RATE_LIMIT)
+		return tg_rate_format(&ban->to, buf);
+	if (ban->action != TG_ACTION_CAP)
+		return NULL;
+	(void)snprintf(buf, TG_RATE_STRLEN, "%" PRIu32, ban->to.count);
+	return buf;
 }
 
 const char *tg_tcp_state_name(enum tg_tcp_state state)
@@ -127,6 +144,8 @@ const char *tg_protect_kind_name(enum tg_protect_kind kind)
 		return "a resolver of this host";
 	case TG_PROTECT_ALLOWED:
 		return "on the allow list";
+	case TG_PROTECT_ADMIN:
+		return "in a live session of an admin";
 	case TG_PROTECT_KIND_COUNT:
 		break;
 	}
@@ -160,6 +179,8 @@ const char *tg_cause_name(enum tg_cause cause)
 		return "panic";
 	case TG_CAUSE_PROTECTED:
 		return "protected";
+	case TG_CAUSE_EVICTED:
+		return "evicted";
 	case TG_CAUSE_TABLE_FULL:
 		return "table-full";
 	case TG_CAUSE_NOT_FOUND:
@@ -168,6 +189,14 @@ const char *tg_cause_name(enum tg_cause cause)
 		return "panic-mode";
 	case TG_CAUSE_FLOOD:
 		return "flood";
+	case TG_CAUSE_BRAKE_RATE:
+		return "brake-rate";
+	case TG_CAUSE_BRAKE_SOURCES:
+		return "brake-sources";
+	case TG_CAUSE_BRAKE_FLOWS:
+		return "brake-flows";
+	case TG_CAUSE_COUNT:
+		break;
 	}
 	return "?";
 }

@@ -48,24 +48,36 @@ static bool is_stronger(enum tg_action a, const struct tg_rate *a_to, enum tg_ac
 {
 	if (a != b)
 		return a > b;
+	if (a == TG_ACTION_CAP)
+		return a_to->count < b_to->count;
 	return a == TG_ACTION_RATE_LIMIT &&
 	       (uint64_t)a_to->count * b_to->per_ms < (uint64_t)b_to->count * a_to->per_ms;
 }
 
-/* An offence of a source that is banned already in this policy and scope. */
-static void offence_again(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+/*
+ * An offence of a source that is banned already in this policy and scope. False: that ban goes, and
+ * the offence makes a new one.
+ */
+static bool offence_again(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
 			  uint32_t measured, uint32_t threshold)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const struct ladder_rung rung =
-		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope);
-	const tg_time until =
-		ladder_end(engine, limit->limit, ban->offence, (enum tg_scope)ban->scope);
+		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope, ban->proven);
+	const tg_time until = ladder_end(engine, limit->limit, ban->offence, rung.proven);
 	const bool enforce = bans_enforces(engine, limit) && rung.action != TG_ACTION_OBSERVE;
 	const bool stronger = enforce != ban->enforced
 				      ? enforce
 				      : is_stronger(rung.action, &rung.to, ban->action, &ban->to);
+	/* What was proven while nothing was enforced. */
+	if (stronger && rung.proven && enforce && !ban->enforced &&
+	    brakes_hold(engine, id, limit, ladder_step(limit->limit, ban->offence), measured)) {
+		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
+		return false;
+	}
 	if (stronger) {
+		if (rung.proven && enforce && !ban->enforced)
+			brakes_made(engine);
 		/* A limit that only observes lends its end to none that acts. */
 		const tg_time least = ban->enforced == enforce ? ban->until : 0;
 		bans_begin(engine, ban);
@@ -82,56 +94,44 @@ static void offence_again(struct tg_engine *engine, uint32_t id, const struct ru
 		/* Still over the limit: the end moves on, at most twice in its time. */
 		ladder_extend(engine, id, limit, measured, TG_CAUSE_EXTENDED);
 	}
-	if (ban->scope == TG_SCOPE_NEW && ladder_wants_drop(limit->limit, ban->offence))
+	if (ladder_asked(ban, limit) > 0)
 		witness_want(engine, id, limit, measured);
+	return true;
 }
 
-/* Where a live ban stands that this offence belongs to: a drop, if it asks for one and has it. */
+/* Is this the ban that the offence belongs to: by the same limit, or no weaker than it asks for? */
+static bool answers(const struct tg_engine *engine, const struct ban *ban,
+		    const struct ruleset_limit *limit)
+{
+	return ban->life == BAN_LIVE &&
+	       (ban->limit == limit->index ||
+		(ladder_wants_proof(limit->limit, ban->offence) &&
+		 ladder_covers(ban, ladder_step(limit->limit, ban->offence)) &&
+		 (ban->enforced || !bans_enforces(engine, limit))));
+}
+
+/* Where a live ban stands that this offence belongs to: the widest, if it has what it asks for. */
 static enum tg_scope scope_of(const struct tg_engine *engine, uint16_t policy,
 			      const struct ruleset_limit *limit, const struct tg_prefix *source)
 {
-	const uint32_t id = ban_table_find(engine->bans, policy, TG_SCOPE_PORTS, source);
-	if (id == TG_BAN_NONE)
-		return TG_SCOPE_NEW;
-	const struct ban *ban = ban_table_at(engine->bans, id);
-	return ban->life == BAN_LIVE && (ban->limit == limit->index ||
-					 ladder_wants_drop(limit->limit, ban->offence))
-		       ? TG_SCOPE_PORTS
-		       : TG_SCOPE_NEW;
+	for (enum tg_scope scope = TG_SCOPE_EVERYTHING; scope > TG_SCOPE_NEW; scope--) {
+		const uint32_t id = ban_table_find(engine->bans, policy, scope, source);
+		if (id != TG_BAN_NONE && answers(engine, ban_table_at(engine->bans, id), limit))
+			return scope;
+	}
+	return TG_SCOPE_NEW;
 }
 
 /* The offence that a new ban is for: the running one's, if the source has one, or the next. */
 static uint32_t offence_number(const struct tg_engine *engine, uint16_t policy,
 			       const struct tg_prefix *source)
 {
-	const uint32_t drop = ban_table_find(engine->bans, policy, TG_SCOPE_PORTS, source);
-	if (drop != TG_BAN_NONE && ban_table_at(engine->bans, drop)->life == BAN_LIVE)
-		return ban_table_at(engine->bans, drop)->offence;
+	for (enum tg_scope scope = TG_SCOPE_EVERYTHING; scope > TG_SCOPE_NEW; scope--) {
+		const uint32_t id = ban_table_find(engine->bans, policy, scope, source);
+		if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE)
+			return ban_table_at(engine->bans, id)->offence;
+	}
 	return ladder_offences(engine, policy, source) + 1;
-}
-
-/* A place in the table for a new ban; TG_BAN_NONE: none, or it must not be taken. */
-static uint32_t place(struct tg_engine *engine, uint16_t policy, const struct tg_prefix *source,
-		      bool enforce, bool *ret_full)
-{
-	uint32_t id = ban_table_find(engine->bans, policy, TG_SCOPE_NEW, source);
-	*ret_full = false;
-	if (id == TG_BAN_NONE) {
-		id = ban_table_insert(engine->bans, policy, TG_SCOPE_NEW, source);
-		*ret_full = id == TG_BAN_NONE;
-		return id;
-	}
-	struct ban *ban = ban_table_at(engine->bans, id);
-	if (ban->life == BAN_RECORD) {
-		ban_table_recall(engine->bans, id);
-		return id;
-	}
-	/* The kernel has not let go of it yet; what would only be observed must not keep that from
-	 * it. */
-	if (ban->installed && !enforce)
-		return TG_BAN_NONE;
-	bans_begin(engine, ban); /* on its way out: back in */
-	return id;
 }
 
 static void offence_new(struct tg_engine *engine, const struct ruleset_view *view,
@@ -139,11 +139,11 @@ static void offence_new(struct tg_engine *engine, const struct ruleset_view *vie
 			uint32_t measured, uint32_t threshold)
 {
 	const uint32_t number = offence_number(engine, view->policy, source);
-	const bool enforce =
-		bans_enforces(engine, limit) &&
-		ladder_rung(limit->limit, number, TG_SCOPE_NEW).action != TG_ACTION_OBSERVE;
+	const bool enforce = bans_enforces(engine, limit) &&
+			     ladder_step(limit->limit, number)->action != TG_ACTION_OBSERVE;
 	bool full;
-	const uint32_t id = place(engine, view->policy, source, enforce, &full);
+	const uint32_t id =
+		bans_place(engine, view->policy, TG_SCOPE_NEW, source, enforce, TG_BAN_NONE, &full);
 	if (id == TG_BAN_NONE && !full)
 		return;
 	engine->stats.offences++;
@@ -159,43 +159,49 @@ static void offence_new(struct tg_engine *engine, const struct ruleset_view *vie
 	ban->measured = measured;
 	ban->threshold = threshold;
 	ban->since = engine->now;
-	ban_table_set_until(engine->bans, id,
-			    ladder_end(engine, limit->limit, number, TG_SCOPE_NEW));
+	ban_table_set_until(engine->bans, id, ladder_end(engine, limit->limit, number, false));
 	insist_arm(engine, id);
 	bans_change(engine, id, TG_CAUSE_OFFENCE);
 	engine->stats.bans++;
-	if (ladder_wants_drop(limit->limit, number))
+	if (ladder_wants_proof(limit->limit, number))
 		witness_want(engine, id, limit, measured);
 }
 
-void offences_stand_in(struct tg_engine *engine, const struct ban *drop,
-		       const struct ruleset_limit *limit)
+bool offences_stand_in(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit)
 {
-	const struct tg_prefix source = drop->source;
-	const uint32_t running = ban_table_find(engine->bans, drop->policy, TG_SCOPE_NEW, &source);
-	bool full;
-	if (running != TG_BAN_NONE && ban_table_at(engine->bans, running)->life == BAN_LIVE) {
-		witness_want(engine, running, limit, drop->measured);
-		return;
+	const struct ban was = *ban_table_at(engine->bans, id);
+	const bool stays = was.scope == TG_SCOPE_NEW;
+	uint32_t place = ban_table_find(engine->bans, was.policy, TG_SCOPE_NEW, &was.source);
+	bool full = false;
+	if (stays) {
+		bans_begin(engine, ban_table_at(engine->bans, id));
+		witness_set(engine, ban_table_at(engine->bans, id), TG_NO_INDEX);
+		ban_table_at(engine->bans, id)->proven = false;
+		ban_table_at(engine->bans, id)->confirmed = false;
+	} else if (place != TG_BAN_NONE && ban_table_at(engine->bans, place)->life == BAN_LIVE) {
+		witness_want(engine, place, limit, was.measured);
+		return false;
+	} else {
+		place = bans_place(engine, was.policy, TG_SCOPE_NEW, &was.source,
+				   bans_enforces(engine, limit), id, &full);
+		engine->stats.refused_full += full;
+		if (place == TG_BAN_NONE)
+			return false;
 	}
-	const uint32_t id =
-		place(engine, drop->policy, &source, bans_enforces(engine, limit), &full);
-	engine->stats.refused_full += full;
-	if (id == TG_BAN_NONE)
-		return;
-	struct ban *ban = ban_table_at(engine->bans, id);
-	ban->offence = drop->offence;
+	struct ban *ban = ban_table_at(engine->bans, place);
+	ban->offence = was.offence;
 	ladder_apply(engine, ban, limit);
-	ban->measured = drop->measured;
-	ban->threshold = drop->threshold;
-	ban->since = drop->since;
-	ban_table_set_until(
-		engine->bans, id,
-		ladder_end(engine, limit->limit, ban->offence, (enum tg_scope)ban->scope));
-	insist_arm(engine, id);
-	bans_change(engine, id, TG_CAUSE_INSISTS);
+	ban->measured = was.measured;
+	ban->threshold = was.threshold;
+	ban->since = was.since;
+	ban_table_set_until(engine->bans, place,
+			    ladder_end(engine, limit->limit, ban->offence, false));
+	insist_arm(engine, place);
+	bans_change(engine, place, TG_CAUSE_INSISTS);
 	engine->stats.extensions++;
-	witness_want(engine, id, limit, ban->measured);
+	if (ladder_asked(ban, limit) > 0)
+		witness_want(engine, place, limit, ban->measured);
+	return stays;
 }
 
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
@@ -216,8 +222,7 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 	}
 	const enum tg_scope scope = scope_of(engine, view->policy, limit, source);
 	const uint32_t id = ban_table_find(engine->bans, view->policy, scope, source);
-	if (id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE)
-		offence_again(engine, id, limit, measured, threshold);
-	else
+	if (id == TG_BAN_NONE || ban_table_at(engine->bans, id)->life != BAN_LIVE ||
+	    !offence_again(engine, id, limit, measured, threshold))
 		offence_new(engine, view, limit, source, measured, threshold);
 }

@@ -4,6 +4,14 @@
 
 #include "engine_state.h"
 
+/* What counts or limits SYNs has nothing to do with other packets. */
+static enum tg_scope operator_scope(const struct tg_ban_request *request)
+{
+	return request->action <= TG_ACTION_CAP || request->scope == TG_SCOPE_NEW
+		       ? TG_SCOPE_NEW
+		       : TG_SCOPE_EVERYTHING;
+}
+
 static void refuse_request(struct tg_engine *engine, const struct tg_ban_request *request,
 			   enum tg_cause cause, const struct tg_protected_prefix *hit)
 {
@@ -15,6 +23,7 @@ static void refuse_request(struct tg_engine *engine, const struct tg_ban_request
 		.id = TG_BAN_NONE,
 		.source = request->source,
 		.action = request->action,
+		.scope = operator_scope(request),
 		.origin = TG_ORIGIN_OPERATOR,
 		.policy = TG_NO_INDEX,
 		.limit = TG_NO_INDEX,
@@ -28,9 +37,14 @@ static void refuse_request(struct tg_engine *engine, const struct tg_ban_request
 	}
 }
 
-static enum tg_scope operator_scope(enum tg_action action)
+/* A rate-limit ends no session, and a cap does not either: but an admin may need another. */
+static const struct tg_protected_prefix *operator_hit(const struct tg_engine *engine,
+						      const struct tg_ban_request *request)
 {
-	return action == TG_ACTION_RATE_LIMIT ? TG_SCOPE_NEW : TG_SCOPE_EVERYTHING;
+	const struct tg_protected_prefix *hit = bans_cover(engine, &request->source);
+	if (!hit && !request->force && request->action > TG_ACTION_RATE_LIMIT)
+		hit = brakes_admin(engine, &request->source);
+	return hit;
 }
 
 void operator_ban(struct tg_engine *engine, const struct tg_ban_request *request)
@@ -39,26 +53,30 @@ void operator_ban(struct tg_engine *engine, const struct tg_ban_request *request
 		refuse_request(engine, request, TG_CAUSE_PANIC_MODE, NULL);
 		return;
 	}
-	const struct tg_protected_prefix *hit = bans_cover(engine, &request->source);
+	const struct tg_protected_prefix *hit = operator_hit(engine, request);
 	if (hit) {
-		engine->stats.refused_protected++;
+		if (hit->kind == TG_PROTECT_ADMIN)
+			engine->stats.refused_admin++;
+		else
+			engine->stats.refused_protected++;
 		refuse_request(engine, request, TG_CAUSE_PROTECTED, hit);
 		return;
 	}
-	const enum tg_scope scope = operator_scope(request->action);
+	const enum tg_scope scope = operator_scope(request);
 	uint32_t id = ban_table_find(engine->bans, TG_NO_INDEX, scope, &request->source);
-	const bool known = id != TG_BAN_NONE;
-	if (!known)
-		id = ban_table_insert(engine->bans, TG_NO_INDEX, scope, &request->source);
+	const bool running = id != TG_BAN_NONE && ban_table_at(engine->bans, id)->life == BAN_LIVE;
+	bool full;
+	id = bans_place(engine, TG_NO_INDEX, scope, &request->source, true, TG_BAN_NONE, &full);
 	if (id == TG_BAN_NONE) {
 		engine->stats.refused_full++;
 		refuse_request(engine, request, TG_CAUSE_TABLE_FULL, NULL);
 		return;
 	}
 	struct ban *ban = ban_table_at(engine->bans, id);
-	if (known)
-		bans_begin(engine, ban);
-	const bool running = known && ban->life == BAN_LIVE;
+	if (ban->action != request->action || ban->to.count != request->to.count ||
+	    ban->to.per_ms != request->to.per_ms ||
+	    strcmp(ban_table_reason(engine->bans, id), request->reason) != 0)
+		ban->confirmed = false;
 	ban->life = BAN_LIVE;
 	ban->action = (uint8_t)request->action;
 	ban->to = request->to;

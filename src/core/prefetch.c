@@ -8,18 +8,6 @@
 #include "prefetch.h"
 
 #include "base/util.h"
-#include "engine_state.h"
-
-/* How many events after the first look the others come; memory takes some 100 ns, a step half that.
- */
-#define BEHIND_FLOW 4
-#define BEHIND_LINKS 8
-_Static_assert(PREFETCH_AHEAD < PREFETCH_RING, "the ring holds all that is under way");
-
-static bool is_flow(const struct tg_event *event)
-{
-	return event->type <= TG_EVENT_FLOW_END;
-}
 
 /* The sources that the flow most likely belongs to: which of them stand alone only the flow knows,
  * and they are few. */
@@ -27,7 +15,7 @@ static void look_for_sets(const struct tg_engine *engine, const struct tg_flow_k
 			  struct prefetch_event *event)
 {
 	const struct tg_ruleset *ruleset = engine->ruleset;
-	event->source_count = 0;
+	event->source_count = event->missing = 0;
 	if (!ruleset)
 		return;
 	const struct ruleset_class *class = ruleset_class(ruleset, key->dport);
@@ -35,45 +23,73 @@ static void look_for_sets(const struct tg_engine *engine, const struct tg_flow_k
 	const struct tg_addr src = counts_addr(key, key->src);
 	for (unsigned i = 0; i < count; i++) {
 		const uint16_t v = class->views[i];
-		const struct tg_prefix masked =
-			tg_addr_mask(&src, ruleset->views[v].len[src.family]);
-		source_table_ahead_sets(engine->sources[src.family], masked.addr.bytes,
-					SOURCE_VIEW(v, false),
-					&event->sources[event->source_count++]);
+		const struct tg_addr masked = ruleset_mask(&ruleset->views[v], &src);
+		source_table_ahead_set(engine->sources[src.family], masked.bytes,
+				       SOURCE_VIEW(v, false), &event->sources[i]);
 	}
+	event->source_count = event->missing = count;
 }
 
 static void look_for_sources(const struct tg_engine *engine, const struct tg_flow_key *key,
-			     struct prefetch_event *event)
+			     unsigned which, struct prefetch_event *event)
 {
 	const enum tg_family family = (enum tg_family)key->family;
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	for (unsigned i = 0; i < event->source_count; i++) {
 		struct source_ahead *ahead = &event->sources[i];
-		source_table_ahead_source(engine->sources[family], ahead);
-		if (ahead->slot != SOURCE_NONE && ruleset->bucket_count > 0)
+		if (ahead->slot != SOURCE_NONE)
+			continue;
+		source_table_ahead_source(engine->sources[family], which, ahead);
+		if (ahead->slot == SOURCE_NONE)
+			continue;
+		event->missing--;
+		if (ruleset->bucket_count > 0)
 			__builtin_prefetch(sources_buckets(engine, family, ahead->slot), 1);
 	}
 }
 
-/* The looks of one moment: one at each event that has come near enough. */
-static void look(struct prefetch *prefetch, struct tg_engine *engine, size_t front)
+/* The event behind the last one of the group. */
+static size_t group_end(const struct prefetch *prefetch, size_t group)
 {
-	const struct tg_event *events = prefetch->events;
-	const size_t flow = front - BEHIND_FLOW, links = front - BEHIND_LINKS; /* may wrap */
-	if (front < prefetch->count && is_flow(&events[front])) {
-		struct prefetch_event *event = &prefetch->ring[front % PREFETCH_RING];
-		event->hash = flow_table_ahead_bucket(engine->flows, &events[front].flow.key);
-		look_for_sets(engine, &events[front].flow.key, event);
+	return MIN(group + PREFETCH_GROUP, prefetch->count);
+}
+
+static void look_first(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
+{
+	const size_t end = group_end(prefetch, group);
+	for (size_t i = group; i < end; i++) {
+		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
+		const struct tg_flow_key *key = &prefetch->events[i].flow.key;
+		if (!prefetch_is_flow(&prefetch->events[i]))
+			continue;
+		event->hash = flow_table_ahead_bucket(engine->flows, key);
+		look_for_sets(engine, key, event);
 	}
-	if (flow < prefetch->count && is_flow(&events[flow])) {
-		struct prefetch_event *event = &prefetch->ring[flow % PREFETCH_RING];
+}
+
+static void look_second(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
+{
+	const size_t end = group_end(prefetch, group);
+	for (size_t i = group; i < end; i++) {
+		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
+		if (!prefetch_is_flow(&prefetch->events[i]))
+			continue;
 		event->flow = flow_table_ahead_flow(engine->flows, event->hash);
-		look_for_sources(engine, &events[flow].flow.key, event);
+		look_for_sources(engine, &prefetch->events[i].flow.key, 0, event);
 	}
-	if (links < prefetch->count && is_flow(&events[links]))
-		flow_table_ahead_links(engine->flows, &events[links].flow.key,
-				       prefetch->ring[links % PREFETCH_RING].flow);
+}
+
+static void look_third(struct prefetch *prefetch, struct tg_engine *engine, size_t group)
+{
+	const size_t end = group_end(prefetch, group);
+	for (size_t i = group; i < end; i++) {
+		struct prefetch_event *event = &prefetch->ring[i % PREFETCH_RING];
+		if (!prefetch_is_flow(&prefetch->events[i]))
+			continue;
+		flow_table_ahead_links(engine->flows, event->flow);
+		if (event->missing > 0)
+			look_for_sources(engine, &prefetch->events[i].flow.key, 1, event);
+	}
 }
 
 void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
@@ -81,24 +97,21 @@ void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
 {
 	prefetch->events = events;
 	prefetch->count = count;
-	for (size_t front = 0; front < PREFETCH_AHEAD; front++)
-		look(prefetch, engine, front);
+	look_first(prefetch, engine, 0);
+	look_first(prefetch, engine, PREFETCH_GROUP);
+	look_second(prefetch, engine, 0);
 }
 
-void prefetch_next(struct prefetch *prefetch, struct tg_engine *engine, size_t index)
+void prefetch_group(struct prefetch *prefetch, struct tg_engine *engine, size_t index)
 {
-	look(prefetch, engine, index + PREFETCH_AHEAD);
-	prefetch_end(engine);
-	if (!is_flow(&prefetch->events[index]))
-		return;
-	const struct tg_flow_key *key = &prefetch->events[index].flow.key;
-	const struct prefetch_event *event = &prefetch->ring[index % PREFETCH_RING];
-	flow_table_hashed(engine->flows, key, event->hash);
-	source_table_expect(engine->sources[key->family], event->sources, event->source_count);
+	look_first(prefetch, engine, index + 2 * PREFETCH_GROUP);
+	look_second(prefetch, engine, index + PREFETCH_GROUP);
+	look_third(prefetch, engine, index);
 }
 
 void prefetch_end(struct tg_engine *engine)
 {
+	flow_table_forget(engine->flows);
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++)
 		source_table_expect(engine->sources[f], NULL, 0);
 }

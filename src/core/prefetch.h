@@ -7,13 +7,11 @@
 
 #include <tcpguard/event.h>
 
-#include "source_table.h"
+#include "engine_state.h"
 
-struct tg_engine;
-
-/* How many events the first look at one comes before its step. */
-#define PREFETCH_AHEAD 12
-#define PREFETCH_RING 16
+/* Events are looked at in groups: the first time two groups before their steps. */
+#define PREFETCH_GROUP 8
+#define PREFETCH_RING (PREFETCH_GROUP * 4)
 
 /* Views of a port; those beyond are not looked for ahead. */
 #define PREFETCH_VIEWS 8
@@ -23,6 +21,7 @@ struct prefetch_event {
 	uint64_t hash; /* of the flow's key */
 	uint32_t flow; /* the first of its bucket */
 	unsigned source_count;
+	unsigned missing; /* of these sources, not found yet */
 	struct source_ahead sources[PREFETCH_VIEWS];
 };
 
@@ -33,13 +32,33 @@ struct prefetch {
 };
 
 /*
- * Walks a vector of events ahead of the engine: prefetch_begin, then prefetch_next
- * before the step of each event, in order, and prefetch_end. Nothing of what it does changes a
- * decision.
+ * Walks a vector of events ahead of the engine: prefetch_begin; before each group of steps
+ * prefetch_group with the index of its first event, before each step prefetch_expect, all in
+ * order; and prefetch_end. Nothing of what they do changes a decision.
  */
 void prefetch_begin(struct prefetch *prefetch, struct tg_engine *engine,
 		    const struct tg_event *events, size_t count);
-void prefetch_next(struct prefetch *prefetch, struct tg_engine *engine, size_t index);
+void prefetch_group(struct prefetch *prefetch, struct tg_engine *engine, size_t index);
 void prefetch_end(struct tg_engine *engine);
+
+static inline bool prefetch_is_flow(const struct tg_event *event)
+{
+	return event->type <= TG_EVENT_FLOW_END;
+}
+
+/* Tells the tables what was found out about this event. */
+static inline void prefetch_expect(const struct prefetch *prefetch, struct tg_engine *engine,
+				   size_t index)
+{
+	const struct tg_flow_key *key = &prefetch->events[index].flow.key;
+	const struct prefetch_event *event = &prefetch->ring[index % PREFETCH_RING];
+	/* The other table's, too: what the ring held for it may be another event's by now. */
+	source_table_expect(engine->sources[TG_IPV4], NULL, 0);
+	source_table_expect(engine->sources[TG_IPV6], NULL, 0);
+	if (!prefetch_is_flow(&prefetch->events[index]))
+		return;
+	flow_table_hashed(engine->flows, key, event->hash);
+	source_table_expect(engine->sources[key->family], event->sources, event->source_count);
+}
 
 #endif

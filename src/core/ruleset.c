@@ -38,6 +38,7 @@ static struct ruleset_view *view_for(struct tg_ruleset *ruleset, uint16_t policy
 	const size_t limits = ruleset->config->policies[policy].limit_count;
 	struct ruleset_view *view = &ruleset->views[ruleset->view_count++];
 	view->policy = policy;
+	view->asks_address = ruleset->config->policies[policy].address_count > 0;
 	view->limits = calloc(limits, sizeof(*view->limits));
 	if (len) {
 		memcpy(view->len, len, sizeof(view->len));
@@ -97,6 +98,9 @@ static void view_add_limit(struct ruleset_view *view, const struct tg_limit *lim
 		entry->room = entry->cost * ((uint64_t)limit->threshold + limit->burst);
 	}
 	view->slots |= entry->slots;
+	for (unsigned from = 0; from < ARRAY_SIZE(view->rises); from++)
+		if (!in_states(entry->slots, from))
+			view->rises[from] |= entry->slots;
 	view->pours |= entry->pours;
 	view->counts_hosts |= limit->min_hosts > 0;
 	view->asks_idle |= limit->measure == TG_MEASURE_IDLE;
@@ -158,7 +162,12 @@ static void views_number(struct tg_ruleset *ruleset)
 			uint8_t *slot = &lengths[f][view->len[f]];
 			if (*slot == 0)
 				*slot = ++used[f];
-			view->len_slot[f] = *slot - 1;
+			if (*slot <= RULESET_LEN_SLOTS)
+				view->alone[f] = (uint8_t)(1u << (*slot - 1));
+			struct tg_addr ones = {.family = (uint8_t)f};
+			memset(ones.bytes, 0xff, sizeof(ones.bytes));
+			const struct tg_prefix mask = tg_addr_mask(&ones, view->len[f]);
+			memcpy(view->mask[f], mask.addr.bytes, sizeof(view->mask[f]));
 		}
 		uint16_t buckets = 0;
 		for (uint16_t i = 0; i < view->limit_count; i++)

@@ -4,12 +4,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <tcpguard/config.h>
 #include <tcpguard/engine.h>
 #include <tcpguard/event.h>
 #include <tcpguard/protect.h>
 
+#include "base/util.h"
 #include "source_table.h"
 
 /* The rates of a view, as bits: what one flow pours into the buckets. */
@@ -62,11 +64,16 @@ struct ruleset_idle {
 struct ruleset_view {
 	uint16_t policy;
 	uint8_t len[TG_FAMILY_COUNT];
-	uint8_t len_slot[TG_FAMILY_COUNT]; /* of the ruleset's distinct lengths */
+	uint64_t mask[TG_FAMILY_COUNT][2]; /* of an address of len, as its bytes lie in memory */
+	uint8_t alone[TG_FAMILY_COUNT];    /* bit of flow.alone; 0: its length has none */
 	uint16_t limit_count;
 	struct ruleset_limit *limits;
-	uint16_t slots;              /* those of all limits */
+	uint16_t slots; /* those of all limits */
+	/* By the slot that a flow leaves, SLOT_NONE too: those that it must come to, as bits, for
+	 * the measure of any limit to rise. */
+	uint16_t rises[TG_TCP_STATE_COUNT + 1];
 	uint8_t pours;               /* those of all limits */
+	bool asks_address;           /* the policy's match names addresses */
 	bool of_hosts;               /* its sources are what other views of the policy count as
 					hosts; before these */
 	bool counts_hosts;           /* some limit wants them */
@@ -115,7 +122,19 @@ static inline bool ruleset_has_hosts(const struct ruleset_view *view, unsigned f
 	return view->counts_hosts && view->len[family] < ruleset_host_len(family);
 }
 
-/* Lengths that a flow remembers a bit for; the others are worked out each time. */
+/* The source of the view that the address belongs to: tg_addr_mask(), twice on every event. */
+static inline struct tg_addr ruleset_mask(const struct ruleset_view *view,
+					  const struct tg_addr *addr)
+{
+	const uint64_t *mask = view->mask[addr->family];
+	const uint64_t words[2] = {load_word(addr->bytes, 0) & mask[0],
+				   load_word(addr->bytes, 1) & mask[1]};
+	struct tg_addr masked = {.family = addr->family};
+	memcpy(masked.bytes, words, sizeof(words));
+	return masked;
+}
+
+/* Distinct lengths that a flow remembers a bit for; the others are worked out each time. */
 #define RULESET_LEN_SLOTS 6
 
 static inline const struct ruleset_class *ruleset_class(const struct tg_ruleset *ruleset,

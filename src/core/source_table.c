@@ -53,15 +53,25 @@ void source_table_clear(struct source_table *table)
 	table->count = 0;
 }
 
+/* An address of four bytes, as all of IPv4, fits with its view into the last word of SipHash; the
+ * length keeps it apart from a longer one. */
+static inline uint64_t source_hash(const struct source_table *table, uint64_t high, uint64_t low,
+				   uint16_t view)
+{
+	struct siphash s = siphash_begin(table->seed);
+	if (low == 0 && high >> 32 == 0)
+		return siphash_end(&s, high | (uint64_t)view << 32, 4 + sizeof(view));
+	siphash_word(&s, high);
+	siphash_word(&s, low);
+	return siphash_end(&s, view, 16 + sizeof(view));
+}
+
 /* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
  */
 static struct source_ahead place_of(const struct source_table *table, uint64_t high, uint64_t low,
 				    uint16_t view)
 {
-	struct siphash s = siphash_begin(table->seed);
-	siphash_word(&s, le64toh(high));
-	siphash_word(&s, le64toh(low));
-	const uint64_t hash = siphash_end(&s, view, 16 + sizeof(view));
+	const uint64_t hash = source_hash(table, le64toh(high), le64toh(low), view);
 	const uint16_t tag = (uint16_t)(hash >> 48);
 	return (struct source_ahead){
 		.addr = {high, low},
@@ -120,26 +130,19 @@ static uint32_t first_way(uint64_t matches)
 	return bit / 16 + bit % 16 * 4;
 }
 
-static bool stands_at(const struct source_table *table, const struct source_ahead *place,
-		      uint32_t set, uint32_t way)
-{
-	const struct source *source = &table->sets[set].sources[way];
-	return table->sets[set].tags[way] == place->tag && source->view == place->view &&
-	       load_word(source->addr, 0) == place->addr[0] &&
-	       load_word(source->addr, 1) == place->addr[1];
-}
-
 static uint32_t source_search(const struct source_table *table, const struct source_ahead *place)
 {
-	if (place->slot != SOURCE_NONE &&
-	    stands_at(table, place, place->slot / WAYS, place->slot % WAYS))
+	const uint8_t *addr = (const uint8_t *)place->addr;
+	if (place->slot != SOURCE_NONE && source_stands_at(table, place->slot, addr, place->view))
 		return place->slot;
 	for (unsigned i = 0; i < 2; i++) {
 		const uint32_t set = place->sets[i];
 		uint64_t ways = set_matches(&table->sets[set], place->tag);
-		for (; ways != 0; ways &= ways - 1)
-			if (stands_at(table, place, set, first_way(ways)))
-				return set * WAYS + first_way(ways);
+		for (; ways != 0; ways &= ways - 1) {
+			const uint32_t slot = set * WAYS + first_way(ways);
+			if (source_stands_at(table, slot, addr, place->view))
+				return slot;
+		}
 	}
 	return SOURCE_NONE;
 }
@@ -150,29 +153,28 @@ uint32_t source_table_find(const struct source_table *table, const uint8_t addr[
 	return source_search(table, &place);
 }
 
-void source_table_ahead_sets(const struct source_table *table, const uint8_t addr[16],
-			     uint16_t view, struct source_ahead *ret_ahead)
+void source_table_ahead_set(const struct source_table *table, const uint8_t addr[16], uint16_t view,
+			    struct source_ahead *ret_ahead)
 {
 	*ret_ahead = place_of(table, load_word(addr, 0), load_word(addr, 1), view);
 	__builtin_prefetch(&table->sets[ret_ahead->sets[0]]);
-	__builtin_prefetch(&table->sets[ret_ahead->sets[1]]);
 }
 
-void source_table_ahead_source(const struct source_table *table, struct source_ahead *ahead)
+void source_table_ahead_source(const struct source_table *table, unsigned which,
+			       struct source_ahead *ahead)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		const struct source_set *set = &table->sets[ahead->sets[i]];
-		const uint64_t ways = set_matches(set, ahead->tag);
-		if (ways == 0)
-			continue;
-		const uint32_t way = first_way(ways);
-		const uint8_t *source = (const uint8_t *)&set->sources[way];
-		/* It may begin in one line and end in the next. */
-		__builtin_prefetch(source, 1);
-		__builtin_prefetch(source + sizeof(struct source) - 1, 1);
-		ahead->slot = ahead->sets[i] * WAYS + way;
+	const struct source_set *set = &table->sets[ahead->sets[which]];
+	const uint64_t ways = set_matches(set, ahead->tag);
+	if (ways == 0) {
+		__builtin_prefetch(&table->sets[ahead->sets[1]]);
 		return;
 	}
+	const uint32_t way = first_way(ways);
+	const uint8_t *source = (const uint8_t *)&set->sources[way];
+	/* It may begin in one line and end in the next. */
+	__builtin_prefetch(source, 1);
+	__builtin_prefetch(source + sizeof(struct source) - 1, 1);
+	ahead->slot = ahead->sets[which] * WAYS + way;
 }
 
 static unsigned set_used(const struct source_set *set)
@@ -226,7 +228,7 @@ uint32_t source_table_get(struct source_table *table, const uint8_t addr[16], ui
 			  uint32_t tick, bool *ret_made)
 {
 	const struct source_ahead place = source_place(table, addr, view);
-	const uint16_t now = (uint16_t)(tick / SOURCE_SEEN_TICKS);
+	const uint16_t now = source_seen(tick);
 	uint32_t slot = source_search(table, &place);
 	*ret_made = slot == SOURCE_NONE;
 	if (*ret_made) {

@@ -7,6 +7,8 @@
 
 #include <tcpguard/event.h>
 
+#include "base/util.h"
+
 #define SOURCE_NONE UINT32_MAX
 
 /* view of a source: the ruleset's view, shifted, and whether it is a single address of a wider
@@ -46,6 +48,10 @@ _Static_assert(sizeof(struct source) == 62, "with its tag, a source has 64 bytes
 
 /* Four seconds; 16 bits of them are three days. */
 #define SOURCE_SEEN_TICKS 16
+static inline uint16_t source_seen(uint32_t tick)
+{
+	return (uint16_t)(tick / SOURCE_SEEN_TICKS);
+}
 
 /*
  * The counts of one family's sources: a fixed table of sets of eight, hashed with SipHash,
@@ -101,18 +107,44 @@ static inline struct source *source_table_at(struct source_table *table, uint32_
 }
 
 /*
- * Brings what a later call about this source reads into the cache: first the tags, and some
- * time later the source itself. Then, before that call: what is expected. An
+ * Brings what a later call about this source reads into the cache: first the tags of its first
+ * set, where nearly all are as long as the table has much room; some time later the source itself
+ * if it is in there (which: 0), or else the tags of the other set; and again some time later the
+ * source in that one (1). Then, before that call: what is expected. An
  * expectation that is wrong costs time only; it must live until the next, or none, is told.
  */
-void source_table_ahead_sets(const struct source_table *table, const uint8_t addr[16],
-			     uint16_t view, struct source_ahead *ret_ahead);
-void source_table_ahead_source(const struct source_table *table, struct source_ahead *ahead);
+void source_table_ahead_set(const struct source_table *table, const uint8_t addr[16], uint16_t view,
+			    struct source_ahead *ret_ahead);
+void source_table_ahead_source(const struct source_table *table, unsigned which,
+			       struct source_ahead *ahead);
 static inline void source_table_expect(struct source_table *table,
 				       const struct source_ahead *expected, unsigned count)
 {
 	table->expected = expected;
 	table->expected_count = count;
+}
+
+/* In use by this source? */
+static inline bool source_stands_at(const struct source_table *table, uint32_t slot,
+				    const uint8_t addr[16], uint16_t view)
+{
+	const struct source_set *set = &table->sets[slot / SOURCE_WAYS];
+	const struct source *source = &set->sources[slot % SOURCE_WAYS];
+	return set->tags[slot % SOURCE_WAYS] != 0 && source->view == view &&
+	       load_word(source->addr, 0) == load_word(addr, 0) &&
+	       load_word(source->addr, 1) == load_word(addr, 1);
+}
+
+/* Where it stands, if that is what the nth expectation says; SOURCE_NONE: look for it. */
+static inline uint32_t source_table_expected(const struct source_table *table, unsigned n,
+					     const uint8_t addr[16], uint16_t view)
+{
+	if (n >= table->expected_count)
+		return SOURCE_NONE;
+	const uint32_t slot = table->expected[n].slot;
+	if (slot == SOURCE_NONE || !source_stands_at(table, slot, addr, view))
+		return SOURCE_NONE;
+	return slot;
 }
 
 /* The first slot in use at or after slot; SOURCE_NONE at the end. */

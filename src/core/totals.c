@@ -55,6 +55,9 @@ static void total_move(struct tg_engine *engine, const struct ruleset_view *view
 		total->source.states[to]++;
 	if (from != SLOT_NONE)
 		total->source.states[from]--;
+	const bool rises = in_states(view->rises[from], to) && !engine->stats.stale;
+	if (!rises && !(poured & view->pours))
+		return;
 	for (uint16_t i = 0; i < view->limit_count; i++) {
 		const struct ruleset_limit *limit = &view->limits[i];
 		uint32_t threshold = limit->limit->threshold, measured;
@@ -65,8 +68,7 @@ static void total_move(struct tg_engine *engine, const struct ruleset_view *view
 				continue;
 			measured = threshold + 1;
 		} else {
-			if (!in_states(limit->slots, to) || in_states(limit->slots, from) ||
-			    engine->stats.stale)
+			if (!rises || !in_states(limit->slots, to) || in_states(limit->slots, from))
 				continue;
 			measured = source_sum(&total->source, limit->slots);
 			if (measured <= threshold)
@@ -81,10 +83,9 @@ void totals_move(struct tg_engine *engine, const struct flow *flow, unsigned fro
 {
 	const struct tg_ruleset *ruleset = engine->ruleset;
 	const struct ruleset_class *class = ruleset_class(ruleset, flow->key.dport);
-	const struct tg_addr dst = counts_addr(&flow->key, flow->key.dst);
 	for (uint16_t i = 0; i < class->total_count; i++) {
 		const struct ruleset_view *view = &ruleset->views[class->totals[i]];
-		if (ruleset_match_address(&ruleset->config->policies[view->policy], &dst))
+		if (counts_match(engine, view, flow))
 			total_move(engine, view, flow, from, to, poured);
 	}
 }

@@ -26,7 +26,8 @@ enum trace_type {
 	TRACE_PROTECTED = 14,
 	TRACE_POLICY = 15,
 	TRACE_WITNESS = 16,
-	TRACE_TRAFFIC = 17
+	TRACE_TRAFFIC = 17,
+	TRACE_ADMINS = 18
 };
 
 /* First byte of a record, beside the type in its low five bits. */
@@ -41,6 +42,11 @@ enum trace_type {
 #define TRACE_HAS_TIMEOUT 0x40
 #define TRACE_HAS_COUNTERS 0x80
 
+/* First byte of an ADOPT. */
+#define TRACE_STORED 0x01
+#define TRACE_RECORD 0x02
+#define TRACE_UNPROVEN 0x04
+
 /* First byte of a key. */
 #define TRACE_KEY_IPV6 0x01
 #define TRACE_KEY_HAS_ENDPOINT 0x02
@@ -50,19 +56,25 @@ enum trace_type {
 
 /* An event's time at most: what is added to it by policies fits, too. */
 #define TRACE_TIME_MAX (UINT64_MAX / 4)
+/* And the wall clock's, in milliseconds: the year 2106. */
+#define TRACE_WALL_MAX (UINT64_C(1000) * UINT32_MAX)
 
 /* States are written as they are numbered here. */
 _Static_assert(TG_TCP_SYN_SENT == 0 && TG_TCP_CLOSE == 7 && TG_TCP_UNKNOWN == 8,
 	       "the numbers of states are part of the trace format");
 _Static_assert(TG_IPV4 == 0 && TG_IPV6 == 1, "and so are those of families");
 /* An action that only observes is no ban of the kernel's: its number stands in no record. */
-#define TRACE_ACTION(action) \
-	((uint8_t)((action) > TG_ACTION_RATE_LIMIT ? (action)-TG_ACTION_RATE_LIMIT : 0))
-#define TRACE_ACTION_COUNT 2
-_Static_assert(TRACE_ACTION(TG_ACTION_RATE_LIMIT) == 0 && TRACE_ACTION(TG_ACTION_DROP) == 1 &&
-		       TRACE_ACTION(TG_ACTION_COUNT) == TRACE_ACTION_COUNT && TG_SCOPE_NEW == 0 &&
-		       TG_SCOPE_PORTS == 1 && TG_SCOPE_EVERYTHING == 2,
-	       "of actions and scopes");
-_Static_assert(TG_PROTECT_OWN == 0 && TG_PROTECT_ALLOWED == 6, "and of protected kinds");
+static inline uint8_t trace_action(enum tg_action action)
+{
+	return action == TG_ACTION_DROP     ? 1
+	       : action == TG_ACTION_CAP    ? 2
+	       : action == TG_ACTION_REJECT ? 3
+					    : 0;
+}
+static const enum tg_action trace_actions[] = {TG_ACTION_RATE_LIMIT, TG_ACTION_DROP, TG_ACTION_CAP,
+					       TG_ACTION_REJECT};
+_Static_assert(TG_SCOPE_NEW == 0 && TG_SCOPE_PORTS == 1 && TG_SCOPE_EVERYTHING == 2, "of scopes");
+_Static_assert(TG_PROTECT_OWN == 0 && TG_PROTECT_ALLOWED == 6 && TG_PROTECT_ADMIN == 7,
+	       "and of protected kinds");
 
 #endif

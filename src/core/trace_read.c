@@ -27,7 +27,8 @@ struct tg_trace_reader {
 	uint64_t offset; /* of the bytes that are offered */
 	uint64_t fault_at;
 	const char *fault;
-	struct tg_prefix_set *sets[2]; /* the last and the one before it */
+	/* Of PROTECTED, and of ADMINS: the last and the one before it. */
+	struct tg_prefix_set *sets[2][2];
 	struct tg_protected_prefix *prefixes;
 	struct endpoint endpoints[TRACE_ENDPOINTS];
 	uint8_t used[TRACE_FLOWS / 8];
@@ -54,8 +55,10 @@ void tg_trace_reader_destroy(struct tg_trace_reader *reader)
 {
 	if (!reader)
 		return;
-	tg_prefix_set_destroy(reader->sets[0]);
-	tg_prefix_set_destroy(reader->sets[1]);
+	for (unsigned i = 0; i < 2; i++) {
+		tg_prefix_set_destroy(reader->sets[i][0]);
+		tg_prefix_set_destroy(reader->sets[i][1]);
+	}
 	free(reader->prefixes);
 	free(reader);
 }
@@ -267,8 +270,7 @@ static void get_rate(struct cursor *c, struct tg_rate *rate)
 
 static enum tg_action get_action(struct cursor *c)
 {
-	return (enum tg_action)(TG_ACTION_RATE_LIMIT +
-				get_choice(c, TRACE_ACTION_COUNT, "no such action"));
+	return trace_actions[get_choice(c, ARRAY_SIZE(trace_actions), "no such action")];
 }
 
 static void get_request(struct cursor *c, bool ban, struct tg_ban_request *request)
@@ -277,20 +279,31 @@ static void get_request(struct cursor *c, bool ban, struct tg_ban_request *reque
 	request->all = get_choice(c, 2, "neither yes nor no");
 	get_prefix(c, &request->source);
 	request->action = get_action(c);
+	request->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
 	get_rate(c, &request->to);
 	request->expire_ms = get_varint(c, TG_DURATION_MAX_MS);
+	request->force = get_choice(c, 2, "neither yes nor no");
 	get_text(c, request->reason, sizeof(request->reason));
 	if (!ban)
 		return;
 	if (request->action == TG_ACTION_RATE_LIMIT &&
 	    (request->to.count == 0 || request->to.per_ms == 0))
 		fail(c, c->next, "a rate-limit without a rate");
+	if (request->action == TG_ACTION_CAP && request->to.count == 0)
+		fail(c, c->next, "a cap of nothing");
 	if (request->expire_ms == 0)
 		fail(c, c->next, "a ban without an end");
 }
 
 static void get_adopt(struct cursor *c, struct tg_adopt *adopt)
 {
+	const uint8_t *at = c->next;
+	const uint8_t flags = get_u8(c);
+	if (flags & ~(TRACE_STORED | TRACE_RECORD | TRACE_UNPROVEN))
+		fail(c, at, "unknown bits in an adopted ban");
+	adopt->stored = flags & TRACE_STORED;
+	adopt->record = flags & TRACE_RECORD;
+	adopt->unproven = flags & TRACE_UNPROVEN;
 	get_prefix(c, &adopt->source);
 	adopt->action = get_action(c);
 	adopt->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
@@ -323,7 +336,7 @@ static void get_traffic(struct cursor *c, struct tg_traffic *traffic)
 }
 
 /* 0 or -ENOMEM. */
-static int get_protected(struct tg_trace_reader *reader, struct cursor *c,
+static int get_protected(struct tg_trace_reader *reader, struct cursor *c, bool admins,
 			 const struct tg_prefix_set **ret_set)
 {
 	const size_t count = get_varint(c, TG_TRACE_PROTECTED_MAX);
@@ -343,9 +356,10 @@ static int get_protected(struct tg_trace_reader *reader, struct cursor *c,
 	struct tg_prefix_set *set = tg_prefix_set_create(reader->prefixes, count);
 	if (!set)
 		return -ENOMEM;
-	tg_prefix_set_destroy(reader->sets[1]);
-	reader->sets[1] = reader->sets[0];
-	reader->sets[0] = set;
+	struct tg_prefix_set **sets = reader->sets[admins];
+	tg_prefix_set_destroy(sets[1]);
+	sets[1] = sets[0];
+	sets[0] = set;
 	*ret_set = set;
 	return 0;
 }
@@ -404,7 +418,10 @@ static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t he
 		return 0;
 	case TRACE_PROTECTED:
 		event->type = TG_EVENT_PROTECTED;
-		return get_protected(reader, c, &event->protected);
+		return get_protected(reader, c, false, &event->protected);
+	case TRACE_ADMINS:
+		event->type = TG_EVENT_ADMINS;
+		return get_protected(reader, c, true, &event->admins);
 	case TRACE_WITNESS:
 		event->type = TG_EVENT_WITNESS;
 		get_witness(c, &event->witness);
@@ -443,7 +460,7 @@ static void get_header(struct cursor *c, struct tg_trace_header *header)
 		fail(c, at, "a time is too large");
 	at = c->next;
 	header->wall_ms = get_u64(c);
-	if (header->wall_ms > UINT64_C(1000) * UINT32_MAX)
+	if (header->wall_ms > TRACE_WALL_MAX)
 		fail(c, at, "a time is too large");
 }
 

@@ -103,8 +103,9 @@ void tg_trace_write_header(const struct tg_trace_writer *writer,
 	out = put_u16(out, TG_TRACE_VERSION);
 	out = put_u16(out, 0);
 	out = put_bytes(out, writer->header.seed, sizeof(writer->header.seed));
-	out = put_u64(out, writer->header.start);
-	(void)put_u64(out, writer->header.wall_ms);
+	/* A capture's clock may say anything; what the reader refuses must not be written. */
+	out = put_u64(out, MIN(writer->header.start, TRACE_TIME_MAX));
+	(void)put_u64(out, MIN(writer->header.wall_ms, TRACE_WALL_MAX));
 }
 
 /* No secret: keys made to meet only make the trace longer. */
@@ -178,16 +179,21 @@ static uint8_t *put_request(uint8_t *out, const struct tg_ban_request *request)
 	out = put_varint(out, request->request);
 	out = put_u8(out, request->all);
 	out = put_prefix(out, &request->source);
-	out = put_u8(out, TRACE_ACTION(request->action));
+	out = put_u8(out, trace_action(request->action));
+	out = put_u8(out, (uint8_t)request->scope);
 	out = put_rate(out, &request->to);
 	out = put_varint(out, request->expire_ms);
+	out = put_u8(out, request->force);
 	return put_text(out, request->reason);
 }
 
 static uint8_t *put_adopt(uint8_t *out, const struct tg_adopt *adopt)
 {
+	out = put_u8(out, (uint8_t)((adopt->stored ? TRACE_STORED : 0) |
+				    (adopt->record ? TRACE_RECORD : 0) |
+				    (adopt->unproven ? TRACE_UNPROVEN : 0)));
 	out = put_prefix(out, &adopt->source);
-	out = put_u8(out, TRACE_ACTION(adopt->action));
+	out = put_u8(out, trace_action(adopt->action));
 	out = put_u8(out, (uint8_t)adopt->scope);
 	out = put_u8(out, (uint8_t)adopt->origin);
 	out = put_text(out, adopt->policy);
@@ -276,6 +282,8 @@ static unsigned trace_type(enum tg_event_type type)
 		return TRACE_PANIC;
 	case TG_EVENT_PROTECTED:
 		return TRACE_PROTECTED;
+	case TG_EVENT_ADMINS:
+		return TRACE_ADMINS;
 	case TG_EVENT_POLICY:
 		return TRACE_POLICY;
 	case TG_EVENT_ACK:
@@ -307,6 +315,8 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 		return put_u8(out, event->panic);
 	case TRACE_PROTECTED:
 		return put_protected(out, event->protected);
+	case TRACE_ADMINS:
+		return put_protected(out, event->admins);
 	case TRACE_RESYNC_BEGIN:
 	case TRACE_RESYNC_END:
 	case TRACE_RESYNC_FAILED:
@@ -325,8 +335,9 @@ int tg_trace_write(struct tg_trace_writer *writer, const struct tg_event *event,
 	size_t bound = TG_TRACE_EVENT_MAX;
 	if (type == 0)
 		return 0;
-	if (type == TRACE_PROTECTED) {
-		const size_t count = protected_count(event->protected);
+	if (type == TRACE_PROTECTED || type == TRACE_ADMINS) {
+		const size_t count =
+			protected_count(type == TRACE_ADMINS ? event->admins : event->protected);
 		if (count > TG_TRACE_PROTECTED_MAX)
 			return -E2BIG;
 		bound += 19 * count;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Owns the way from a drop that is asked for to one that is in force. conntrack can be brought to
- * ESTABLISHED by packets that somebody else has forged; a socket cannot. So the kernel's
- * sockets are asked, and what they prove must itself cross the threshold. Until then, and if they
- * do not, a rate-limit stands in.
+ * Owns the way from a cap, reject or drop that is asked for to one that is in force. conntrack can
+ * be brought to ESTABLISHED by packets that somebody else has forged; a socket cannot. So the
+ * kernel's sockets are asked, and what they prove must itself cross the threshold. Until then, and
+ * if they do not, a rate-limit stands in.
  */
 #include "base/util.h"
 #include "engine_state.h"
@@ -13,8 +13,9 @@
 
 void witness_set(struct tg_engine *engine, struct ban *ban, uint16_t limit)
 {
-	engine->stats.bans_unproven -= ban->witness != TG_NO_INDEX;
-	engine->stats.bans_unproven += limit != TG_NO_INDEX;
+	/* What is proven and may become more stands in for nothing. */
+	engine->stats.bans_unproven -= ban->witness != TG_NO_INDEX && !ban->proven;
+	engine->stats.bans_unproven += limit != TG_NO_INDEX && !ban->proven;
 	ban->witness = limit;
 }
 
@@ -37,50 +38,81 @@ void witness_want(struct tg_engine *engine, uint32_t id, const struct ruleset_li
 	note->ban.threshold = bans_threshold(limit->limit);
 }
 
-/*
- * The place for the drop: a new one, or where one was, or is on its way out, or runs already.
- * Between begin and change then. TG_BAN_NONE: not to be had.
- */
-static uint32_t place_of_drop(struct tg_engine *engine, const struct ban *stand_in, bool enforced)
-{
-	uint32_t id =
-		ban_table_find(engine->bans, stand_in->policy, TG_SCOPE_PORTS, &stand_in->source);
-	if (id == TG_BAN_NONE) {
-		id = ban_table_insert(engine->bans, stand_in->policy, TG_SCOPE_PORTS,
-				      &stand_in->source);
-		engine->stats.refused_full += id == TG_BAN_NONE;
-		return id;
-	}
-	struct ban *ban = ban_table_at(engine->bans, id);
-	if (ban->life == BAN_RECORD) {
-		ban_table_recall(engine->bans, id);
-		return id;
-	}
-	/* What would only be observed must not keep the kernel from letting go, nor take the place
-	 * of what it holds. */
-	if (!enforced && (ban->life == BAN_LIVE ? ban->enforced : ban->installed))
-		return TG_BAN_NONE;
-	bans_begin(engine, ban);
-	return id;
-}
-
-static void drop_begin(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
-		       const struct ban *stand_in, uint32_t proven)
+static void proven_begin(struct tg_engine *engine, uint32_t id, const struct ruleset_limit *limit,
+			 const struct ban *waiting, uint32_t offence, uint32_t proven)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const bool enforce = bans_enforces(engine, limit);
 	const bool runs = ban->life == BAN_LIVE && ban->heap != TG_BAN_NONE;
-	const tg_time least = runs && ban->enforced == enforce ? ban->until : 0;
-	const tg_time end = ladder_end(engine, limit->limit, stand_in->offence, TG_SCOPE_PORTS);
-	ban->offence = stand_in->offence;
+	const tg_time least = runs && ban->enforced == enforce && ban->proven ? ban->until : 0;
+	const tg_time since = waiting->since;
+	witness_set(engine, ban, TG_NO_INDEX);
+	ban->proven = true;
+	ban->braked = false;
+	if (ban->offence != offence)
+		ban->confirmed = false;
+	ban->offence = offence;
 	ladder_apply(engine, ban, limit);
 	ban->measured = proven;
 	ban->threshold = bans_threshold(limit->limit);
-	ban->since = stand_in->since;
-	ban_table_set_until(engine->bans, id, MAX(end, least));
+	ban->since = since;
+	ban_table_set_until(engine->bans, id,
+			    MAX(ladder_end(engine, limit->limit, offence, true), least));
 	insist_arm(engine, id);
 	bans_change(engine, id, TG_CAUSE_WITNESSED);
 	engine->stats.bans += !runs;
+	engine->stats.extensions += runs;
+	if (enforce)
+		brakes_made(engine);
+}
+
+/* The ban becomes what the limit wants for that offence: where it stands, or beside it. */
+static void become(struct tg_engine *engine, uint32_t waiting, const struct ruleset_limit *limit,
+		   uint32_t offence, uint32_t proven)
+{
+	struct ban *ban = ban_table_at(engine->bans, waiting);
+	const bool enforce = bans_enforces(engine, limit);
+	const enum tg_scope scope = ladder_step(limit->limit, offence)->scope;
+	const bool goes = ban->limit == limit->index;
+	bool full = false;
+	/* What is proven of a wide scope is not taken back to a narrow one. */
+	if (scope <= (enum tg_scope)ban->scope) {
+		if (ban->enforced && !enforce) {
+			witness_set(engine, ban, TG_NO_INDEX);
+			return;
+		}
+		bans_begin(engine, ban);
+		proven_begin(engine, waiting, limit, ban, offence, proven);
+		return;
+	}
+	const struct tg_prefix source = ban->source;
+	const uint32_t id = bans_place(engine, ban->policy, scope, &source, enforce,
+				       goes ? waiting : TG_BAN_NONE, &full);
+	engine->stats.refused_full += full;
+	if (id == TG_BAN_NONE)
+		return;
+	proven_begin(engine, id, limit, ban, offence, proven);
+	/* Behind the new one, so that there is no moment without either. */
+	if (goes)
+		bans_lift(engine, waiting, TG_CAUSE_WITNESSED, 0);
+	else
+		witness_set(engine, ban, TG_NO_INDEX);
+}
+
+/* The live ban of the source that this limit has asked a witness for. */
+static uint32_t find_waiting(const struct tg_engine *engine, uint16_t policy, uint16_t limit,
+			     const struct tg_prefix *source)
+{
+	for (unsigned scope = 0; scope < TG_SCOPE_COUNT; scope++) {
+		const uint32_t id =
+			ban_table_find(engine->bans, policy, (enum tg_scope)scope, source);
+		if (id == TG_BAN_NONE)
+			continue;
+		const struct ban *ban = ban_table_at(engine->bans, id);
+		if (ban->life == BAN_LIVE && ban->witness == limit)
+			return id;
+	}
+	return TG_BAN_NONE;
 }
 
 void witness_answer(struct tg_engine *engine, const struct tg_witness *witness)
@@ -89,12 +121,8 @@ void witness_answer(struct tg_engine *engine, const struct tg_witness *witness)
 	const uint16_t index = ruleset_find_limit(engine->ruleset, policy, witness->limit);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, index);
 	const uint32_t waiting =
-		limit ? ban_table_find(engine->bans, policy, TG_SCOPE_NEW, &witness->source)
-		      : TG_BAN_NONE;
+		limit ? find_waiting(engine, policy, index, &witness->source) : TG_BAN_NONE;
 	if (waiting == TG_BAN_NONE)
-		return;
-	struct ban *stand_in = ban_table_at(engine->bans, waiting);
-	if (stand_in->life != BAN_LIVE || stand_in->witness != index)
 		return; /* the answer to a question that is settled */
 	const uint32_t threshold = bans_threshold(limit->limit);
 	/* The sockets of forgiven connections may be there still, and prove nothing new. */
@@ -104,17 +132,13 @@ void witness_answer(struct tg_engine *engine, const struct tg_witness *witness)
 		return;
 	}
 	engine->stats.witness_proven++;
-	if (!ladder_wants_drop(limit->limit, stand_in->offence)) {
-		witness_set(engine, stand_in, TG_NO_INDEX); /* another policy by now */
+	struct ban *ban = ban_table_at(engine->bans, waiting);
+	const uint32_t offence = ladder_asked(ban, limit);
+	if (offence == 0) {
+		witness_set(engine, ban, TG_NO_INDEX); /* another policy by now */
 		return;
 	}
-	const uint32_t id = place_of_drop(engine, stand_in, bans_enforces(engine, limit));
-	if (id == TG_BAN_NONE)
-		return;
-	drop_begin(engine, id, limit, stand_in, witness->proven);
-	/* Behind the drop, so that there is no moment without either. */
-	if (stand_in->limit == index)
-		bans_lift(engine, waiting, TG_CAUSE_WITNESSED, 0);
-	else
-		witness_set(engine, stand_in, TG_NO_INDEX);
+	if (!brakes_hold(engine, waiting, limit, ladder_step(limit->limit, offence),
+			 witness->proven))
+		become(engine, waiting, limit, offence, witness->proven);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Gives clients that record their recorder and the engine's events to all of them. */
+#include "admins.h"
 #include "control_record.h"
 
 #include <string.h>
@@ -60,6 +61,7 @@ static bool record_more(void *data, void *state, struct tg_strbuf *out)
 	const struct recorder_view view = {.engine = daemon->engine,
 					   .config = daemon->policy.config,
 					   .protected = daemon->protected,
+					   .admins = admins_set(daemon->admins),
 					   .now = loop_now(daemon->loop)};
 	if (!recorder_fill(slot->recorder, &view, out))
 		return false;

@@ -10,10 +10,12 @@
 
 #include "base/text.h"
 #include "base/util.h"
+#include "control_kill.h"
 #include "control_record.h"
 #include "control_status.h"
 #include "daemon.h"
 #include "panic.h"
+#include "state.h"
 
 /* Bans of one piece of a list: each costs a question to the kernel, 5 to 13 us. */
 #define LIST_PIECE 64
@@ -23,6 +25,10 @@
 /* And in one piece of all, which are written out at once: some 64 KiB. */
 #define TOP_ALL_PIECE 256
 #define TOP_DEFAULT 20
+#define CAP_MAX 1000
+/* Of a policy that is taken back: time to log in once more, and no longer than anybody watches. */
+#define CONFIRM_MIN_MS 1000
+#define CONFIRM_MAX_MS (3600 * 1000)
 
 struct list_state {
 	struct daemon *daemon;
@@ -43,8 +49,9 @@ static void put_ban(struct daemon *daemon, const struct tg_ban *ban,
 	tg_record_put(out, "source", tg_prefix_format(&ban->source, source));
 	tg_record_put(out, "action", tg_action_name(ban->action));
 	tg_record_put(out, "scope", tg_scope_name(ban->scope));
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		tg_record_put(out, "to", tg_rate_format(&ban->to, rate));
+	const char *to = tg_ban_to_format(ban, rate);
+	if (to)
+		tg_record_put(out, "to", to);
 	if (policy)
 		tg_record_put(out, "policy", policy->name);
 	if (limit) {
@@ -191,19 +198,54 @@ static void begin_status(void *data, struct control_client *client, const struct
 	control_done(client);
 }
 
+static const char *read_to(const char *to, struct tg_ban_request *ban)
+{
+	uint64_t cap;
+	switch (ban->action) {
+	case TG_ACTION_RATE_LIMIT:
+		return to ? tg_rate_parse(to, &ban->to) : "a rate-limit needs to=COUNT/TIME";
+	case TG_ACTION_CAP:
+		if (!to || !tg_text_u64(to, &cap) || cap == 0 || cap > CAP_MAX)
+			return "a cap needs to=COUNT, from 1 to 1000";
+		ban->to.count = (uint32_t)cap;
+		return NULL;
+	case TG_ACTION_OBSERVE:
+	case TG_ACTION_REJECT:
+	case TG_ACTION_DROP:
+	case TG_ACTION_COUNT:
+		break;
+	}
+	return to ? "only a rate-limit and a cap have a 'to'" : NULL;
+}
+
 /* NULL, or what is wrong with the request. */
 static const char *read_action(const struct tg_record *request, struct tg_ban_request *ban)
 {
 	const char *action = tg_record_get(request, "action");
-	const char *to = tg_record_get(request, "to");
-	ban->action = TG_ACTION_DROP;
-	if (action && strcmp(action, tg_action_name(TG_ACTION_RATE_LIMIT)) == 0)
-		ban->action = TG_ACTION_RATE_LIMIT;
-	else if (action && strcmp(action, tg_action_name(TG_ACTION_DROP)) != 0)
-		return "action is drop or rate-limit";
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		return to ? tg_rate_parse(to, &ban->to) : "a rate-limit needs to=COUNT/TIME";
-	return to ? "only a rate-limit has a rate" : NULL;
+	const char *scope = tg_record_get(request, "scope");
+	ban->action = action ? TG_ACTION_COUNT : TG_ACTION_DROP;
+	for (enum tg_action a = TG_ACTION_RATE_LIMIT; action && a < TG_ACTION_COUNT; a++)
+		if (strcmp(action, tg_action_name(a)) == 0)
+			ban->action = a;
+	if (ban->action == TG_ACTION_COUNT)
+		return "action is drop, reject, cap or rate-limit";
+	ban->scope = ban->action >= TG_ACTION_REJECT ? TG_SCOPE_EVERYTHING : TG_SCOPE_NEW;
+	if (scope && strcmp(scope, tg_scope_name(TG_SCOPE_NEW)) == 0)
+		ban->scope = TG_SCOPE_NEW;
+	else if (scope && (strcmp(scope, tg_scope_name(TG_SCOPE_EVERYTHING)) != 0 ||
+			   ban->scope != TG_SCOPE_EVERYTHING))
+		return "scope is new, or with drop and reject everything";
+	return read_to(tg_record_get(request, "to"), ban);
+}
+
+/* False when it is there and neither true nor false: a guess would lift bans. */
+static bool read_flag(const struct tg_record *request, const char *key, bool *ret_flag)
+{
+	const char *text = tg_record_get(request, key);
+	if (text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return false;
+	*ret_flag = text && strcmp(text, "true") == 0;
+	return true;
 }
 
 static const char *read_ban(const struct tg_record *request, struct tg_ban_request *ban)
@@ -223,6 +265,8 @@ static const char *read_ban(const struct tg_record *request, struct tg_ban_reque
 		return "the reason is longer than 95 bytes";
 	if (reason)
 		memcpy(ban->reason, reason, strlen(reason) + 1);
+	if (!read_flag(request, "force", &ban->force))
+		return "force is true or false";
 	return NULL;
 }
 
@@ -236,18 +280,9 @@ static void begin_ban(void *data, struct control_client *client, const struct tg
 		turn_request(data, client, &event);
 }
 
-/* False when it is there and neither true nor false: a guess would lift bans. */
-static bool read_flag(const struct tg_record *request, const char *key, bool *ret_flag)
-{
-	const char *text = tg_record_get(request, key);
-	if (text && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-		return false;
-	*ret_flag = text && strcmp(text, "true") == 0;
-	return true;
-}
-
 static void begin_unban(void *data, struct control_client *client, const struct tg_record *request)
 {
+	struct daemon *daemon = data;
 	struct tg_event event = {.type = TG_EVENT_OPERATOR_UNBAN};
 	const char *source = tg_record_get(request, "source"), *wrong = NULL;
 	bool all = false;
@@ -258,10 +293,13 @@ static void begin_unban(void *data, struct control_client *client, const struct 
 	else
 		wrong = source && !all ? tg_prefix_parse(source, &event.request.source)
 				       : "either source or all";
-	if (wrong)
+	if (wrong) {
 		control_error(client, 2, "%s", wrong);
-	else
-		turn_request(data, client, &event);
+		return;
+	}
+	turn_request(daemon, client, &event);
+	state_refresh(
+		daemon->state); /* offences of bans that are over are forgiven without a word */
 }
 
 /* A text of several lines as records, so that none is longer than a line may be. */
@@ -284,10 +322,16 @@ static void put_lines(struct tg_strbuf *out, const char *name, char *text)
 
 static void begin_reload(void *data, struct control_client *client, const struct tg_record *request)
 {
-	(void)request;
+	uint64_t confirm_ms = 0;
 	struct tg_strbuf text;
+	if (tg_record_get(request, "confirm") &&
+	    (!tg_record_get_u64(request, "confirm", &confirm_ms) || confirm_ms < CONFIRM_MIN_MS ||
+	     confirm_ms > CONFIRM_MAX_MS)) {
+		control_error(client, 2, "confirm is from 1 second to 1 hour");
+		return;
+	}
 	tg_strbuf_init(&text);
-	bool done = policy_reload(data, &text);
+	bool done = policy_reload(data, confirm_ms, &text);
 	put_lines(control_out(client), done ? "note" : "fault", text.text);
 	if (done)
 		control_done(client);
@@ -354,9 +398,9 @@ static void begin_panic(void *data, struct control_client *client, const struct 
 const struct control_verb *control_requests(size_t *ret_count)
 {
 	static const struct control_verb verbs[] = {
-		{"status", begin_status}, {"list", begin_list},       {"top", begin_top},
-		{"ban", begin_ban},       {"unban", begin_unban},     {"reload", begin_reload},
-		{"panic", begin_panic},   {"record", control_record},
+		{"status", begin_status}, {"list", begin_list},   {"top", begin_top},
+		{"ban", begin_ban},       {"unban", begin_unban}, {"reload", begin_reload},
+		{"panic", begin_panic},   {"kill", control_kill}, {"record", control_record},
 	};
 	*ret_count = ARRAY_SIZE(verbs);
 	return verbs;

@@ -10,6 +10,9 @@
 #include "control_record.h"
 #include "daemon.h"
 #include "sysctl.h"
+#include "admins.h"
+#include "killer.h"
+#include "state.h"
 #include "witness.h"
 
 struct number {
@@ -69,6 +72,9 @@ static void put_head(const struct daemon *daemon, const struct tg_engine_stats *
 	tg_record_put_u64(out, "started", (uint64_t)loop_wall_at(daemon->started_at));
 	tg_record_put_u64(out, "uptime", (loop_now(daemon->loop) - daemon->started_at) / TG_SEC);
 	tg_record_put_u64(out, "loaded", (uint64_t)daemon->policy.loaded);
+	const uint64_t confirm_ms = policy_confirm_left(daemon);
+	if (confirm_ms > 0)
+		tg_record_put_u64(out, "confirm_in", (confirm_ms + 999) / 1000);
 	tg_record_put_u64(out, "flows", stats->flows);
 	tg_record_put_u64(out, "max_flows", stats->max_flows);
 	tg_record_put_u64(out, "sources",
@@ -129,6 +135,13 @@ static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *
 		{"expired", stats->expiries},
 		{"refused_protected", stats->refused_protected},
 		{"refused_full", stats->refused_full},
+		{"refused_admin", stats->refused_admin},
+		{"evicted", stats->bans_evicted},
+		{"restored", stats->restored},
+		{"kills", stats->kills},
+		{"braked_rate", stats->braked_rate},
+		{"braked_sources", stats->braked_sources},
+		{"braked_flows", stats->braked_flows},
 	};
 	put_numbers(out, "bans", bans, ARRAY_SIZE(bans));
 	const struct number engine[] = {
@@ -168,6 +181,24 @@ static void put_evidence(const struct daemon *daemon, struct tg_strbuf *out)
 		{"probes_failed", daemon->probes_failed},
 	};
 	put_numbers(out, "witness", witness, ARRAY_SIZE(witness));
+	struct admins_stats admins;
+	admins_stats(daemon->admins, &admins);
+	const struct number sessions[] = {
+		{"addresses", admins.count},
+		{"looks", admins.looks},
+		{"looks_failed", admins.failed},
+		{"last_us", admins.last_us},
+	};
+	put_numbers(out, "admins", sessions, ARRAY_SIZE(sessions));
+	struct killer_stats kills;
+	killer_stats(daemon->killer, &kills);
+	const struct number kill[] = {
+		{"orders", kills.orders},        {"dropped", kills.dropped},
+		{"waiting", kills.waiting},      {"passes", kills.passes},
+		{"passes_failed", kills.failed}, {"sockets", kills.sockets},
+		{"flows", kills.flows},          {"last_us", kills.last_us},
+	};
+	put_numbers(out, "kill", kill, ARRAY_SIZE(kill));
 }
 
 /* Totals that are over their limit, or were until lately: there are few, one for each limit. */
@@ -226,6 +257,13 @@ static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 		{"timed_out", control.timed_out},
 	};
 	put_numbers(out, "control", numbers, ARRAY_SIZE(numbers));
+	struct state_stats kept;
+	state_stats(daemon->state, &kept);
+	const struct number store[] = {
+		{"changes", kept.changes}, {"snapshots", kept.snapshots}, {"failed", kept.failed},
+		{"lost", kept.lost},       {"size", kept.size},
+	};
+	put_numbers(out, "store", store, ARRAY_SIZE(store));
 	struct recorder_stats recorded;
 	control_record_stats(daemon, &recorded);
 	const struct number record[] = {

@@ -4,6 +4,9 @@
  * the bans in force. After the start no error of the kernel ends it.
  */
 #include "daemon.h"
+#include "admins.h"
+#include "killer.h"
+#include "state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +25,10 @@
 #include "panic.h"
 #include "protected.h"
 #include "witness.h"
+
+/* Until there is a control socket. */
+#define REOPEN_FIRST (100 * TG_MSEC)
+#define REOPEN_LAST (5 * TG_SEC)
 
 /* Bans in the engine's mind and decisions for them, on the way to the kernel or back. */
 static void adopt_one(void *data, const struct tg_adopt *adopt)
@@ -67,7 +74,7 @@ static enum daemon_exit load_first(struct daemon *daemon)
 	daemon->params =
 		(struct tg_engine_params){.max_sources = daemon->policy.config->max_sources,
 					  .max_flows = daemon->policy.config->max_flows,
-					  .max_bans = DAEMON_BANS_MAX};
+					  .max_bans = daemon->policy.config->max_bans};
 	memcpy(daemon->params.seed, daemon->options.seed, sizeof(daemon->params.seed));
 	daemon->engine = tg_engine_create(&daemon->params);
 	if (!daemon->engine) {
@@ -130,9 +137,54 @@ static void start_engine(struct daemon *daemon)
 		   daemon->options.state_dir);
 }
 
+static void restore_one(void *data, const struct tg_adopt *adopt)
+{
+	struct daemon *daemon = data;
+	struct tg_event event = {
+		.type = TG_EVENT_ADOPT, .at = loop_now(daemon->loop), .adopt = *adopt};
+	daemon_step(daemon, &event);
+}
+
+/* After a reboot the kernel holds nothing: what the disk remembers. 0 or -ENOMEM. */
+static int restore(struct daemon *daemon)
+{
+	const struct state_params params = {
+		.dir = daemon->options.state_dir,
+		.engine = daemon->engine,
+		.config = (const struct tg_config *const *)&daemon->policy.config,
+	};
+	struct state_loaded loaded;
+	char aside[STATE_ASIDE_MAX];
+	int err = state_create(daemon->loop, &params, &daemon->state);
+	if (err)
+		return err;
+	tg_time begin = loop_clock();
+	err = state_restore(daemon->state, restore_one, daemon, &loaded, aside);
+	if (err)
+		log_write(daemon->log, LOG_WARN, "cannot read what %s remembers: %s",
+			  daemon->options.state_dir, strerror(-err));
+	if (loaded.damaged + loaded.unknown > 0)
+		log_write(daemon->log, LOG_WARN,
+			  "%s/bans: %" PRIu64 " damaged lines, %" PRIu64
+			  " of another version; the rest is used",
+			  daemon->options.state_dir, loaded.damaged, loaded.unknown);
+	if (aside[0])
+		log_write(daemon->log, LOG_WARN, "the file is now %s/%s", daemon->options.state_dir,
+			  aside);
+	if (loaded.bans + loaded.records > 0)
+		log_write(daemon->log, LOG_NOTE,
+			  "read bans of before: %" PRIu64 ", and %" PRIu64
+			  " offences of bans that are over, in %llu ms",
+			  loaded.bans, loaded.records,
+			  (unsigned long long)((loop_clock() - begin) / TG_MSEC));
+	return 0;
+}
+
 static enum daemon_exit take_table(struct daemon *daemon)
 {
-	struct nft_sink_params params = {.plain = daemon->options.plain_table};
+	struct nft_sink_params params = {
+		.plain = daemon->options.plain_table,
+		.set_size = MAX(NFT_SINK_SET_SIZE_LEAST, 2 * daemon->policy.config->max_bans)};
 	int err = nft_sink_create(&params, &daemon->sink);
 	if (err)
 		return kernel_failed(daemon->log, "use nf_tables", err);
@@ -150,6 +202,8 @@ static enum daemon_exit take_table(struct daemon *daemon)
 			  "adopted bans that were in force: %" PRIu32 ", in %llu ms",
 			  daemon->adopted, (unsigned long long)((loop_clock() - begin) / TG_MSEC));
 	}
+	if (restore(daemon) < 0)
+		return kernel_failed(daemon->log, "keep bans", -ENOMEM);
 	err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
 			       daemon->policy.allow);
 	if (err < 0)
@@ -173,7 +227,7 @@ static enum daemon_exit start_feed(struct daemon *daemon)
 	return err ? kernel_failed(daemon->log, "watch the kernel", err) : DAEMON_EXIT_OK;
 }
 
-static enum daemon_exit open_control(struct daemon *daemon)
+static int make_control(struct daemon *daemon)
 {
 	size_t count;
 	const struct control_verb *verbs = control_requests(&count);
@@ -182,18 +236,55 @@ static enum daemon_exit open_control(struct daemon *daemon)
 					.verbs = verbs,
 					.verb_count = count,
 					.data = daemon};
-	int err = control_create(daemon->loop, &params, &daemon->control);
-	if (!err)
-		return DAEMON_EXIT_OK;
+	return control_create(daemon->loop, &params, &daemon->control);
+}
+
+static void control_missing(struct daemon *daemon, int err)
+{
+	tg_time now = loop_now(daemon->loop);
+	health_set(&daemon->health, daemon->log, HEALTH_CONTROL, now,
+		   "the control socket cannot be made: %s; guarding without it, tried again",
+		   err == -EEXIST       ? "something that is no socket stands there"
+		   : err == -EADDRINUSE ? "another daemon answers there"
+					: strerror(-err));
+	daemon->reopen_delay = daemon->reopen_delay == 0
+				       ? REOPEN_FIRST
+				       : MIN(daemon->reopen_delay * 2, REOPEN_LAST);
+	loop_timer_set(daemon->reopen, now + daemon->reopen_delay);
+}
+
+static void reopen_control(void *data)
+{
+	struct daemon *daemon = data;
+	int err = make_control(daemon);
+	if (err)
+		control_missing(daemon, err);
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_CONTROL, loop_now(daemon->loop));
+}
+
+/* A host without an operator is still guarded: only what no later try can mend ends the start. */
+static enum daemon_exit open_control(struct daemon *daemon)
+{
+	daemon->reopen = loop_add_timer(daemon->loop, reopen_control, daemon);
+	if (!daemon->reopen) {
+		log_write(daemon->log, LOG_ERROR, "out of memory");
+		return DAEMON_EXIT_FAILED;
+	}
+	int err = make_control(daemon);
 	if (err == -EADDRINUSE) {
 		log_write(daemon->log, LOG_ERROR, "another daemon answers at %s",
 			  daemon->options.socket);
 		return DAEMON_EXIT_RUNNING;
 	}
-	log_write(daemon->log, LOG_ERROR, "cannot make the control socket %s: %s",
-		  daemon->options.socket,
-		  err == -EEXIST ? "something that is no socket stands there" : strerror(-err));
-	return DAEMON_EXIT_FAILED;
+	if (err == -ENAMETOOLONG) {
+		log_write(daemon->log, LOG_ERROR, "the control socket cannot be made: %s: %s",
+			  daemon->options.socket, strerror(ENAMETOOLONG));
+		return DAEMON_EXIT_USAGE;
+	}
+	if (err)
+		control_missing(daemon, err);
+	return DAEMON_EXIT_OK;
 }
 
 static void take_signal(void *data, int signo)
@@ -206,7 +297,7 @@ static void take_signal(void *data, int signo)
 	}
 	struct tg_strbuf text;
 	tg_strbuf_init(&text);
-	(void)policy_reload(daemon, &text); /* what came of it is logged */
+	(void)policy_reload(daemon, 0, &text); /* what came of it is logged */
 	for (char *rest = text.text; *rest;) {
 		char *line = rest;
 		rest += strcspn(rest, "\n");
@@ -309,11 +400,15 @@ void daemon_destroy(struct daemon *daemon)
 		loop_remove_fd(daemon->sink_watch);
 		loop_remove_fd(daemon->watch_source);
 	}
+	killer_destroy(daemon->killer);
+	admins_destroy(daemon->admins);
 	witness_destroy(daemon->witness);
 	ct_feed_destroy(daemon->feed);
 	nft_sink_destroy(daemon->sink);
 	rt_watch_destroy(daemon->watch);
+	state_destroy(daemon->state);
 	tg_engine_destroy(daemon->engine);
+	policy_forget_before(daemon);
 	policy_finish(&daemon->policy);
 	tg_prefix_set_destroy(daemon->protected);
 	loop_destroy(daemon->loop);

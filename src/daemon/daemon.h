@@ -18,6 +18,9 @@
 
 struct recorder;
 struct rt_watch;
+struct admins;
+struct killer;
+struct state;
 struct witness;
 struct tg_diag;
 struct tg_strbuf;
@@ -39,10 +42,6 @@ struct daemon_options {
 	bool plain_table; /* do not own the table */
 	uint8_t seed[16];
 };
-
-/* As many as the kernel sets hold without a second thought; the engine reserves 150 bytes for each.
- */
-#define DAEMON_BANS_MAX 106496
 
 /* So many lifted bans are named to who asked; of the others only the number is told. */
 #define DAEMON_REQUEST_NAMED 8
@@ -88,22 +87,29 @@ struct daemon {
 	struct log *log;
 	struct notify notify;
 	struct loop *loop;
-	struct control *control;
+	struct control *control; /* NULL: it could not be made yet */
 	struct tg_engine *engine;
 	struct tg_engine_params params;
 	struct daemon_policy policy;
+	struct daemon_policy
+		before;             /* comes back unless the running one is confirmed; no ruleset */
+	struct loop_timer *confirm; /* when; NULL until it was asked for */
 	struct tg_prefix_set *protected;
 	struct nft_sink *sink;
 	struct ct_feed *feed;
 	struct rt_watch *watch;
 	struct witness *witness;
+	struct killer *killer;
+	struct state *state;
+	struct admins *admins;
 	struct resolvers resolvers;
 	struct health health;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
 	struct loop_timer *tick, *drain, *query, *repair, *refeed, *reprotect, *upkeep, *watchdog;
+	struct loop_timer *reopen;
 	unsigned drained_empty; /* drains in a row that found nothing */
 	bool feed_busy;         /* drained by the timer and not by epoll */
-	tg_time repaired_at, repair_delay, refeed_delay;
+	tg_time repaired_at, repair_delay, refeed_delay, reopen_delay;
 	bool table_lost;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
 	unsigned request_count; /* of these with an id */
@@ -153,12 +159,19 @@ int policy_load(const struct daemon_options *options, const struct tg_engine_par
 void policy_finish(struct daemon_policy *policy);
 /*
  * Replaces the running policy, or leaves it as it is. True when done; text becomes the
- * errors, or what there is to say beside success.
+ * errors, or what there is to say beside success. confirm_ms: the one before comes back
+ * after so long, unless another reload is asked for in time; 0: the new one is there to stay.
  */
-bool policy_reload(struct daemon *daemon, struct tg_strbuf *text);
+bool policy_reload(struct daemon *daemon, uint64_t confirm_ms, struct tg_strbuf *text);
+/* Of the one that waits to come back. */
+void policy_forget_before(struct daemon *daemon);
+/* In milliseconds; 0: nothing waits. */
+uint64_t policy_confirm_left(const struct daemon *daemon);
 
 /* turn.c */
 int turn_init(struct daemon *daemon);
+/* Tells those who look at sockets and connections what the policy in force says. */
+void turn_follow_policy(struct daemon *daemon);
 /* Engine and kernel agree again when this returns: decisions out, acknowledgements in. */
 void turn_finish(struct daemon *daemon);
 /* Hands a request by hand to the engine; the client is answered when the kernel has. */

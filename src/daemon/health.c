@@ -16,6 +16,10 @@ const char *health_reason_name(enum health_reason reason)
 		return "table";
 	case HEALTH_BANS:
 		return "bans";
+	case HEALTH_INGRESS:
+		return "ingress";
+	case HEALTH_BRAKE:
+		return "brake";
 	case HEALTH_FEED:
 		return "feed";
 	case HEALTH_GAP:
@@ -30,6 +34,14 @@ const char *health_reason_name(enum health_reason reason)
 		return "adoption";
 	case HEALTH_STATE:
 		return "state";
+	case HEALTH_POLICY:
+		return "policy";
+	case HEALTH_STORE:
+		return "store";
+	case HEALTH_CONTROL:
+		return "control";
+	case HEALTH_WITNESS:
+		return "witness";
 	case HEALTH_COUNT:
 		break;
 	}

@@ -13,13 +13,19 @@ enum health_reason {
 	HEALTH_PANIC,      /* the operator switched enforcing off */
 	HEALTH_TABLE,      /* the kernel does not hold our table */
 	HEALTH_BANS,       /* bans that the kernel has not taken */
+	HEALTH_INGRESS,    /* drops stand in prerouting only */
+	HEALTH_BRAKE,      /* bans that the policy asks for are held back */
 	HEALTH_FEED,       /* no events come in */
 	HEALTH_GAP,        /* events were lost and no dump has healed it yet */
 	HEALTH_PROTECTED,  /* own addresses, gateways or resolvers may be out of date */
 	HEALTH_ROOM,       /* a table was full: sources, flows or bans went uncounted */
 	HEALTH_ACCOUNTING, /* idle connections cannot be told from others */
 	HEALTH_ADOPTION,   /* bans of an earlier daemon may be in force without being listed */
-	HEALTH_STATE,      /* the state directory cannot be used */
+	HEALTH_STATE,      /* the mark of panic cannot be written */
+	HEALTH_POLICY,     /* not what the files say */
+	HEALTH_STORE,      /* bans are not kept for the time after a reboot */
+	HEALTH_CONTROL,    /* nobody can ask: there is no control socket */
+	HEALTH_WITNESS,    /* the sockets do not answer: what needs their proof is not dropped */
 	HEALTH_COUNT
 };
 

@@ -13,23 +13,33 @@
 
 #include "base/strbuf.h"
 #include "daemon.h"
+#include "state.h"
 #include "witness.h"
 #include "protected.h"
+
+/* Putting the policy before back is tried again after this. */
+#define RETRY_PAUSE TG_SEC
+
+static struct tg_ruleset *ruleset_create(const struct daemon_options *options,
+					 const struct tg_config *config,
+					 const struct tg_engine_params *params)
+{
+	static const enum tg_mode observe = TG_MODE_OBSERVE;
+	return tg_ruleset_create(config, params, options->observe ? &observe : NULL);
+}
 
 int policy_load(const struct daemon_options *options, const struct tg_engine_params *params,
 		struct daemon_policy *ret_policy, struct tg_diag *diag)
 {
-	static const enum tg_mode observe = TG_MODE_OBSERVE;
 	struct daemon_policy policy = {.loaded = loop_wall_clock()};
 	policy.config = tg_config_load(options->config, NULL, diag);
 	if (!policy.config)
 		return -EINVAL;
 	struct tg_engine_params sized = {.max_sources = policy.config->max_sources,
 					 .max_flows = policy.config->max_flows,
-					 .max_bans = DAEMON_BANS_MAX};
+					 .max_bans = policy.config->max_bans};
 	memcpy(sized.seed, options->seed, sizeof(sized.seed));
-	policy.ruleset = tg_ruleset_create(policy.config, params ? params : &sized,
-					   options->observe ? &observe : NULL);
+	policy.ruleset = ruleset_create(options, policy.config, params ? params : &sized);
 	policy.allow = protected_allow(policy.config);
 	if (!policy.ruleset || !policy.allow) {
 		policy_finish(&policy);
@@ -61,9 +71,16 @@ static void note_sizes(const struct daemon *daemon, const struct tg_config *conf
 				 "max-flows is now %" PRIu32 " in the policy; a restart is "
 				 "needed, until then %" PRIu32 " stays in force\n",
 				 config->max_flows, daemon->params.max_flows);
+	if (config->max_bans != daemon->params.max_bans)
+		tg_strbuf_printf(text,
+				 "max-bans is now %" PRIu32 " in the policy; a restart is "
+				 "needed, until then %" PRIu32 " stays in force\n",
+				 config->max_bans, daemon->params.max_bans);
 }
 
-static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct tg_strbuf *text)
+/* *ret_old is what was in force; on failure it still is. */
+static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct tg_strbuf *text,
+		    struct daemon_policy *ret_old)
 {
 	/* Decisions that wait name limits of the old policy: out with them first. */
 	turn_finish(daemon);
@@ -81,17 +98,77 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	}
 	/* Their questions name limits of the old policy; the engine asks anew. */
 	witness_forget(daemon->witness);
-	struct daemon_policy old = daemon->policy;
+	*ret_old = daemon->policy;
 	daemon->policy = *policy;
+	turn_follow_policy(daemon);
 	upkeep_check_accounting(daemon);
+	state_refresh(daemon->state); /* bans of a policy that is gone must not come back with it */
 	turn_finish(daemon);
-	policy_finish(&old);
 	return true;
 }
 
-bool policy_reload(struct daemon *daemon, struct tg_strbuf *text)
+void policy_forget_before(struct daemon *daemon)
 {
-	struct daemon_policy policy;
+	policy_finish(&daemon->before);
+	loop_remove_timer(daemon->confirm);
+	daemon->confirm = NULL;
+}
+
+uint64_t policy_confirm_left(const struct daemon *daemon)
+{
+	if (!daemon->confirm)
+		return 0;
+	const tg_time now = loop_now(daemon->loop), at = loop_timer_at(daemon->confirm);
+	return at > now ? (at - now) / TG_MSEC + 1 : 1;
+}
+
+/* Nobody has confirmed the running policy: perhaps nobody can. */
+static void take_back(void *data)
+{
+	struct daemon *daemon = data;
+	struct daemon_policy before = daemon->before, unwanted;
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	before.ruleset = ruleset_create(&daemon->options, before.config, &daemon->params);
+	if (!before.ruleset || !replace(daemon, &before, &text, &unwanted)) {
+		tg_ruleset_destroy(before.ruleset);
+		log_write(daemon->log, LOG_ERROR,
+			  "the policy was not confirmed, and the one before cannot be put back "
+			  "yet: %s",
+			  before.ruleset ? text.text : "out of memory");
+		loop_timer_set(daemon->confirm, loop_now(daemon->loop) + RETRY_PAUSE);
+	} else {
+		policy_finish(&unwanted);
+		daemon->before = (struct daemon_policy){0};
+		policy_forget_before(daemon);
+		health_set(&daemon->health, daemon->log, HEALTH_POLICY, loop_now(daemon->loop),
+			   "nobody confirmed the policy in time: the one before is in force, while "
+			   "the files hold the other");
+	}
+	tg_strbuf_finish(&text);
+}
+
+/* What was in force becomes what comes back, unless something waits for that already. */
+static bool keep_before(struct daemon *daemon, struct daemon_policy *old, uint64_t confirm_ms)
+{
+	if (!daemon->confirm)
+		daemon->confirm = loop_add_timer(daemon->loop, take_back, daemon);
+	if (!daemon->confirm)
+		return false;
+	if (!daemon->before.config) {
+		daemon->before = *old;
+		/* Its tables are made anew when they are needed. */
+		tg_ruleset_destroy(daemon->before.ruleset);
+		daemon->before.ruleset = NULL;
+		*old = (struct daemon_policy){0};
+	}
+	loop_timer_set(daemon->confirm, loop_now(daemon->loop) + confirm_ms * TG_MSEC);
+	return true;
+}
+
+bool policy_reload(struct daemon *daemon, uint64_t confirm_ms, struct tg_strbuf *text)
+{
+	struct daemon_policy policy, old;
 	struct tg_diag diag;
 	tg_diag_init(&diag);
 	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
@@ -105,9 +182,18 @@ bool policy_reload(struct daemon *daemon, struct tg_strbuf *text)
 			tg_strbuf_printf(text, "cannot load the policy: %s\n", strerror(-err));
 	} else {
 		note_sizes(daemon, policy.config, text);
-		done = replace(daemon, &policy, text);
-		if (!done)
+		done = replace(daemon, &policy, text, &old);
+		if (!done) {
 			policy_finish(&policy);
+		} else {
+			if (confirm_ms == 0)
+				policy_forget_before(daemon);
+			else if (!keep_before(daemon, &old, confirm_ms))
+				tg_strbuf_puts(text, "out of memory: it will not be taken back\n");
+			policy_finish(&old);
+			health_clear(&daemon->health, daemon->log, HEALTH_POLICY,
+				     loop_now(daemon->loop));
+		}
 	}
 	tg_diag_finish(&diag);
 	if (done) {

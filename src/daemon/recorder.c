@@ -111,6 +111,10 @@ static int begin_picture(struct recorder *recorder, const struct recorder_view *
 	int err = keep(recorder, &event);
 	if (err)
 		return err;
+	event = (struct tg_event){.type = TG_EVENT_ADMINS, .at = view->now, .admins = view->admins};
+	err = keep(recorder, &event);
+	if (err)
+		return err;
 	event = (struct tg_event){.type = TG_EVENT_PANIC, .at = view->now, .panic = stats.panic};
 	err = keep(recorder, &event);
 	recorder->stage = STAGE_BANS;
@@ -131,6 +135,7 @@ static void adopt_of(const struct tg_ban *ban, const struct recorder_view *view,
 		.measured = ban->measured,
 		.threshold = ban->threshold,
 		.offence = ban->offence,
+		.unproven = ban->unproven,
 		.age_ms = view->now > ban->since ? (view->now - ban->since) / TG_MSEC : 0,
 		.left_ms = ban->until > view->now ? (ban->until - view->now) / TG_MSEC : 0,
 	};

@@ -25,7 +25,7 @@ struct recorder;
 struct recorder_view {
 	const struct tg_engine *engine;
 	const struct tg_config *config;
-	const struct tg_prefix_set *protected;
+	const struct tg_prefix_set *protected, *admins;
 	tg_time now;
 };
 

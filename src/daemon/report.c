@@ -22,8 +22,9 @@ static void put_action(struct tg_strbuf *out, const struct tg_ban *ban)
 {
 	char rate[TG_RATE_STRLEN];
 	tg_strbuf_puts(out, tg_action_name(ban->action));
-	if (ban->action == TG_ACTION_RATE_LIMIT)
-		tg_strbuf_printf(out, " to %s", tg_rate_format(&ban->to, rate));
+	const char *to = tg_ban_to_format(ban, rate);
+	if (to)
+		tg_strbuf_printf(out, " to %s", to);
 	tg_strbuf_printf(out, " (scope %s)", tg_scope_name(ban->scope));
 }
 
@@ -178,6 +179,11 @@ void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 	case TG_CAUSE_RELOAD:
 	case TG_CAUSE_PANIC:
 		break;
+	case TG_CAUSE_EVICTED:
+	case TG_CAUSE_BRAKE_RATE:
+	case TG_CAUSE_BRAKE_SOURCES:
+	case TG_CAUSE_BRAKE_FLOWS:
+	case TG_CAUSE_COUNT:
 	case TG_CAUSE_FLOOD:
 		tg_strbuf_printf(out, "%s is a small part of a wide flood", source);
 		return;
@@ -220,6 +226,7 @@ void report_decision(struct log *log, const struct tg_config *config,
 	case TG_DECISION_VERIFY:
 	case TG_DECISION_WITNESS:
 	case TG_DECISION_PROBE:
+	case TG_DECISION_KILL:
 	case TG_DECISION_COUNT:
 		return;
 	}

@@ -11,9 +11,13 @@
 
 #include "base/strbuf.h"
 #include "base/util.h"
+#include "admins.h"
+#include "control_kill.h"
 #include "daemon.h"
+#include "killer.h"
 #include "opener.h"
 #include "report.h"
+#include "state.h"
 #include "witness.h"
 
 #define TURN_BATCH 256
@@ -185,8 +189,10 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 		report_decision(daemon->log, daemon->policy.config, decision);
 		if (decision->cause == TG_CAUSE_OFFENCE)
 			report_opener(daemon, decision);
-		if (decision->ban.enforced)
+		if (decision->ban.enforced) {
+			state_change(daemon->state, decision);
 			queue(turn, decision);
+		}
 		break;
 	case TG_DECISION_EXPIRE:
 	case TG_DECISION_REFUSE:
@@ -202,6 +208,9 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 		break;
 	case TG_DECISION_PROBE:
 		probe(turn, &decision->ban);
+		break;
+	case TG_DECISION_KILL:
+		control_kill_banned(daemon, &decision->ban);
 		break;
 	case TG_DECISION_COUNT:
 		break;
@@ -266,10 +275,10 @@ static void answer_request(struct daemon *daemon, struct daemon_request *request
 	} else if (request->decided) {
 		tg_record_put_u64(out, "until", (uint64_t)loop_wall_at(decision->ban.until));
 		tg_record_put(out, "action", tg_action_name(decision->ban.action));
-		if (decision->ban.action == TG_ACTION_RATE_LIMIT) {
-			char rate[TG_RATE_STRLEN];
-			tg_record_put(out, "to", tg_rate_format(&decision->ban.to, rate));
-		}
+		char rate[TG_RATE_STRLEN];
+		const char *to = tg_ban_to_format(&decision->ban, rate);
+		if (to)
+			tg_record_put(out, "to", to);
 		tg_record_put(out, "enforced", decision->ban.enforced ? "true" : "false");
 	}
 	tg_record_end(out);
@@ -281,6 +290,8 @@ void turn_finish(struct daemon *daemon)
 	bool more = true;
 	for (int pass = 0; pass < TURN_PASSES && more; pass++)
 		more = turn_pass(daemon);
+	/* Before anybody is told: what was promised is there after a crash. */
+	state_flush(daemon->state);
 	for (size_t i = 0; i < ARRAY_SIZE(daemon->requests); i++)
 		if (daemon->requests[i].id != 0 && !daemon->requests[i].waiting)
 			answer_request(daemon, &daemon->requests[i]);
@@ -448,6 +459,29 @@ static void witnessed(void *data, const struct tg_witness *answer)
 	daemon_step(daemon, &event);
 }
 
+static void admins_changed(void *data, const struct tg_prefix_set *set)
+{
+	struct daemon *daemon = data;
+	struct tg_event event = {
+		.type = TG_EVENT_ADMINS, .at = loop_now(daemon->loop), .admins = set};
+	daemon_step(daemon, &event);
+}
+
+static void saw_admin(void *data, const struct tg_addr *addr)
+{
+	const struct daemon *daemon = data;
+	admins_saw(daemon->admins, addr);
+}
+
+void turn_follow_policy(struct daemon *daemon)
+{
+	const struct tg_config *config = daemon->policy.config;
+	killer_set_config(daemon->killer, config);
+	admins_set_ports(daemon->admins, config->admin_ports, config->admin_port_count);
+	witness_set_admins(daemon->witness, config->admin_ports, config->admin_port_count,
+			   saw_admin, daemon);
+}
+
 int turn_init(struct daemon *daemon)
 {
 	daemon->tick = loop_add_timer(daemon->loop, engine_tick, daemon);
@@ -456,7 +490,15 @@ int turn_init(struct daemon *daemon)
 	if (!daemon->tick || !daemon->drain || !daemon->query)
 		return -ENOMEM;
 	loop_set_hooks(daemon->loop, turn_begin, turn_end, daemon);
-	return witness_create(daemon->loop, witnessed, daemon, &daemon->witness);
+	int err = killer_create(daemon->loop, control_kill_done, daemon, &daemon->killer);
+	if (!err)
+		err = admins_create(daemon->loop, admins_changed, daemon, &daemon->admins);
+	if (!err)
+		err = witness_create(daemon->loop, daemon->params.seed, witnessed, daemon,
+				     &daemon->witness);
+	if (!err)
+		turn_follow_policy(daemon);
+	return err;
 }
 
 int turn_attach_feed(struct daemon *daemon)

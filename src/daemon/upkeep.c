@@ -15,7 +15,9 @@
 #include "daemon.h"
 #include "netfilter/rt_watch.h"
 #include "protected.h"
+#include "state.h"
 #include "sysctl.h"
+#include "witness.h"
 
 #define UPKEEP_INTERVAL (2 * TG_SEC)
 /* Interface changes come in bursts of a few messages. */
@@ -208,7 +210,8 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 	uint64_t sources = stats->sources_evicted - seen->sources_evicted;
 	uint64_t flows = stats->flows_refused - seen->flows_refused;
 	uint64_t evicted = stats->flows_evicted - seen->flows_evicted;
-	uint64_t bans = stats->refused_full - seen->refused_full;
+	uint64_t bans =
+		stats->refused_full - seen->refused_full + stats->bans_evicted - seen->bans_evicted;
 	const struct tg_engine_stats *before = &daemon->roomy;
 	if (sources + flows + evicted + bans > 0) {
 		if (!daemon->health.reasons[HEALTH_ROOM].on)
@@ -217,14 +220,28 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 		health_set(&daemon->health, daemon->log, HEALTH_ROOM, now,
 			   "a table is full: since then %" PRIu64 " sources and %" PRIu64
 			   " flows evicted, %" PRIu64 " flows not counted, %" PRIu64
-			   " bans refused",
+			   " bans refused, %" PRIu64 " bans evicted",
 			   stats->sources_evicted - before->sources_evicted,
 			   stats->flows_evicted - before->flows_evicted,
 			   stats->flows_refused - before->flows_refused,
-			   stats->refused_full - before->refused_full);
+			   stats->refused_full - before->refused_full,
+			   stats->bans_evicted - before->bans_evicted);
 	} else if (now >= daemon->room_until) {
 		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, now);
 	}
+}
+
+static void check_brakes(struct daemon *daemon, const struct tg_engine_stats *stats)
+{
+	tg_time now = loop_now(daemon->loop);
+	if (stats->braked)
+		health_set(&daemon->health, daemon->log, HEALTH_BRAKE, now,
+			   "proven bans stay rate-limits, since start: %" PRIu64
+			   " beyond max-bans-per-minute, %" PRIu64
+			   " beyond max-share-of-sources, %" PRIu64 " beyond max-share-of-flows",
+			   stats->braked_rate, stats->braked_sources, stats->braked_flows);
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_BRAKE, now);
 }
 
 static void check_engine(struct daemon *daemon)
@@ -233,6 +250,7 @@ static void check_engine(struct daemon *daemon)
 	tg_time now = loop_now(daemon->loop);
 	tg_engine_stats(daemon->engine, &stats);
 	check_room(daemon, &stats);
+	check_brakes(daemon, &stats);
 	if (stats.stale && daemon->seen.stale)
 		health_set(&daemon->health, daemon->log, HEALTH_GAP, now,
 			   "events were lost and counts are not rebuilt yet: %" PRIu64
@@ -251,6 +269,21 @@ static void check_engine(struct daemon *daemon)
 	daemon->seen = stats;
 }
 
+/* Its questions wait for the next walk, a second later or more: it ends as soon as one succeeds. */
+static void check_witness(struct daemon *daemon)
+{
+	struct witness_stats stats;
+	tg_time now = loop_now(daemon->loop);
+	witness_stats(daemon->witness, &stats);
+	if (stats.error == 0)
+		health_clear(&daemon->health, daemon->log, HEALTH_WITNESS, now);
+	else
+		health_set(&daemon->health, daemon->log, HEALTH_WITNESS, now,
+			   "this host's sockets cannot be asked: %s; rate-limits stand in for "
+			   "drops that need their proof",
+			   strerror(stats.error));
+}
+
 void upkeep_check_accounting(struct daemon *daemon)
 {
 	uint64_t counts = 0;
@@ -266,6 +299,32 @@ void upkeep_check_accounting(struct daemon *daemon)
 		   "net.netfilter.nf_conntrack_acct=1; flows begun before it stay uncounted");
 }
 
+static void check_store(struct daemon *daemon)
+{
+	struct state_stats stats;
+	tg_time now = loop_now(daemon->loop);
+	state_stats(daemon->state, &stats);
+	if (stats.error)
+		health_set(&daemon->health, daemon->log, HEALTH_STORE, now,
+			   "cannot write %s/bans (%s): a reboot would forget newer bans",
+			   daemon->options.state_dir, strerror(-stats.error));
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_STORE, now);
+}
+
+static void check_ingress(struct daemon *daemon)
+{
+	struct nft_sink_stats stats;
+	tg_time now = loop_now(daemon->loop);
+	nft_sink_stats(daemon->sink, &stats);
+	if (daemon->policy.config->ingress_count > 0 && !stats.ingress)
+		health_set(&daemon->health, daemon->log, HEALTH_INGRESS, now,
+			   "the kernel does not take chains at the ingress of these interfaces: "
+			   "drops stand in prerouting only");
+	else
+		health_clear(&daemon->health, daemon->log, HEALTH_INGRESS, now);
+}
+
 static void upkeep_due(void *data)
 {
 	struct daemon *daemon = data;
@@ -279,6 +338,9 @@ static void upkeep_due(void *data)
 			   "that are known stay protected",
 			   RESOLVERS_MAX);
 	check_engine(daemon);
+	check_store(daemon);
+	check_ingress(daemon);
+	check_witness(daemon);
 	upkeep_check_accounting(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",

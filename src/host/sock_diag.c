@@ -43,6 +43,42 @@ static size_t put_filter(uint8_t *at, const struct tg_prefix *remote)
 	return attr.nla_len;
 }
 
+/* A comparison takes two instructions, the second of which holds the port. */
+static size_t put_port_op(uint8_t *at, uint8_t code, size_t no, uint16_t port)
+{
+	const struct inet_diag_bc_op ops[2] = {
+		{.code = code, .yes = sizeof(ops), .no = (uint16_t)no},
+		{.no = port},
+	};
+	memcpy(at, ops, sizeof(ops));
+	return sizeof(ops);
+}
+
+/*
+ * The local port is one of these: from p to p, or the next one. What is behind the program's end
+ * by four bytes says no, the end itself yes.
+ */
+static size_t put_ports(uint8_t *at, const uint16_t *ports, size_t count)
+{
+	const size_t one = 5 * sizeof(struct inet_diag_bc_op), code = count * one;
+	const struct nlattr attr = {.nla_len = (uint16_t)(sizeof(attr) + code),
+				    .nla_type = INET_DIAG_REQ_BYTECODE};
+	memcpy(at, &attr, sizeof(attr));
+	at += sizeof(attr);
+	for (size_t i = 0; i < count; i++) {
+		const size_t left = code - i * one; /* to the end, from this port's part */
+		const size_t next = i + 1 < count ? one : left + 4;
+		struct inet_diag_bc_op accept = {.code = INET_DIAG_BC_JMP,
+						 .yes = sizeof(accept),
+						 .no = (uint16_t)(left - 16)};
+		at += put_port_op(at, INET_DIAG_BC_S_GE, next, ports[i]);
+		at += put_port_op(at, INET_DIAG_BC_S_LE, next - 8, ports[i]);
+		memcpy(at, &accept, sizeof(accept));
+		at += sizeof(accept);
+	}
+	return attr.nla_len;
+}
+
 size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query *query)
 {
 	struct request request = {
@@ -64,11 +100,16 @@ size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query 
 	if (query->remote)
 		request.header.nlmsg_len +=
 			(uint32_t)put_filter((uint8_t *)bytes + sizeof(request), query->remote);
+	else if (query->port_count > 0)
+		request.header.nlmsg_len += (uint32_t)put_ports((uint8_t *)bytes + sizeof(request),
+								query->ports, query->port_count);
 	memcpy(bytes, &request, sizeof(request));
 	return request.header.nlmsg_len;
 }
 
-size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key *key)
+/* About one socket: addresses and ports in the order of inet_diag, this side first. */
+static struct request about_one(uint32_t seq, enum tg_family family, const uint8_t local[16],
+				uint16_t local_port, const uint8_t remote[16], uint16_t remote_port)
 {
 	struct request request = {
 		.header =
@@ -80,20 +121,40 @@ size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key 
 			},
 		.question =
 			{
-				.sdiag_family = key->family == TG_IPV4 ? AF_INET : AF_INET6,
+				.sdiag_family = family == TG_IPV4 ? AF_INET : AF_INET6,
 				.sdiag_protocol = IPPROTO_TCP,
 				.idiag_states = UINT32_MAX,
 				.id =
 					{
-						.idiag_sport = htons(key->sport),
-						.idiag_dport = htons(key->dport),
+						.idiag_sport = htons(local_port),
+						.idiag_dport = htons(remote_port),
 						.idiag_cookie = {INET_DIAG_NOCOOKIE,
 								 INET_DIAG_NOCOOKIE},
 					},
 			},
 	};
-	memcpy(request.question.id.idiag_src, key->src, sizeof(key->src));
-	memcpy(request.question.id.idiag_dst, key->dst, sizeof(key->dst));
+	memcpy(request.question.id.idiag_src, local, 16);
+	memcpy(request.question.id.idiag_dst, remote, 16);
+	return request;
+}
+
+size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key *key)
+{
+	const struct request request = about_one(seq, (enum tg_family)key->family, key->src,
+						 key->sport, key->dst, key->dport);
+	memcpy(bytes, &request, sizeof(request));
+	return sizeof(request);
+}
+
+size_t sock_diag_encode_destroy(void *bytes, uint32_t seq, const struct sock_diag_socket *socket)
+{
+	struct request request =
+		about_one(seq, (enum tg_family)socket->remote.family, socket->local.bytes,
+			  socket->local_port, socket->remote.bytes, socket->remote_port);
+	request.header.nlmsg_type = SOCK_DESTROY;
+	/* A socket that took the place of this one meanwhile is another's. */
+	memcpy(request.question.id.idiag_cookie, socket->cookie, sizeof(socket->cookie));
+	request.question.id.idiag_if = socket->interface;
 	memcpy(bytes, &request, sizeof(request));
 	return sizeof(request);
 }
@@ -171,6 +232,7 @@ enum sock_diag_verdict sock_diag_decode(const struct nlmsghdr *message,
 		.inode = diag.idiag_inode,
 		.rqueue = diag.idiag_rqueue,
 		.wqueue = diag.idiag_wqueue,
+		.cookie = {diag.id.idiag_cookie[0], diag.id.idiag_cookie[1]},
 		.interface = diag.id.idiag_if,
 	};
 	if (!decode_attrs(payload + sizeof(diag), size - sizeof(diag), &socket))

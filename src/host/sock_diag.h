@@ -14,8 +14,9 @@ struct nlmsghdr;
 /* States of sockets as the kernel numbers them: bits of a mask. */
 #define SOCK_STATE(state) (1u << (state))
 
-/* The longest request: header, question and a filter. */
-#define SOCK_DIAG_REQUEST_MAX 128
+/* The longest request: header, question and a filter for the most ports. */
+#define SOCK_DIAG_REQUEST_MAX 512
+#define SOCK_DIAG_PORTS_MAX 16
 
 /* Which TCP sockets of this network namespace to tell of. */
 struct sock_diag_query {
@@ -23,6 +24,9 @@ struct sock_diag_query {
 	uint32_t states; /* SOCK_STATE bits */
 	bool info;       /* tell when something last came and went */
 	const struct tg_prefix *remote; /* of the peer; NULL: any */
+	/* Of this side, if remote is NULL; 0 of them: any. SOCK_DIAG_PORTS_MAX at most. */
+	const uint16_t *ports;
+	size_t port_count;
 };
 
 /* What the kernel waits for with a socket, as it numbers it. */
@@ -41,11 +45,14 @@ struct sock_diag_socket {
 	uint8_t timer;                    /* enum sock_diag_timer, or what a later kernel adds */
 	uint8_t retransmits;              /* of what the timer waits for */
 	uint32_t timer_ms;                /* until it is over, if timer */
-	uint32_t uid, inode; /* inode 0: no process has it; uid then is that of the listener or root */
+	uint32_t uid,
+		inode; /* inode 0: no process has it; uid then is that of the listener or root */
 	/* LISTEN: connections that wait to be accepted, and how many may. Others: bytes that the
 	   process has not read, and bytes that the peer has not acknowledged. */
 	uint32_t rqueue, wqueue;
+	uint32_t cookie[2];   /* names it to the kernel for as long as it lives */
 	uint32_t interface;   /* index, of a socket that is bound to one; 0: any */
+	bool accepted;        /* on a port that this host listens on; only sock_walk knows */
 	bool info;            /* the rest is there: not for TIME_WAIT and request sockets */
 	uint32_t received_ms; /* since payload was last received */
 	uint32_t sent_ms;     /* and sent */
@@ -63,6 +70,9 @@ enum sock_diag_verdict {
 size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query *query);
 /* A question about one socket by its tuple. key is as conntrack has it: src is this side. */
 size_t sock_diag_encode_one(void *bytes, uint32_t seq, const struct tg_flow_key *key);
+
+/* The wish that the socket ended; the kernel answers when it cannot. */
+size_t sock_diag_encode_destroy(void *bytes, uint32_t seq, const struct sock_diag_socket *socket);
 
 /* One message of an answer. ret_socket is written for SOCK_DIAG_SOCKET only. */
 enum sock_diag_verdict sock_diag_decode(const struct nlmsghdr *message,

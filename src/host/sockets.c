@@ -1,105 +1,77 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Owns a walk over all TCP sockets of this host in one go, for a program that does nothing
- * else meanwhile. The kernel writes pieces of at most 32 KiB, the next while the last is taken.
- */
+/* Owns the order of a walk over all TCP sockets of this host: its listeners, then the others. */
 #include "host/sockets.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 
-#include "host/nl_reader.h"
-#include "host/nlsock.h"
-
-/* Pieces that one system call may bring, each with room for a kernel that writes larger ones. */
-#define PIECES 4
-#define PIECE_SIZE 65536
-/* The kernel makes a piece in well under a millisecond; a listing that stops is a fault. */
-#define SILENCE_MS 10000
+#include "base/util.h"
+#include "host/netlink_dump.h"
 
 struct walk {
-	struct nlsock sock;
-	struct nl_reader reader;
-	uint32_t seq;
+	struct netlink_dump dump;
 	void (*found)(void *data, const struct sock_diag_socket *socket);
 	void *data;
 };
 
-/* 0: the kernel has more; 1: that was all; or -errno. */
-static int read_pieces(struct walk *walk)
+static int read_message(void *data, const struct nlmsghdr *message)
 {
+	const struct walk *walk = data;
 	struct sock_diag_socket socket;
-	const struct nlmsghdr *message;
-	int error = nl_reader_fill(&walk->reader, walk->sock.fd, PIECES);
-	if (error < 0)
+	int error = 0;
+	switch (sock_diag_decode(message, &socket, &error)) {
+	case SOCK_DIAG_SOCKET:
+		walk->found(walk->data, &socket);
+		return 0;
+	case SOCK_DIAG_DONE:
+		return NETLINK_DUMP_END;
+	case SOCK_DIAG_FAILED:
 		return error;
-	while ((message = nl_reader_next(&walk->reader))) {
-		if (message->nlmsg_seq != walk->seq)
-			continue;
-		switch (sock_diag_decode(message, &socket, &error)) {
-		case SOCK_DIAG_SOCKET:
-			walk->found(walk->data, &socket);
-			break;
-		case SOCK_DIAG_DONE:
-			return 1;
-		case SOCK_DIAG_FAILED:
-			return error;
-		case SOCK_DIAG_MALFORMED:
-			return -EBADMSG;
-		}
+	case SOCK_DIAG_MALFORMED:
+		break;
 	}
-	return walk->reader.malformed > 0 ? -EBADMSG : 0;
+	return -EBADMSG;
 }
 
-static int walk_dump(struct walk *walk, const struct sock_diag_query *query)
+static int walk_family(struct walk *walk, const struct sock_diag_query *query)
 {
 	_Alignas(struct nlmsghdr) uint8_t bytes[SOCK_DIAG_REQUEST_MAX];
-	int result = nlsock_send(&walk->sock, bytes, sock_diag_encode(bytes, ++walk->seq, query));
-	while (result == 0) {
-		struct pollfd pfd = {.fd = walk->sock.fd, .events = POLLIN};
-		result = read_pieces(walk);
-		if (result == 0 && walk->reader.filled == 0 && poll(&pfd, 1, SILENCE_MS) == 0)
-			return -ETIMEDOUT;
-	}
-	/* A kernel that does without IPv6 has no such sockets. */
-	if (result == -ENOENT && query->family == AF_INET6)
+	if (query->states == 0)
 		return 0;
-	return result > 0 ? 0 : result;
+	size_t size = sock_diag_encode(bytes, ++walk->dump.seq, query);
+	int err = netlink_dump_run(&walk->dump, bytes, size, read_message, walk);
+	/* A kernel that does without IPv6 has no such sockets. */
+	return err == -ENOENT && query->family == AF_INET6 ? 0 : err;
 }
 
 static int walk_all(struct walk *walk, const struct sockets_query *query)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	const uint32_t states = query->states ? query->states & SOCKETS_STATES : SOCKETS_STATES;
-	const uint32_t listen = SOCK_STATE(TCP_LISTEN);
-	int error = 0;
-	for (unsigned i = 0; i < 4 && error == 0; i++) {
-		const bool listeners = i < 2;
-		const struct sock_diag_query dump = {
-			.family = families[i % 2],
-			.states = listeners ? states & listen : states & ~listen,
-			.info = query->info,
-			.remote = query->remote,
-		};
-		if (dump.states != 0 && !(listeners && query->remote))
-			error = walk_dump(walk, &dump);
+	const uint32_t parts[] = {query->remote ? 0 : states & SOCK_STATE(TCP_LISTEN),
+				  states & ~SOCK_STATE(TCP_LISTEN)};
+	int err = 0;
+	for (unsigned part = 0; part < ARRAY_SIZE(parts); part++) {
+		for (unsigned i = 0; i < ARRAY_SIZE(families) && !err; i++)
+			err = walk_family(walk, &(struct sock_diag_query){
+							.family = families[i],
+							.states = parts[part],
+							.info = query->info,
+							.remote = query->remote,
+						});
 	}
-	return error;
+	return err;
 }
 
 int sockets_walk(const struct sockets_query *query,
 		 void (*found)(void *data, const struct sock_diag_socket *socket), void *data)
 {
-	struct walk walk = {.sock = NLSOCK_CLOSED, .found = found, .data = data};
-	int error = nl_reader_init(&walk.reader, PIECES, PIECE_SIZE);
-	if (!error)
-		error = nlsock_open(NETLINK_SOCK_DIAG, &walk.sock);
-	if (!error)
-		error = walk_all(&walk, query);
-	nlsock_close(&walk.sock);
-	nl_reader_finish(&walk.reader);
-	return error;
+	struct walk walk = {.found = found, .data = data};
+	int err = netlink_dump_init(&walk.dump, NETLINK_SOCK_DIAG);
+	if (!err)
+		err = walk_all(&walk, query);
+	netlink_dump_finish(&walk.dump);
+	return err;
 }

@@ -6,11 +6,14 @@
 #include "host/tally.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "host/processes.h"
 #include "host/sockets.h"
 
 #define PORTS 65536
@@ -187,11 +190,22 @@ static void group_destinations(struct tallying *tallying)
 	qsort(list, tally->destination_count, sizeof(*list), compare_fullness);
 }
 
-static struct tally_process *process_of(struct tallying *tallying, uint32_t pid)
+static void format_owner(const struct processes_owner *owner,
+			 char name[static TALLY_PROCESS_STRLEN])
+{
+	if (owner)
+		(void)snprintf(name, TALLY_PROCESS_STRLEN, "%s (pid %" PRIu32 ")", owner->name,
+			       owner->pid);
+	else
+		(void)snprintf(name, TALLY_PROCESS_STRLEN, "process unknown");
+}
+
+static struct tally_process *process_of(struct tallying *tallying,
+					const struct processes_owner *owner)
 {
 	struct tally *tally = &tallying->tally;
 	char name[TALLY_PROCESS_STRLEN];
-	(void)tally_processes_format(pid, name);
+	format_owner(owner, name);
 	for (size_t i = 0; i < tally->process_count; i++)
 		if (strcmp(tally->processes[i].process, name) == 0)
 			return &tally->processes[i];
@@ -206,17 +220,18 @@ static struct tally_process *process_of(struct tallying *tallying, uint32_t pid)
 }
 
 /* What no process has yet waits to be accepted: it is the listener's. */
-static uint32_t owner_of(const struct tallying *tallying, const struct tally_process_map *map,
-			 const struct pending *pending)
+static const struct processes_owner *owner_of(const struct tallying *tallying,
+					      const struct processes *map,
+					      const struct pending *pending)
 {
 	const struct tally *tally = &tallying->tally;
 	for (size_t i = 0; pending->inode == 0 && i < tally->listener_count; i++)
 		if (tally->listeners[i].port == pending->port)
-			return tally_processes_find(map, tallying->listener_inodes[i]);
-	return tally_processes_find(map, pending->inode);
+			return processes_find(map, tallying->listener_inodes[i]);
+	return processes_find(map, pending->inode);
 }
 
-static void add_to_process(struct tallying *tallying, const struct tally_process_map *map,
+static void add_to_process(struct tallying *tallying, const struct processes *map,
 			   const struct pending *pending)
 {
 	struct tally_process *process = process_of(tallying, owner_of(tallying, map, pending));
@@ -235,24 +250,22 @@ static void add_to_process(struct tallying *tallying, const struct tally_process
 
 static int name_processes(struct tallying *tallying)
 {
-	struct tally_process_map map;
+	struct processes *map;
 	struct tally *tally = &tallying->tally;
-	int err = tally_processes_read(&map);
+	int err = processes_create(&map);
 	if (err)
 		return err;
-	tally->processes_known = map.complete;
+	tally->processes_known = processes_is_complete(map);
 	for (size_t i = 0; i < tally->listener_count; i++) {
 		struct tally_listener *listener = &tally->listeners[i];
-		(void)tally_processes_format(
-			tally_processes_find(&map, tallying->listener_inodes[i]),
-			listener->process);
+		format_owner(processes_find(map, tallying->listener_inodes[i]), listener->process);
 		/* Which of several listeners a request is for, the kernel does not tell. */
 		if (tallying->listening[listener->port] == 1)
 			listener->half_open = tallying->half_open[listener->port];
 	}
 	for (size_t i = 0; i < tallying->pending_count && !tallying->failed; i++)
-		add_to_process(tallying, &map, &tallying->pending[i]);
-	tally_processes_finish(&map);
+		add_to_process(tallying, map, &tallying->pending[i]);
+	processes_destroy(map);
 	return 0;
 }
 

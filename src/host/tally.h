@@ -8,10 +8,11 @@
 
 #include <tcpguard/addr.h>
 
-#include "host/tally_processes.h"
-
 /* This host's TCP sockets, summed up as doctor asks: by listener, by process, by own port and by
    destination. */
+
+/* "nginx (pid 812)". */
+#define TALLY_PROCESS_STRLEN 40
 
 struct tally_listener {
 	struct tg_addr address;

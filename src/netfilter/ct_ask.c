@@ -2,17 +2,15 @@
 /* Owns the socket for questions and which key each sequence number asked about. */
 #include "netfilter/ct_ask.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
-#include <netinet/in.h>
+#include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "netfilter/ct_encode.h"
 
 /* Without an answer at a time; a power of two. What a limit on deadlines brings in one turn. */
 #define PENDING_MAX 2048u
@@ -20,8 +18,6 @@
 #define RECEIVE_BUFFER (PENDING_MAX * 6144u)
 /* One system call for so many. */
 #define BATCH 32u
-/* A request is 104 bytes with IPv6 and a zone. */
-#define REQUEST_MAX 128u
 #define ANSWER_MAX 4096
 #define ANSWERS 32
 
@@ -62,47 +58,17 @@ size_t ct_ask_room(const struct ct_ask *ask)
 	return PENDING_MAX - ct_ask_pending(ask);
 }
 
-static void encode_question(void *buf, uint32_t seq, const struct tg_flow_key *key)
-{
-	const bool ipv4 = key->family == TG_IPV4;
-	const size_t size = ipv4 ? 4 : 16;
-	struct nlmsghdr *header = mnl_nlmsg_put_header(buf);
-	header->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-	header->nlmsg_flags = NLM_F_REQUEST;
-	header->nlmsg_seq = seq;
-	struct nfgenmsg *generic = mnl_nlmsg_put_extra_header(header, sizeof(*generic));
-	*generic = (struct nfgenmsg){
-		.nfgen_family = ipv4 ? AF_INET : AF_INET6,
-		.version = NFNETLINK_V0,
-	};
-	if (key->zone != 0)
-		mnl_attr_put_u16(header, CTA_ZONE, htons(key->zone));
-	struct nlattr *tuple = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
-	struct nlattr *nest = mnl_attr_nest_start(header, CTA_TUPLE_IP);
-	mnl_attr_put(header, ipv4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, size, key->src);
-	mnl_attr_put(header, ipv4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, size, key->dst);
-	mnl_attr_nest_end(header, nest);
-	nest = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
-	mnl_attr_put_u8(header, CTA_PROTO_NUM, IPPROTO_TCP);
-	mnl_attr_put_u16(header, CTA_PROTO_SRC_PORT, htons(key->sport));
-	mnl_attr_put_u16(header, CTA_PROTO_DST_PORT, htons(key->dport));
-	mnl_attr_nest_end(header, nest);
-	mnl_attr_nest_end(header, tuple);
-	assert(header->nlmsg_len <= REQUEST_MAX);
-}
-
 int ct_ask_send(struct ct_ask *ask, const struct tg_flow_key *keys, size_t count, size_t *ret_asked)
 {
-	_Alignas(struct nlmsghdr) uint8_t batch[BATCH * REQUEST_MAX];
+	_Alignas(struct nlmsghdr) uint8_t batch[BATCH * CT_ENCODE_MAX];
 	size_t asked = 0;
 	assert(count <= ct_ask_room(ask));
 	while (asked < count) {
 		const size_t part = MIN(count - asked, (size_t)BATCH);
 		size_t len = 0;
 		for (size_t i = 0; i < part; i++) {
-			void *at = batch + len;
-			encode_question(at, ask->next + (uint32_t)i, &keys[asked + i]);
-			len += NLMSG_ALIGN(((const struct nlmsghdr *)at)->nlmsg_len);
+			len += ct_encode_get(batch + len, ask->next + (uint32_t)i,
+					     &keys[asked + i]);
 		}
 		int error = nlsock_send(&ask->sock, batch, len);
 		if (error < 0) {

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 #include "host/nl_reader.h"
 #include "host/nlsock.h"
 

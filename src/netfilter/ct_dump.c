@@ -7,9 +7,12 @@
  */
 #include "netfilter/ct_dump.h"
 
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -30,25 +33,51 @@ void ct_dump_finish(struct ct_dump *dump)
 	nl_reader_finish(&dump->reader);
 }
 
-int ct_dump_begin(struct ct_dump *dump, tg_time now)
+/* Of CTA_FILTER: which parts of the tuple are compared. The kernel keeps the names to itself. */
+#define FILTER_IP_SRC (1u << 0)
+#define FILTER_PROTO_NUM (1u << 3)
+#define FILTER_DST_PORT (1u << 5)
+
+static void put_filter(struct nlmsghdr *header, const struct ct_dump_filter *filter)
 {
-	struct {
-		struct nlmsghdr header;
-		struct nfgenmsg generic;
-	} request = {
-		.header =
-			{
-				.nlmsg_len = sizeof(request),
-				.nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET,
-				.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-				.nlmsg_seq = ++dump->seq,
-			},
-		.generic = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0},
-	};
+	uint32_t flags = FILTER_PROTO_NUM;
+	struct nlattr *tuple = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
+	if (filter->source->family == TG_IPV4) {
+		struct nlattr *ip = mnl_attr_nest_start(header, CTA_TUPLE_IP);
+		mnl_attr_put(header, CTA_IP_V4_SRC, 4, filter->source->bytes);
+		mnl_attr_nest_end(header, ip);
+		flags |= FILTER_IP_SRC;
+	}
+	struct nlattr *proto = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
+	mnl_attr_put_u8(header, CTA_PROTO_NUM, IPPROTO_TCP);
+	if (filter->port != 0) {
+		mnl_attr_put_u16(header, CTA_PROTO_DST_PORT, htons(filter->port));
+		flags |= FILTER_DST_PORT;
+	}
+	mnl_attr_nest_end(header, proto);
+	mnl_attr_nest_end(header, tuple);
+	struct nlattr *nest = mnl_attr_nest_start(header, CTA_FILTER);
+	mnl_attr_put_u32(header, CTA_FILTER_ORIG_FLAGS, flags);
+	mnl_attr_nest_end(header, nest);
+}
+
+int ct_dump_begin(struct ct_dump *dump, tg_time now, const struct ct_dump_filter *filter)
+{
+	_Alignas(struct nlmsghdr) uint8_t bytes[256];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(bytes);
+	request->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_seq = ++dump->seq;
+	struct nfgenmsg *generic = mnl_nlmsg_put_extra_header(request, sizeof(*generic));
+	*generic = (struct nfgenmsg){.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0};
+	if (filter && filter->source) {
+		generic->nfgen_family = filter->source->family == TG_IPV4 ? AF_INET : AF_INET6;
+		put_filter(request, filter);
+	}
 	int error = nlsock_open(NETLINK_NETFILTER, &dump->sock);
 	if (error < 0)
 		return error;
-	error = nlsock_send(&dump->sock, &request, sizeof(request));
+	error = nlsock_send(&dump->sock, request, request->nlmsg_len);
 	if (error < 0) {
 		nlsock_close(&dump->sock);
 		return error;
@@ -107,6 +136,11 @@ enum ct_dump_step ct_dump_next(struct ct_dump *dump, tg_time now, struct ct_mess
 		break;
 	}
 	return CT_DUMP_MALFORMED;
+}
+
+void ct_dump_abandon(struct ct_dump *dump)
+{
+	nlsock_close(&dump->sock);
 }
 
 bool ct_dump_is_running(const struct ct_dump *dump)

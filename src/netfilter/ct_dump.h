@@ -7,7 +7,7 @@
 
 #include <tcpguard/clock.h>
 
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 #include "host/nl_reader.h"
 #include "host/nlsock.h"
 
@@ -38,10 +38,21 @@ enum ct_dump_step {
 int ct_dump_init(struct ct_dump *dump);
 void ct_dump_finish(struct ct_dump *dump);
 
-/* Asks for the whole table and opens the socket. 0 or -errno. */
-int ct_dump_begin(struct ct_dump *dump, tg_time now);
+/*
+ * What of the table is asked for. A kernel that does not know filters tells more, and so does a
+ * filter by an IPv6 address, which some kernels invert and which is therefore not sent: look at
+ * what comes.
+ */
+struct ct_dump_filter {
+	const struct tg_addr *source; /* of the original direction; NULL: any */
+	uint16_t port;                /* it was sent to; 0: any */
+};
+/* Asks for the table, all of it if filter is NULL, and opens the socket. 0 or -errno. */
+int ct_dump_begin(struct ct_dump *dump, tg_time now, const struct ct_dump_filter *filter);
 enum ct_dump_step ct_dump_next(struct ct_dump *dump, tg_time now, struct ct_message *ret_message);
 
+/* Gives a running dump up. */
+void ct_dump_abandon(struct ct_dump *dump);
 bool ct_dump_is_running(const struct ct_dump *dump);
 /* When a running dump wants to be looked at without anything to read. */
 tg_time ct_dump_deadline(const struct ct_dump *dump);

@@ -17,7 +17,7 @@
 
 #include "base/util.h"
 #include "netfilter/ct_ask.h"
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 #include "netfilter/ct_dump.h"
 #include "netfilter/ct_recent.h"
 #include "netfilter/ct_schedule.h"
@@ -246,7 +246,7 @@ int ct_feed_receive(struct ct_feed *feed, tg_time now, struct tg_event *out, siz
 static void begin_resync(struct ct_feed *feed, tg_time now, struct tg_event *out, size_t *n)
 {
 	ct_schedule_begin(&feed->schedule, now);
-	int error = ct_dump_begin(&feed->dump, now);
+	int error = ct_dump_begin(&feed->dump, now, NULL);
 	if (error == 0)
 		error = query_fd_add(feed, feed->dump.sock.fd);
 	if (error < 0) {

@@ -20,8 +20,8 @@
 
 #include "base/strbuf.h"
 #include "base/util.h"
+#include "layout/layout.h"
 #include "netfilter/nft_elem.h"
-#include "netfilter/nft_layout.h"
 #include "netfilter/nft_socket.h"
 #include "netfilter/nft_state.h"
 
@@ -33,7 +33,7 @@
 
 struct adopter {
 	char policy[TG_NAME_MAX + 1];
-	struct nft_ban_set set;
+	struct layout_set set;
 	uint64_t wall_s;
 	void (*found)(void *data, const struct tg_adopt *adopt);
 	void *data;
@@ -44,12 +44,27 @@ static void keep_message(void *data, const struct nlmsghdr *message)
 	tg_strbuf_append(data, message, MNL_ALIGN(message->nlmsg_len));
 }
 
+static enum tg_action action_of(const struct layout_set *set, const struct nft_elem_found *elem)
+{
+	switch ((enum layout_form)set->form) {
+	case LAYOUT_REJECT:
+		return TG_ACTION_REJECT;
+	case LAYOUT_CAP:
+		return TG_ACTION_CAP;
+	case LAYOUT_DROP:
+	case LAYOUT_FORM_COUNT:
+		break;
+	}
+	return elem->limited ? TG_ACTION_RATE_LIMIT : TG_ACTION_DROP;
+}
+
 static void adopt_elem(void *data, const struct nft_elem_found *elem)
 {
 	const struct adopter *adopter = data;
 	struct tg_adopt adopt = {
 		.source = tg_addr_mask(&elem->key, adopter->set.prefix_len),
-		.action = elem->limited ? TG_ACTION_RATE_LIMIT : TG_ACTION_DROP,
+		.action = action_of(&adopter->set, elem),
+		.unproven = elem->unproven,
 		.scope = adopter->set.scope,
 		.origin = elem->origin,
 		.measured = elem->measured,
@@ -58,8 +73,10 @@ static void adopt_elem(void *data, const struct nft_elem_found *elem)
 		/* The kernel takes 584 years, of which a clock of ours runs over. */
 		.left_ms = MIN(elem->left_ms, TG_DURATION_MAX_MS),
 	};
-	if (elem->limited)
+	if (adopt.action == TG_ACTION_RATE_LIMIT)
 		adopt.to = elem->to;
+	else if (adopt.action == TG_ACTION_CAP)
+		adopt.to.count = adopter->set.cap;
 	if (elem->since_s > 0 && adopter->wall_s > elem->since_s)
 		adopt.age_ms = (adopter->wall_s - elem->since_s) * 1000;
 	memcpy(adopt.policy, adopter->policy, sizeof(adopt.policy));
@@ -150,7 +167,7 @@ int nft_adopt(struct nft_socket *socket, const char *table, uint64_t wall_s,
 	int err = nft_state_read(&state, socket, table);
 	for (size_t i = 0; i < state.set_count && err == 0; i++) {
 		const struct nft_state_item *item = &state.sets[i];
-		if (!nft_layout_parse_name(item->name, adopter.policy, &adopter.set) ||
+		if (!layout_parse_name(item->name, adopter.policy, &adopter.set) ||
 		    item->key_len != tg_family_bits(adopter.set.family) / 8u ||
 		    item->flags & (NFT_SET_INTERVAL | NFT_SET_MAP))
 			continue;

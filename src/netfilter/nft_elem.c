@@ -7,6 +7,7 @@
 #include "netfilter/nft_elem.h"
 
 #include <endian.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,8 +37,10 @@ struct elem_udata {
 	uint8_t since_s[8];
 	uint8_t measured[4], threshold[4], offence[4];
 	uint8_t to_count[4], to_per_ms[4];
+	uint8_t unproven; /* since the second edition: may be missing */
 };
-_Static_assert(sizeof(struct elem_udata) == 30, "no padding in what is stored");
+_Static_assert(sizeof(struct elem_udata) == 31, "no padding in what is stored");
+#define UDATA_LEAST offsetof(struct elem_udata, unproven)
 
 static const char by_hand[] = "by hand";
 
@@ -77,6 +80,7 @@ static size_t udata_build(const struct nft_elem *elem, uint8_t *out)
 	put_be32(ours.offence, elem->offence);
 	put_be32(ours.to_count, elem->to.count);
 	put_be32(ours.to_per_ms, elem->to.per_ms);
+	ours.unproven = elem->unproven;
 	out[2 + comment_len] = UDATA_OURS;
 	out[3 + comment_len] = sizeof(ours);
 	memcpy(out + 4 + comment_len, &ours, sizeof(ours));
@@ -140,6 +144,9 @@ static void put_counter(struct nlmsghdr *message, uint16_t type)
  * lets pass is not counted, and the rule's drop is not reached. */
 static void put_expressions(struct nlmsghdr *message, const struct nft_elem *elem)
 {
+	/* Every packet of a capped source is looked up, and most pass: a count would mislead. */
+	if (elem->action == TG_ACTION_CAP)
+		return;
 	if (elem->action != TG_ACTION_RATE_LIMIT) {
 		put_counter(message, NFTA_SET_ELEM_EXPR);
 		return;
@@ -300,9 +307,9 @@ static void decode_udata(const uint8_t *data, size_t len, struct nft_elem_found 
 		const size_t size = data[at + 1];
 		if (data[at] == NFTNL_UDATA_SET_ELEM_COMMENT && size > 0 && !value[size - 1])
 			comment = (const char *)value;
-		if (data[at] != UDATA_OURS || size < sizeof(ours) || value[0] != UDATA_VERSION)
+		if (data[at] != UDATA_OURS || size < UDATA_LEAST || value[0] != UDATA_VERSION)
 			continue;
-		memcpy(&ours, value, sizeof(ours));
+		memcpy(&ours, value, MIN(size, sizeof(ours)));
 		found->known = true;
 	}
 	if (!found->known) {
@@ -318,6 +325,7 @@ static void decode_udata(const uint8_t *data, size_t len, struct nft_elem_found 
 	found->measured = get_be32(ours.measured);
 	found->threshold = get_be32(ours.threshold);
 	found->offence = get_be32(ours.offence);
+	found->unproven = ours.unproven != 0;
 	if (get_be32(ours.to_count) && get_be32(ours.to_per_ms)) {
 		found->to.count = get_be32(ours.to_count);
 		found->to.per_ms = get_be32(ours.to_per_ms);
@@ -373,6 +381,7 @@ static void decode_expression(const struct nlattr *expr, struct nft_elem_found *
 		decode_limit(data, found);
 	if (!data || strcmp(name, "counter") != 0)
 		return;
+	found->counted = true;
 	mnl_attr_for_each_nested (attr, data) {
 		if (mnl_attr_get_type(attr) == NFTA_COUNTER_PACKETS)
 			found->packets = attr_be64(attr);

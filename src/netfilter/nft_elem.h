@@ -25,6 +25,7 @@ struct nft_elem {
 	uint32_t measured, threshold, offence;
 	const char *policy, *limit; /* automatic; borrowed */
 	const char *reason;         /* by hand; borrowed, NULL: none given */
+	bool unproven;              /* a rate-limit that stands in for something stronger */
 };
 
 /*
@@ -64,11 +65,13 @@ struct nft_elem_found {
 	uint64_t left_ms; /* 0: no end */
 	bool limited;     /* holds a limit */
 	struct tg_rate to;
+	bool counted; /* holds a counter */
 	uint64_t packets, bytes;
 	bool known; /* carries our user data: what follows is from there */
 	enum tg_origin origin;
 	uint64_t since_s;
 	uint32_t measured, threshold, offence;
+	bool unproven;
 	char limit[TG_NAME_MAX + 1];
 	char reason[TG_REASON_MAX];
 };

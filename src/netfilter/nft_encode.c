@@ -8,6 +8,7 @@
 
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <libmnl/libmnl.h>
@@ -16,12 +17,15 @@
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include "netfilter/nft_batch.h"
 
 #define REG NFT_REG_1
-#define STATE_NEW 8 /* NF_CT_STATE_BIT(IP_CT_NEW) */
+#define STATE_INVALID 1 /* NF_CT_STATE_INVALID_BIT */
+#define STATE_NEW 8     /* NF_CT_STATE_BIT(IP_CT_NEW) */
+#define STATE_UNTRACKED 64
 
 void nft_encode_table(struct nft_batch *batch, const char *table, uint32_t flags)
 {
@@ -72,8 +76,25 @@ void nft_encode_flush_set(struct nft_batch *batch, const char *table, const char
 	put_names(batch, NFT_MSG_DELSETELEM, table, NFTA_SET_ELEM_LIST_SET, set);
 }
 
-void nft_encode_chain(struct nft_batch *batch, const char *table, const char *chain, bool base,
-		      int32_t priority)
+static bool set_hook(struct nftnl_chain *object, const struct nft_chain_spec *spec)
+{
+	bool ok = nftnl_chain_set_str(object, NFTNL_CHAIN_TYPE, "filter") == 0;
+	nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM,
+			    spec->device_count > 0 ? NF_INET_INGRESS : NF_INET_PRE_ROUTING);
+	nftnl_chain_set_s32(object, NFTNL_CHAIN_PRIO, spec->priority);
+	nftnl_chain_set_u32(object, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	if (spec->device_count == 0)
+		return ok;
+	const char **names = calloc(spec->device_count + 1, sizeof(*names));
+	if (!names)
+		return false;
+	memcpy(names, spec->devices, spec->device_count * sizeof(*names));
+	ok = ok && nftnl_chain_set_array(object, NFTNL_CHAIN_DEVICES, names) == 0;
+	free(names);
+	return ok;
+}
+
+void nft_encode_chain(struct nft_batch *batch, const char *table, const struct nft_chain_spec *spec)
 {
 	struct nftnl_chain *object = nftnl_chain_alloc();
 	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
@@ -84,13 +105,9 @@ void nft_encode_chain(struct nft_batch *batch, const char *table, const char *ch
 		return;
 	}
 	bool ok = nftnl_chain_set_str(object, NFTNL_CHAIN_TABLE, table) == 0 &&
-		  nftnl_chain_set_str(object, NFTNL_CHAIN_NAME, chain) == 0;
-	if (base) {
-		ok = ok && nftnl_chain_set_str(object, NFTNL_CHAIN_TYPE, "filter") == 0;
-		nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM, NF_INET_PRE_ROUTING);
-		nftnl_chain_set_s32(object, NFTNL_CHAIN_PRIO, priority);
-		nftnl_chain_set_u32(object, NFTNL_CHAIN_POLICY, NF_ACCEPT);
-	}
+		  nftnl_chain_set_str(object, NFTNL_CHAIN_NAME, spec->name) == 0;
+	if (spec->base)
+		ok = ok && set_hook(object, spec);
 	nftnl_chain_nlmsg_build_payload(message, object);
 	nftnl_chain_free(object);
 	if (!ok)
@@ -263,11 +280,10 @@ static void match_family(struct nft_rule *rule, enum tg_family family)
 	add_compare(rule, NFT_CMP_EQ, &nfproto, sizeof(nfproto));
 }
 
-void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
-			   const char *set)
+/* What sets of sources of that length have as key. */
+static void load_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len)
 {
 	const uint32_t len = tg_family_bits(family) / 8u;
-	match_family(rule, family);
 	add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 12 : 8, len);
 	if (prefix_len < tg_family_bits(family)) {
 		struct tg_addr ones = {.family = (uint8_t)family};
@@ -275,7 +291,33 @@ void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t
 		const struct tg_prefix mask = tg_addr_mask(&ones, prefix_len);
 		add_mask(rule, mask.addr.bytes, len);
 	}
+}
+
+void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			   const char *set)
+{
+	match_family(rule, family);
+	load_source(rule, family, prefix_len);
 	add_lookup(rule, set, 0);
+}
+
+void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			 const char *set, uint32_t count)
+{
+	load_source(rule, family, prefix_len);
+	struct nftnl_expr *expr = rule_add(rule, "dynset");
+	struct nftnl_expr *limit = expr ? nftnl_expr_alloc("connlimit") : NULL;
+	if (!limit) {
+		rule->failed = true;
+		return;
+	}
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_CONNLIMIT_COUNT, count);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
+	if (nftnl_expr_set_str(expr, NFTNL_EXPR_DYNSET_SET_NAME, set) < 0)
+		rule->failed = true;
+	rule_set(rule, expr, NFTNL_EXPR_DYNSET_EXPR, limit, 0);
 }
 
 void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, const char *set,
@@ -287,9 +329,9 @@ void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, co
 	add_lookup(rule, set, set_id);
 }
 
-void nft_rule_match_ct_new(struct nft_rule *rule)
+static void match_ct_state(struct nft_rule *rule, uint32_t state)
 {
-	const uint32_t state = STATE_NEW, none = 0;
+	const uint32_t none = 0;
 	struct nftnl_expr *expr = rule_add(rule, "ct");
 	if (!expr)
 		return;
@@ -297,6 +339,27 @@ void nft_rule_match_ct_new(struct nft_rule *rule)
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, REG);
 	add_mask(rule, &state, sizeof(state));
 	add_compare(rule, NFT_CMP_NEQ, &none, sizeof(none));
+}
+
+void nft_rule_match_ct_new(struct nft_rule *rule)
+{
+	match_ct_state(rule, STATE_NEW);
+}
+
+void nft_rule_match_ct_stray(struct nft_rule *rule)
+{
+	match_ct_state(rule, STATE_INVALID | STATE_UNTRACKED);
+}
+
+void nft_rule_match_ct_original(struct nft_rule *rule)
+{
+	const uint8_t original = IP_CT_DIR_ORIGINAL;
+	struct nftnl_expr *expr = rule_add(rule, "ct");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_DIRECTION);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, REG);
+	add_compare(rule, NFT_CMP_EQ, &original, sizeof(original));
 }
 
 void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask)
@@ -309,6 +372,15 @@ void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask)
 	nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DATA, mask);
 	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_KEY, NFT_CT_EVENTMASK);
 	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_SREG, REG);
+}
+
+void nft_rule_reset(struct nft_rule *rule)
+{
+	struct nftnl_expr *expr = rule_add(rule, "reject");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+	nftnl_expr_set_u8(expr, NFTNL_EXPR_REJECT_CODE, 0);
 }
 
 void nft_rule_verdict(struct nft_rule *rule, int verdict, const char *chain)

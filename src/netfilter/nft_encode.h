@@ -16,9 +16,15 @@ struct nftnl_rule;
 void nft_encode_table(struct nft_batch *batch, const char *table, uint32_t flags);
 void nft_encode_delete_table(struct nft_batch *batch, const char *table);
 
-/* priority applies to a base chain: type filter, hook prerouting, policy accept. */
-void nft_encode_chain(struct nft_batch *batch, const char *table, const char *chain, bool base,
-		      int32_t priority);
+struct nft_chain_spec {
+	const char *name;
+	bool base; /* type filter, hook prerouting, policy accept; below only for such */
+	int32_t priority;
+	const char *const *devices; /* hook ingress of these, instead; none: not so */
+	size_t device_count;
+};
+void nft_encode_chain(struct nft_batch *batch, const char *table,
+		      const struct nft_chain_spec *spec);
 void nft_encode_delete_chain(struct nft_batch *batch, const char *table, const char *chain);
 /* Every rule of every chain. */
 void nft_encode_flush_rules(struct nft_batch *batch, const char *table);
@@ -60,8 +66,14 @@ void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t
 			   const char *set);
 void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, const char *set,
 				uint32_t set_id);
+/* More than so many connections of the source, counted in a set of which each is an element. */
+void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			 const char *set, uint32_t count);
 void nft_rule_match_ct_new(struct nft_rule *rule);
+void nft_rule_match_ct_stray(struct nft_rule *rule);    /* invalid or untracked */
+void nft_rule_match_ct_original(struct nft_rule *rule); /* from who opened the connection */
 void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask);
+void nft_rule_reset(struct nft_rule *rule); /* reject with a TCP reset; ends the rule */
 void nft_rule_verdict(struct nft_rule *rule, int verdict, const char *chain); /* NF_*, NFT_JUMP */
 
 #endif

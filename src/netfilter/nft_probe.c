@@ -23,17 +23,26 @@ static const struct nft_elem *only(void *data, size_t index)
 	return data;
 }
 
+/* "tcpguard-probe-" and a number. */
+#define TABLE_STRLEN 48
+
+static const struct nft_set_spec spec = {.name = "probe",
+					 .key_type = NFT_ENCODE_TYPE_IPV4,
+					 .key_len = 4,
+					 .flags = NFT_SET_TIMEOUT,
+					 .size = 1,
+					 .timeout_ms = 1000};
+
+static void name_table(const struct nft_socket *socket, char table[static TABLE_STRLEN])
+{
+	(void)snprintf(table, TABLE_STRLEN, "tcpguard-probe-%" PRIu32, socket->portid);
+}
+
 static int try_once(struct nft_socket *socket, struct nft_batch *batch, bool owner, bool destroy)
 {
-	const struct nft_set_spec spec = {.name = "probe",
-					  .key_type = NFT_ENCODE_TYPE_IPV4,
-					  .key_len = 4,
-					  .flags = NFT_SET_TIMEOUT,
-					  .size = 1,
-					  .timeout_ms = 1000};
 	struct nft_elem elem = {.key = {.family = TG_IPV4}};
-	char table[48];
-	(void)snprintf(table, sizeof(table), "tcpguard-probe-%" PRIu32, socket->portid);
+	char table[TABLE_STRLEN];
+	name_table(socket, table);
 	nft_batch_begin(batch, socket->seq);
 	nft_encode_table(batch, table, owner ? NFT_TABLE_F_OWNER | NFT_BATCH_TABLE_PERSIST : 0);
 	if (destroy) {
@@ -57,6 +66,58 @@ static int learn(struct nft_socket *socket, struct nft_batch *batch, bool owner,
 	return 0;
 }
 
+/* The element again, and an answer that says which end it has now. */
+#define UPDATE_FIRST_MS 60000
+#define UPDATE_AGAIN_MS 600000
+
+static void look(void *data, const struct nft_elem_found *elem)
+{
+	*(uint64_t *)data = elem->left_ms;
+}
+
+static void read_answer(void *data, const struct nlmsghdr *message)
+{
+	nft_elem_decode_message(message, TG_IPV4, look, data);
+}
+
+static int add_with(struct nft_socket *socket, struct nft_batch *batch, const char *table,
+		    bool first)
+{
+	struct nft_elem elem = {.key = {.family = TG_IPV4},
+				.action = TG_ACTION_DROP,
+				.left_ms = first ? UPDATE_FIRST_MS : UPDATE_AGAIN_MS};
+	nft_batch_begin(batch, socket->seq);
+	if (first) {
+		/* Goes with our socket, whatever happens. */
+		nft_encode_table(batch, table, NFT_TABLE_F_OWNER);
+		nft_encode_set(batch, table, &spec);
+	}
+	nft_elem_encode_add(batch, table, spec.name, only, &elem, 1);
+	nft_batch_end(batch);
+	return nft_socket_send(socket, batch);
+}
+
+/* Old kernels take the second for the first, without a word. */
+static bool can_update(struct nft_socket *socket, struct nft_batch *batch)
+{
+	const struct tg_addr key = {.family = TG_IPV4};
+	char table[TABLE_STRLEN];
+	uint64_t left_ms = 0;
+	name_table(socket, table);
+	if (add_with(socket, batch, table, true) < 0)
+		return false;
+	if (add_with(socket, batch, table, false) == 0) {
+		nft_batch_clear(batch, socket->seq);
+		nft_elem_encode_get(batch, table, spec.name, &key);
+		(void)nft_socket_ask(socket, batch, read_answer, &left_ms); /* no answer is no */
+	}
+	nft_batch_begin(batch, socket->seq);
+	nft_encode_delete_table(batch, table);
+	nft_batch_end(batch);
+	(void)nft_socket_send(socket, batch); /* else it goes with the socket */
+	return left_ms > UPDATE_FIRST_MS;
+}
+
 int nft_probe(struct nft_socket *socket, struct nft_features *ret_features)
 {
 	struct nft_batch batch;
@@ -71,6 +132,9 @@ int nft_probe(struct nft_socket *socket, struct nft_features *ret_features)
 		if (err == 0)
 			err = learn(socket, &batch, false, true, &features.destroy);
 	}
+	/* Without owners a table of ours could be left behind: then the other way will do. */
+	if (err == 0 && features.owner)
+		features.update = can_update(socket, &batch);
 	nft_batch_finish(&batch);
 	if (err < 0)
 		return err;

@@ -9,6 +9,7 @@ struct nft_socket;
 struct nft_features {
 	bool owner;   /* tables can be owned, and outlive their owner */
 	bool destroy; /* DESTROYSETELEM */
+	bool update;  /* an element that is added again takes the new end */
 };
 
 /* Finds out by trying, never from a version. 0; -EPERM, -EOPNOTSUPP without nf_tables, or another

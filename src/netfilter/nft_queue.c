@@ -14,13 +14,14 @@
 #include <tcpguard/config.h>
 
 #include "base/util.h"
+#include "layout/layout.h"
 #include "netfilter/nft_batch.h"
 #include "netfilter/nft_elem.h"
 #include "netfilter/nft_layout.h"
 #include "netfilter/nft_sink.h"
 #include "netfilter/nft_socket.h"
 
-#define TABLE NFT_LAYOUT_TABLE
+#define TABLE LAYOUT_TABLE
 
 /* One transaction: some 3 MiB in one send, and 50 ms at most in which nobody else can commit. */
 #define TRANSACTION_MAX 16384
@@ -40,7 +41,9 @@ struct nft_op {
 	struct nft_elem elem;
 	uint32_t ban, version;
 	bool add;
-	int error;                  /* negative errno; of the last about its element */
+	bool renew;   /* only the end moves: what the kernel has stays */
+	bool sibling; /* of an op about the same ban: out of where it may have been before */
+	int error;    /* negative errno; of the last about its element */
 	char reason[TG_REASON_MAX]; /* elem's */
 };
 
@@ -64,49 +67,83 @@ bool nft_queue_is_empty(const struct nft_queue *queue)
 	return queue->count == 0;
 }
 
-int nft_queue_add(struct nft_queue *queue, struct nft_layout *layout,
-		  const struct tg_decision *decision, tg_time now, uint64_t wall_s)
+/* NULL when memory runs out. */
+static struct nft_op *append(struct nft_queue *queue, size_t set, const struct tg_ban *ban)
 {
-	const struct tg_ban *ban = &decision->ban;
-	size_t set = NO_SET;
-	int err = nft_layout_find(layout, ban, &set);
-	if (err == -ENOMEM)
-		return err;
 	if (queue->count == queue->capacity) {
 		size_t capacity = queue->capacity ? 2 * queue->capacity : 256;
 		struct nft_op *ops = reallocarray(queue->ops, capacity, sizeof(*ops));
 		if (!ops)
-			return -ENOMEM;
+			return NULL;
 		queue->ops = ops;
 		queue->capacity = capacity;
 	}
 	struct nft_op *op = &queue->ops[queue->count];
-	op->set = err == 0 ? set : NO_SET;
-	op->order = queue->count++;
-	op->ban = ban->id;
-	op->version = ban->version;
-	op->add = decision->type == TG_DECISION_BAN;
-	op->error = 0;
-	op->elem = (struct nft_elem){
-		.key = ban->source.addr,
-		.action = ban->action,
-		.to = ban->to,
-		.origin = ban->origin,
-		.left_ms = ban->until > now ? (ban->until - now) / TG_MSEC : 0,
-		.measured = ban->measured,
-		.threshold = ban->threshold,
-		.offence = ban->offence,
-	};
+	*op = (struct nft_op){.set = set,
+			      .order = queue->count++,
+			      .ban = ban->id,
+			      .version = ban->version,
+			      .elem = {.key = ban->source.addr}};
+	return op;
+}
+
+/* 0 or -ENOMEM. */
+static int leave_siblings(struct nft_queue *queue, const struct layout *layout, size_t set,
+			  const struct tg_ban *ban)
+{
+	for (size_t at = 0, other; layout_next_sibling(layout, set, &at, &other);) {
+		struct nft_op *op = layout->sets[other].present ? append(queue, other, ban) : NULL;
+		if (op)
+			op->sibling = true;
+		else if (layout->sets[other].present)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void describe(struct nft_op *op, const struct layout *layout, const struct tg_ban *ban,
+		     tg_time now, uint64_t wall_s)
+{
 	const uint64_t age_s = now > ban->since ? (now - ban->since) / TG_SEC : 0;
+	op->elem.action = ban->action;
+	op->elem.to = ban->to;
+	op->elem.origin = ban->origin;
+	op->elem.left_ms = ban->until > now ? (ban->until - now) / TG_MSEC : 0;
+	op->elem.measured = ban->measured;
+	op->elem.threshold = ban->threshold;
+	op->elem.offence = ban->offence;
+	op->elem.unproven = ban->unproven;
 	op->elem.since_s = wall_s > age_s ? wall_s - age_s : 0;
 	memcpy(op->reason, ban->reason, sizeof(op->reason));
 	op->reason[sizeof(op->reason) - 1] = '\0';
 	if (op->set == NO_SET || ban->policy == TG_NO_INDEX)
-		return 0;
+		return;
 	const struct tg_policy *policy = &layout->config->policies[ban->policy];
 	op->elem.policy = policy->name;
 	op->elem.limit = ban->limit < policy->limit_count ? policy->limits[ban->limit].name : NULL;
-	return 0;
+}
+
+int nft_queue_add(struct nft_queue *queue, struct layout *layout,
+		  const struct tg_decision *decision, tg_time now, uint64_t wall_s)
+{
+	const struct tg_ban *ban = &decision->ban;
+	size_t set = NO_SET;
+	int err = layout_find(layout, ban, &set);
+	if (err == -ENOMEM)
+		return err;
+	struct nft_op *op = append(queue, err == 0 ? set : NO_SET, ban);
+	if (!op)
+		return -ENOMEM;
+	op->add = decision->type == TG_DECISION_BAN;
+	op->renew = op->add && decision->renewed;
+	describe(op, layout, ban, now, wall_s);
+	if (err != 0 || op->renew)
+		return 0;
+	const size_t count = queue->count;
+	err = leave_siblings(queue, layout, set, ban);
+	if (err < 0)
+		queue->count = count - 1;
+	return err;
 }
 
 static int op_compare_key(const struct nft_op *a, const struct nft_op *b)
@@ -130,41 +167,62 @@ static const struct nft_elem *next_elem(void *data, size_t index)
 	return &live[index]->elem;
 }
 
-/* Those of live[from..to) that add, in their order; they are all of one set. */
-struct adding {
+/* The kernel's element takes the new end, and is otherwise right. */
+static bool stays(const struct nft_queue_context *context, const struct nft_op *op)
+{
+	return op->renew && context->update;
+}
+
+/* Some of live[from..to), in their order; they are all of one set. */
+struct picking {
 	struct nft_op **live;
+	const struct nft_queue_context *context;
 	size_t at;
 };
 
 static const struct nft_elem *next_added(void *data, size_t index)
 {
-	struct adding *adding = data;
+	struct picking *picking = data;
 	(void)index; /* asked for in order, once */
-	while (!adding->live[adding->at]->add)
-		adding->at++;
-	return next_elem(adding->live, adding->at++);
+	while (!picking->live[picking->at]->add)
+		picking->at++;
+	return next_elem(picking->live, picking->at++);
+}
+
+/* Asked for in order, but perhaps twice: then from the beginning. */
+static const struct nft_elem *next_removed(void *data, size_t index)
+{
+	struct picking *picking = data;
+	if (index == 0)
+		picking->at = 0;
+	while (stays(picking->context, picking->live[picking->at]))
+		picking->at++;
+	return next_elem(picking->live, picking->at++);
 }
 
 static void encode_range(struct commit *commit, size_t from, size_t to)
 {
 	const struct nft_queue_context *context = commit->context;
-	struct nft_layout *layout = context->layout;
+	struct layout *layout = context->layout;
 	nft_batch_begin(context->batch, context->socket->seq);
 	while (from < to) {
 		const size_t set = commit->live[from]->set;
 		const char *name = layout->sets[set].name;
-		size_t end = from, added = 0;
-		for (; end < to && commit->live[end]->set == set; end++)
+		size_t end = from, added = 0, removed = 0;
+		for (; end < to && commit->live[end]->set == set; end++) {
 			added += commit->live[end]->add;
+			removed += !stays(context, commit->live[end]);
+		}
 		if (!layout->sets[set].present) {
 			nft_layout_encode_ban_set(layout, context->batch, set);
-			nft_layout_encode_ban_rule(layout, context->batch, set);
+			nft_layout_encode_set_rules(layout, context->batch, set);
 		}
 		/* Out and in again is the one way that also changes an element's limit. */
-		nft_elem_encode_remove(context->batch, TABLE, name, context->destroy, next_elem,
-				       &commit->live[from], end - from);
-		struct adding adding = {.live = &commit->live[from]};
-		nft_elem_encode_add(context->batch, TABLE, name, next_added, &adding, added);
+		struct picking picking = {.live = &commit->live[from], .context = context};
+		nft_elem_encode_remove(context->batch, TABLE, name, context->destroy, next_removed,
+				       &picking, removed);
+		picking.at = 0;
+		nft_elem_encode_add(context->batch, TABLE, name, next_added, &picking, added);
 		from = end;
 	}
 	nft_batch_end(context->batch);
@@ -240,7 +298,7 @@ static void settle(struct commit *commit, size_t from, size_t to)
 }
 
 /* Sorted; only the last about each element and only what the kernel must hear of. The count. */
-static size_t pick_live(struct nft_queue *queue, const struct nft_layout *layout,
+static size_t pick_live(struct nft_queue *queue, const struct layout *layout,
 			struct nft_op **sorted, struct nft_op **live)
 {
 	size_t count = 0;
@@ -285,7 +343,8 @@ int nft_queue_commit(struct nft_queue *queue, const struct nft_queue_context *co
 			queue->ops[i].error = -ENOMEM;
 	}
 	for (size_t i = 0; i < queue->count; i++)
-		ack(data, queue->ops[i].ban, queue->ops[i].version, -queue->ops[i].error);
+		if (!queue->ops[i].sibling || queue->ops[i].error)
+			ack(data, queue->ops[i].ban, queue->ops[i].version, -queue->ops[i].error);
 	free(sorted);
 	free(commit.full);
 	queue->count = 0;

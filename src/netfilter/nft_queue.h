@@ -9,7 +9,7 @@
 #include <tcpguard/decision.h>
 
 struct nft_batch;
-struct nft_layout;
+struct layout;
 struct nft_sink_stats;
 struct nft_socket;
 
@@ -23,15 +23,16 @@ struct nft_queue {
 struct nft_queue_context {
 	struct nft_socket *socket;
 	struct nft_batch *batch;
-	struct nft_layout *layout;
+	struct layout *layout;
 	struct nft_sink_stats *stats;
-	bool destroy;
+	bool destroy; /* the kernel has DESTROYSETELEM */
+	bool update;  /* and moves the end of an element in place */
 };
 
 void nft_queue_finish(struct nft_queue *queue);
 bool nft_queue_is_empty(const struct nft_queue *queue);
 /* 0 or -ENOMEM. The layout must stay until commit. */
-int nft_queue_add(struct nft_queue *queue, struct nft_layout *layout,
+int nft_queue_add(struct nft_queue *queue, struct layout *layout,
 		  const struct tg_decision *decision, tg_time now, uint64_t wall_s);
 /* As nft_sink_commit(); the queue is empty afterwards. */
 int nft_queue_commit(struct nft_queue *queue, const struct nft_queue_context *context,

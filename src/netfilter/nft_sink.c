@@ -15,6 +15,7 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include "base/util.h"
+#include "layout/layout.h"
 #include "netfilter/nft_adopt.h"
 #include "netfilter/nft_batch.h"
 #include "netfilter/nft_elem.h"
@@ -26,13 +27,13 @@
 #include "netfilter/nft_state.h"
 #include "netfilter/nft_watch.h"
 
-#define TABLE NFT_LAYOUT_TABLE
+#define TABLE LAYOUT_TABLE
 #define OWNED_FLAGS (NFT_TABLE_F_OWNER | NFT_BATCH_TABLE_PERSIST)
 
 struct nft_sink {
 	struct nft_socket socket;
 	struct nft_batch batch;
-	struct nft_layout layout;
+	struct layout layout;
 	struct nft_queue queue;
 	struct nft_sink_stats stats;
 	uint32_t set_size;
@@ -75,7 +76,7 @@ int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_
 	if (!sink)
 		return -ENOMEM;
 	sink->socket.fd = sink->watch_fd = -1;
-	sink->set_size = params->set_size;
+	sink->set_size = params->set_size ? params->set_size : NFT_SINK_SET_SIZE_LEAST;
 	int err = nft_socket_open(&sink->socket);
 	if (err < 0)
 		goto err_sink;
@@ -84,6 +85,7 @@ int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_
 		goto err_sink;
 	sink->stats.owned = features.owner && !params->plain;
 	sink->stats.destroy = features.destroy && !params->no_destroy;
+	sink->stats.update = features.update && !params->no_update;
 	err = take_over(sink);
 	if (err == 0 && !sink->stats.owned)
 		err = nft_watch_open(sink->socket.portid, &sink->watch_fd);
@@ -102,7 +104,7 @@ void nft_sink_destroy(struct nft_sink *sink)
 	if (!sink)
 		return;
 	nft_queue_finish(&sink->queue);
-	nft_layout_finish(&sink->layout);
+	layout_finish(&sink->layout);
 	nft_batch_finish(&sink->batch);
 	nft_socket_close(&sink->socket);
 	if (sink->watch_fd >= 0)
@@ -117,12 +119,12 @@ int nft_sink_adopt(struct nft_sink *sink, uint64_t wall_s,
 }
 
 /* What stands under our names cannot be turned into what we want; then the table is made anew. */
-static bool is_beyond_repair(const struct nft_sink *sink, const struct nft_layout *layout,
+static bool is_beyond_repair(const struct nft_sink *sink, const struct layout *layout,
 			     const struct nft_state *state)
 {
 	enum tg_family family;
 	char policy[TG_NAME_MAX + 1];
-	struct nft_ban_set set;
+	struct layout_set set;
 	const uint32_t owned = sink->stats.owned ? OWNED_FLAGS : 0;
 	if ((state->flags & NFT_TABLE_F_OWNER) != (owned & NFT_TABLE_F_OWNER) ||
 	    state->flags & NFT_TABLE_F_DORMANT)
@@ -130,10 +132,12 @@ static bool is_beyond_repair(const struct nft_sink *sink, const struct nft_layou
 	for (size_t i = 0; i < state->set_count; i++) {
 		const struct nft_state_item *item = &state->sets[i];
 		uint32_t flags = NFT_SET_INTERVAL;
-		if (nft_layout_parse_name(item->name, policy, &set)) {
+		if (layout_parse_name(item->name, policy, &set)) {
 			family = set.family;
 			flags = NFT_SET_TIMEOUT;
-		} else if (!nft_layout_is_address_set(item->name, &family)) {
+		} else if (layout_is_count_name(item->name, &family)) {
+			flags = NFT_SET_EVAL;
+		} else if (!layout_is_address_set(item->name, &family)) {
 			continue; /* not one of our names: taken out, whatever it is */
 		}
 		if (item->key_len != tg_family_bits(family) / 8u || item->flags != flags)
@@ -141,17 +145,17 @@ static bool is_beyond_repair(const struct nft_sink *sink, const struct nft_layou
 	}
 	for (size_t i = 0; i < state->chain_count; i++) {
 		const struct nft_state_item *item = &state->chains[i];
-		const bool base = nft_layout_is_base_chain(item->name);
+		const bool base = layout_is_base_chain(item->name);
 		/* A stranger's chain can be taken out, hook and all; one of ours cannot lose or get
 		 * a hook. */
-		if (item->base != base && nft_layout_has_chain(layout, item->name))
+		if (item->base != base && layout_has_chain(layout, item->name))
 			return true;
 	}
 	return false;
 }
 
 /* Keeps what there is: rules anew, missing sets and chains added, strangers removed. */
-static void encode_reconcile(struct nft_sink *sink, struct nft_layout *layout,
+static void encode_reconcile(struct nft_sink *sink, struct layout *layout,
 			     const struct nft_state *state)
 {
 	struct nft_batch *batch = &sink->batch;
@@ -159,22 +163,24 @@ static void encode_reconcile(struct nft_sink *sink, struct nft_layout *layout,
 	size_t index;
 	nft_encode_flush_rules(batch, TABLE);
 	for (size_t i = 0; i < state->chain_count; i++) {
-		if (!nft_layout_has_chain(layout, state->chains[i].name))
-			nft_encode_delete_chain(batch, TABLE, state->chains[i].name);
+		const char *name = state->chains[i].name;
+		/* What hangs on interfaces is made anew: others of them cannot be told apart. */
+		if (!layout_has_chain(layout, name) || layout_is_ingress_chain(name))
+			nft_encode_delete_chain(batch, TABLE, name);
 	}
 	for (size_t i = 0; i < state->set_count; i++) {
 		const char *name = state->sets[i].name;
-		if (nft_layout_is_address_set(name, &family))
+		if (layout_is_address_set(name, &family))
 			continue;
-		if (nft_layout_find_name(layout, name, &index) == 0)
-			layout->sets[index].present = true;
-		else
+		if (layout_find_name(layout, name, &index) < 0)
 			nft_encode_delete_set(batch, TABLE, name);
+		else if (strcmp(layout->sets[index].name, name) == 0)
+			layout->sets[index].present = true;
 	}
 }
 
-static int send_table(struct nft_sink *sink, struct nft_layout *layout,
-		      const struct nft_state *state, bool anew)
+static int send_table(struct nft_sink *sink, struct layout *layout, const struct nft_state *state,
+		      bool anew)
 {
 	struct nft_batch *batch = &sink->batch;
 	nft_batch_begin(batch, sink->socket.seq);
@@ -187,7 +193,7 @@ static int send_table(struct nft_sink *sink, struct nft_layout *layout,
 	else
 		encode_reconcile(sink, layout, state);
 	nft_layout_encode_chains(layout, batch);
-	nft_layout_encode_address_sets(layout, batch);
+	nft_layout_encode_address_sets(batch);
 	nft_layout_encode_protected(layout, batch);
 	nft_layout_encode_allow(layout, batch);
 	for (size_t i = 0; i < layout->count; i++) {
@@ -196,6 +202,21 @@ static int send_table(struct nft_sink *sink, struct nft_layout *layout,
 	}
 	nft_layout_encode_rules(layout, batch);
 	return sink_send(sink);
+}
+
+/* Keeping what there is, if that can be. *ret_anew: it cannot. */
+static int send_any(struct nft_sink *sink, struct layout *layout, const struct nft_state *state,
+		    bool *ret_anew)
+{
+	*ret_anew = !state->exists || is_beyond_repair(sink, layout, state);
+	int err = send_table(sink, layout, state, *ret_anew);
+	/* Something that the list of sets and chains does not show: a map's element that jumps into
+	 * a chain, an object with one of our names. */
+	if (err < 0 && err != -EPERM && !nft_socket_is_passing(err) && !*ret_anew) {
+		*ret_anew = true;
+		err = send_table(sink, layout, state, true);
+	}
+	return err;
 }
 
 /* A set that was there is not, or not the same any more. */
@@ -214,11 +235,11 @@ static bool has_lost(const struct nft_sink *sink, const struct nft_state *state,
 int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow)
 {
-	struct nft_layout layout;
+	struct layout layout;
 	struct nft_state state;
 	if (!nft_queue_is_empty(&sink->queue))
 		return -EBUSY;
-	int err = nft_layout_init(&layout, config, protected, allow, sink->set_size);
+	int err = layout_init(&layout, config, protected, allow, sink->set_size);
 	if (err < 0)
 		return err;
 	err = nft_state_read(&state, &sink->socket, TABLE);
@@ -227,13 +248,14 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	if (err < 0)
 		goto err_state;
 
-	bool anew = !state.exists || is_beyond_repair(sink, &layout, &state);
-	err = send_table(sink, &layout, &state, anew);
-	/* Something that the list of sets and chains does not show: a map's element that jumps into
-	 * a chain, an object with one of our names. */
-	if (err < 0 && err != -EPERM && !nft_socket_is_passing(err) && !anew) {
-		anew = true;
-		err = send_table(sink, &layout, &state, anew);
+	bool anew = false;
+	err = send_any(sink, &layout, &state, &anew);
+	/* An interface that is not there, to a kernel that wants it; or ingress is not known at
+	 * all: prerouting guards what comes by it. */
+	if (err < 0 && err != -EPERM && !nft_socket_is_passing(err) &&
+	    layout.config->ingress_count > 0) {
+		layout.no_ingress = true;
+		err = send_any(sink, &layout, &state, &anew);
 	}
 	if (err == -EPERM)
 		err = -EBUSY;
@@ -244,16 +266,17 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	const bool lost = has_lost(sink, &state, anew);
 	if (sink->installed && (lost || sink->suspect))
 		sink->stats.repairs++;
-	nft_layout_finish(&sink->layout);
+	layout_finish(&sink->layout);
 	sink->layout = layout;
 	sink->installed = true;
 	sink->suspect = false;
+	sink->stats.ingress = layout.config->ingress_count > 0 && !layout.no_ingress;
 	nft_state_finish(&state);
 	return lost ? 1 : 0;
 
 err_state:
 	nft_state_finish(&state);
-	nft_layout_finish(&layout);
+	layout_finish(&layout);
 	return err;
 }
 
@@ -291,7 +314,8 @@ int nft_sink_commit(struct nft_sink *sink,
 					    .batch = &sink->batch,
 					    .layout = &sink->layout,
 					    .stats = &sink->stats,
-					    .destroy = sink->stats.destroy};
+					    .destroy = sink->stats.destroy,
+					    .update = sink->stats.update};
 	int err = nft_queue_commit(&sink->queue, &context, ack, data);
 	if (err < 0)
 		sink->suspect = true;
@@ -311,7 +335,7 @@ static void count_elem(void *data, const struct nft_elem_found *elem)
 {
 	const struct counted *counted = data;
 	counted->counters[counted->current] = (struct nft_counters){
-		.packets = elem->packets, .bytes = elem->bytes, .found = true};
+		.packets = elem->packets, .bytes = elem->bytes, .found = elem->counted};
 }
 
 static void count_message(void *data, const struct nlmsghdr *message)
@@ -343,7 +367,7 @@ int nft_sink_counters(struct nft_sink *sink, const struct tg_ban *bans, size_t c
 		for (; done < count && counted.count < QUESTIONS_MAX; done++) {
 			size_t index;
 			if (!sink->installed ||
-			    nft_layout_find(&sink->layout, &bans[done], &index) < 0 ||
+			    layout_find(&sink->layout, &bans[done], &index) < 0 ||
 			    !sink->layout.sets[index].present)
 				continue;
 			nft_elem_encode_get(&sink->batch, TABLE, sink->layout.sets[index].name,

@@ -20,15 +20,25 @@ struct tg_prefix_set;
 struct nft_sink;
 
 struct nft_sink_params {
-	bool plain; /* do not own the table, although the kernel could: an operator who edits it
-		       with nft */
+	bool plain;     /* do not own the table, although the kernel could: an operator who edits it
+			   with nft */
+	bool no_update; /* never move the end of an element in place, as on old kernels; for tests
+			 */
 	bool no_destroy;   /* do without DESTROYSETELEM, as on a kernel before 6.3; for tests */
-	uint32_t set_size; /* room of a set of bans; 0: the default. For tests */
+	uint32_t set_size; /* room of a set of bans; 0: the least. Less is for tests */
 };
+
+/*
+ * A set may be more than full for a moment, when one transaction replaces all that is in it, and
+ * expired elements keep their places for a second: twice as many as there may be bans, or this.
+ */
+#define NFT_SINK_SET_SIZE_LEAST 262144u
 
 struct nft_sink_stats {
 	bool owned;                    /* OWNER|PERSIST is in force */
 	bool destroy;                  /* the kernel knows DESTROYSETELEM */
+	bool update;                   /* it moves the end of an element in place */
+	bool ingress;                  /* drops stand at the interfaces that the config names */
 	uint64_t transactions, failed; /* batches sent; batches the kernel refused as a whole */
 	uint64_t elements_added, elements_removed;
 	uint64_t elements_failed; /* alone refused, after the batch was taken apart */
@@ -90,7 +100,7 @@ int nft_sink_commit(struct nft_sink *sink,
 /*
  * Since the element was put in; a changed element begins anew. Of a drop: every packet of the
  * source that it met, all of them dropped. Of a rate-limit: the SYNs over the limit, which were
- * dropped; those that passed are not counted.
+ * dropped; those that passed are not counted. Of a cap: nothing is counted, and found is false.
  */
 struct nft_counters {
 	uint64_t packets, bytes;

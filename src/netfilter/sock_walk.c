@@ -40,6 +40,8 @@ static int walk_send(struct sock_walk *walk)
 		.states = listen ? SOCK_STATE(TCP_LISTEN) : walk->params.states,
 		.info = !listen && walk->params.info,
 		.remote = listen ? NULL : walk->params.remote,
+		.ports = walk->params.ports,
+		.port_count = walk->params.port_count,
 	};
 	size_t size = sock_diag_encode(bytes, ++walk->seq, &query);
 	return nlsock_send(&walk->sock, bytes, size);
@@ -104,13 +106,16 @@ static int dump_done(struct sock_walk *walk)
 
 /* A connection that this host opened itself to a source proves nothing that was opened from there.
  */
-static bool is_accepted(struct sock_walk *walk, const struct sock_diag_socket *socket)
+static bool is_wanted(struct sock_walk *walk, struct sock_diag_socket *socket)
 {
 	uint8_t *byte = &walk->listening[socket->local_port / 8];
 	const uint8_t bit = (uint8_t)(1u << socket->local_port % 8);
-	if (socket->state == TCP_LISTEN)
+	if (socket->state == TCP_LISTEN) {
 		*byte |= bit;
-	return socket->state != TCP_LISTEN && *byte & bit;
+		return false;
+	}
+	socket->accepted = *byte & bit;
+	return socket->accepted || walk->params.ours;
 }
 
 int sock_walk_read(struct sock_walk *walk,
@@ -126,7 +131,7 @@ int sock_walk_read(struct sock_walk *walk,
 			continue;
 		switch (sock_diag_decode(message, &socket, &error)) {
 		case SOCK_DIAG_SOCKET:
-			if (is_accepted(walk, &socket))
+			if (is_wanted(walk, &socket))
 				found(data, &socket);
 			break;
 		case SOCK_DIAG_DONE:

@@ -8,7 +8,8 @@
 #include "host/sock_diag.h"
 
 /*
- * One walk over this host's TCP sockets on ports that it listens on: what others opened. Read in
+ * One walk over this host's TCP sockets on ports that it listens on: what others opened, if nothing
+ * else is asked for. Read in
  * pieces as the kernel writes them: it holds up nobody. Owns its netlink socket, so that what an
  * abandoned walk left cannot be taken for the next one's answer.
  */
@@ -16,9 +17,13 @@ struct sock_walk;
 
 struct sock_walk_params {
 	uint32_t states; /* SOCK_STATE bits */
+	bool ours;       /* also those that this host opened itself */
 	bool ipv4, ipv6; /* peers to be told of; IPv4 costs a look at the IPv6 sockets as well */
 	bool info;
 	const struct tg_prefix *remote; /* NULL: any. Borrowed until the walk ends */
+	/* Of this side, if remote is NULL; 0 of them: any. Borrowed as well. */
+	const uint16_t *ports;
+	size_t port_count;
 };
 
 /* 0 or -errno. */

@@ -20,12 +20,19 @@ enum top_key {
 	TOP_ALLOW,
 	TOP_LADDERS,
 	TOP_POLICIES,
+	TOP_BRAKES,
+	TOP_HOOK,
+	TOP_INTERFACES,
+	TOP_ADMIN_PORTS,
 	TOP_COUNT
 };
-static const char *const top_keys[] = {"version", "mode",    "defaults", "lists",
-				       "allow",   "ladders", "policies"};
-static const char *const default_keys[] = {"source", "ladder", "idle-after", "max-sources",
-					   "max-flows"};
+static const char *const top_keys[] = {"version", "mode",       "defaults",   "lists",
+				       "allow",   "ladders",    "policies",   "brakes",
+				       "hook",    "interfaces", "admin-ports"};
+static const char *const default_keys[] = {"source",      "ladder",    "idle-after",
+					   "max-sources", "max-flows", "max-bans"};
+static const char *const brake_keys[] = {"max-bans-per-minute", "max-share-of-sources",
+					 "max-share-of-flows"};
 
 void loader_memory(struct loader *loader)
 {
@@ -213,12 +220,17 @@ static void merge_policies(struct loader *loader, const struct yaml_tree_node *n
 		merge_policy(loader, yaml_tree_key(node, i), yaml_tree_value(node, i));
 }
 
-static void merge_defaults(struct loader *loader, const struct yaml_tree_node *node)
+/* Settings that stand together in a mapping; each is given once in all files. */
+static void merge_settings(const struct yaml_tree_node **settings, const char *const *keys,
+			   size_t count, const struct yaml_tree_node *node, const char *what)
 {
 	const struct yaml_tree_node *found[DEFAULT_COUNT];
-	(void)schema_keys(node, "defaults", default_keys, DEFAULT_COUNT, found); /* reported */
-	for (size_t i = 0; i < DEFAULT_COUNT; i++)
-		merge_setting(&loader->defaults[i], found[i], default_keys[i]);
+	_Static_assert(ARRAY_SIZE(default_keys) == DEFAULT_COUNT &&
+			       ARRAY_SIZE(brake_keys) <= DEFAULT_COUNT,
+		       "found holds either");
+	(void)schema_keys(node, what, keys, count, found); /* reported */
+	for (size_t i = 0; i < count; i++)
+		merge_setting(&settings[i], found[i], keys[i]);
 }
 
 void loader_merge(struct loader *loader, const struct policy_file *file, bool is_main)
@@ -241,8 +253,15 @@ void loader_merge(struct loader *loader, const struct policy_file *file, bool is
 	(void)schema_keys(file->root, "the file", top_keys, TOP_COUNT, found); /* reported */
 	merge_version(file, found[TOP_VERSION], is_main);
 	merge_setting(&loader->mode, found[TOP_MODE], "mode");
+	merge_setting(&loader->hook, found[TOP_HOOK], "hook");
+	merge_setting(&loader->interfaces, found[TOP_INTERFACES], "interfaces");
+	merge_setting(&loader->admin_ports, found[TOP_ADMIN_PORTS], "admin-ports");
 	if (found[TOP_DEFAULTS])
-		merge_defaults(loader, found[TOP_DEFAULTS]);
+		merge_settings(loader->defaults, default_keys, DEFAULT_COUNT, found[TOP_DEFAULTS],
+			       "defaults");
+	if (found[TOP_BRAKES])
+		merge_settings(loader->brakes, brake_keys, BRAKE_COUNT, found[TOP_BRAKES],
+			       "brakes");
 	if (found[TOP_LISTS])
 		merge_lists(loader, found[TOP_LISTS]);
 	if (found[TOP_ALLOW] &&

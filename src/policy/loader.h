@@ -59,8 +59,11 @@ enum default_key {
 	DEFAULT_IDLE_AFTER,
 	DEFAULT_MAX_SOURCES,
 	DEFAULT_MAX_FLOWS,
+	DEFAULT_MAX_BANS,
 	DEFAULT_COUNT
 };
+
+enum brake_key { BRAKE_BANS_PER_MINUTE, BRAKE_SHARE_OF_SOURCES, BRAKE_SHARE_OF_FLOWS, BRAKE_COUNT };
 
 /*
  * A set of files on its way to a config. Two steps: every file is merged into this, then
@@ -79,7 +82,8 @@ struct loader {
 	struct source *list_sources[LOADER_LISTS_MAX];
 	size_t list_source_count;
 
-	const struct yaml_tree_node *mode, *defaults[DEFAULT_COUNT];
+	const struct yaml_tree_node *mode, *defaults[DEFAULT_COUNT], *brakes[BRAKE_COUNT];
+	const struct yaml_tree_node *hook, *interfaces, *admin_ports;
 	const struct yaml_tree_node *allow[LOADER_FILES_MAX + 1];
 	size_t allow_count;
 	struct list lists[LOADER_LISTS_MAX];
@@ -105,16 +109,18 @@ void loader_read_lists(struct loader *loader);
 void loader_resolve_allow(struct loader *loader);
 void loader_finish_lists(struct loader *loader);
 
-/* loader_policy.c: the settings, the policies and their limits. */
+/* loader_settings.c: what is said once for the host. */
 void loader_resolve_settings(struct loader *loader);
+bool loader_mode(const struct yaml_tree_node *node, enum tg_mode *ret_mode);
+
+/* loader_policy.c: the policies and their limits. */
 void loader_resolve_policies(struct loader *loader);
 /* What is counted as one source: a mapping of families to prefix lengths. */
 bool loader_source(const struct yaml_tree_node *node, uint8_t prefix_len[static TG_FAMILY_COUNT]);
-bool loader_mode(const struct yaml_tree_node *node, enum tg_mode *ret_mode);
 
 /* loader_step.c */
 struct loader_step_nodes {
-	const struct yaml_tree_node *action, *to, *expire; /* NULL: not given */
+	const struct yaml_tree_node *action, *scope, *to, *expire, *kill; /* NULL: not given */
 };
 /*
  * One step. What is missing is reported at `at`, as missing in `what`, unless some key was

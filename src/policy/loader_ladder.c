@@ -18,6 +18,10 @@ static bool is_weaker(const struct tg_step *step, const struct tg_step *before)
 {
 	if (step->action != before->action)
 		return step->action < before->action;
+	if (step->scope != before->scope)
+		return step->scope < before->scope;
+	if (step->action == TG_ACTION_CAP)
+		return step->cap > before->cap;
 	return step->action == TG_ACTION_RATE_LIMIT &&
 	       (uint64_t)step->to.count * before->to.per_ms >
 		       (uint64_t)before->to.count * step->to.per_ms;
@@ -26,13 +30,14 @@ static bool is_weaker(const struct tg_step *step, const struct tg_step *before)
 static bool read_step(const struct yaml_tree_node *node, const char *ladder, uint32_t index,
 		      struct tg_step *steps)
 {
-	enum { ACTION, TO, EXPIRE };
-	static const char *const keys[] = {"action", "to", "expire"};
+	enum { ACTION, SCOPE, TO, EXPIRE, KILL };
+	static const char *const keys[] = {"action", "scope", "to", "expire", "kill"};
 	const struct yaml_tree_node *found[ARRAY_SIZE(keys)];
 	char what[TG_NAME_MAX + 32];
 	(void)snprintf(what, sizeof(what), "step %u of the ladder '%s'", index + 1, ladder);
 	const bool good = schema_keys(node, "a step", keys, ARRAY_SIZE(keys), found);
-	const struct loader_step_nodes nodes = {found[ACTION], found[TO], found[EXPIRE]};
+	const struct loader_step_nodes nodes = {found[ACTION], found[SCOPE], found[TO],
+						found[EXPIRE], found[KILL]};
 	if (node->kind != YAML_TREE_MAPPING ||
 	    !loader_step(node, what, &nodes, good, &steps[index]))
 		return false;
@@ -45,8 +50,8 @@ static bool read_step(const struct yaml_tree_node *node, const char *ladder, uin
 			     index + 1);
 		return false;
 	}
-	/* What stands in for a drop until its source is proven: what it climbed from. */
-	if (steps[index].action == TG_ACTION_DROP && steps[index - 1].to.count > 0)
+	/* What stands in until the source is proven: what it climbed from. */
+	if (steps[index].action > TG_ACTION_RATE_LIMIT && steps[index - 1].to.count > 0)
 		steps[index].to = steps[index - 1].to;
 	return true;
 }

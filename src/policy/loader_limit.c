@@ -34,15 +34,17 @@ enum limit_key {
 	LIMIT_MIN_HOSTS,
 	LIMIT_LADDER,
 	LIMIT_ACTION,
+	LIMIT_SCOPE,
 	LIMIT_TO,
 	LIMIT_EXPIRE,
+	LIMIT_KILL,
 	LIMIT_MODE,
 	LIMIT_KEY_COUNT
 };
 static const char *const limit_keys[LIMIT_KEY_COUNT] = {
-	"concurrent", "half-open", "new",    "time-wait", "close-wait", "fin-wait",
-	"last-ack",   "idle",      "failed", "fan-out",   "burst",      "source",
-	"min-hosts",  "ladder",    "action", "to",        "expire",     "mode",
+	"concurrent", "half-open", "new",     "time-wait", "close-wait", "fin-wait",  "last-ack",
+	"idle",       "failed",    "fan-out", "burst",     "source",     "min-hosts", "ladder",
+	"action",     "scope",     "to",      "expire",    "kill",       "mode",
 };
 /* Room for the words of all measures. */
 #define MEASURES_STRLEN 128
@@ -174,9 +176,11 @@ static bool check_total(const struct yaml_tree_node *node, const struct tg_limit
 		if (limit->measure == TG_MEASURE_FAN_OUT)
 			schema_error(node, "'fan-out' is about this host itself, which is not held "
 					   "back; use 'action: observe'");
-		else if (limit->steps[i].action == TG_ACTION_DROP)
-			schema_error(node, "'source: total' with a drop would drop everybody; use "
-					   "'action: observe'");
+		else if (limit->steps[i].action != TG_ACTION_RATE_LIMIT)
+			schema_error(node,
+				     "'source: total' with a %s would concern everybody; use "
+				     "'action: observe'",
+				     tg_action_name(limit->steps[i].action));
 		else
 			schema_error(node, "'source: total' with 'action: rate-limit' is known, "
 					   "but not built yet in this version; use 'action: "
@@ -196,19 +200,20 @@ static bool check_evidence(const struct yaml_tree_node *node, const struct tg_li
 	if (limit->total)
 		return check_total(node, limit);
 	if (tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE ||
-	    limit->steps[0].action != TG_ACTION_DROP)
+	    limit->steps[0].action <= TG_ACTION_RATE_LIMIT)
 		return true;
 	if (limit->ladder)
 		schema_error(node,
-			     "'%s' on the ladder '%s', which begins with a drop: SYNs can be "
-			     "forged in anybody's name, and their owner would be dropped; let a "
+			     "'%s' on the ladder '%s', which begins with a %s: SYNs can be "
+			     "forged in anybody's name, and their owner would be shut out; let a "
 			     "rate-limit be its first step",
-			     limit_keys[limit->measure], limit->ladder);
+			     limit_keys[limit->measure], limit->ladder,
+			     tg_action_name(limit->steps[0].action));
 	else
 		schema_error(node,
-			     "'%s' with 'action: drop': SYNs can be forged in anybody's name, and "
-			     "their owner would be dropped; use 'action: rate-limit' with 'to'",
-			     limit_keys[limit->measure]);
+			     "'%s' with 'action: %s': SYNs can be forged in anybody's name, and "
+			     "their owner would be shut out; use 'action: rate-limit' with 'to'",
+			     limit_keys[limit->measure], tg_action_name(limit->steps[0].action));
 	return false;
 }
 
@@ -217,8 +222,9 @@ static bool read_own_step(struct loader *loader, const struct named *named,
 			  const struct yaml_tree_node **found, bool keys_good,
 			  struct tg_limit *limit)
 {
-	const struct loader_step_nodes nodes = {found[LIMIT_ACTION], found[LIMIT_TO],
-						found[LIMIT_EXPIRE]};
+	const struct loader_step_nodes nodes = {found[LIMIT_ACTION], found[LIMIT_SCOPE],
+						found[LIMIT_TO], found[LIMIT_EXPIRE],
+						found[LIMIT_KILL]};
 	char what[TG_NAME_MAX + 16];
 	struct tg_step *step = tg_arena_alloc(loader->arena, 1, sizeof(*step));
 	if (!step) {
@@ -247,10 +253,12 @@ static bool use_ladder(const struct ladder *ladder, struct tg_limit *limit)
 static bool read_steps(struct loader *loader, const struct named *named,
 		       const struct yaml_tree_node **found, bool keys_good, struct tg_limit *limit)
 {
-	const bool own = found[LIMIT_ACTION] || found[LIMIT_TO] || found[LIMIT_EXPIRE];
+	const bool own = found[LIMIT_ACTION] || found[LIMIT_SCOPE] || found[LIMIT_TO] ||
+			 found[LIMIT_EXPIRE] || found[LIMIT_KILL];
 	if (found[LIMIT_LADDER] && own) {
-		schema_error(found[LIMIT_LADDER], "'ladder' stands in the place of 'action', 'to' "
-						  "and 'expire'; use the one or the others");
+		schema_error(found[LIMIT_LADDER],
+			     "'ladder' stands in the place of 'action', 'scope', "
+			     "'to', 'expire' and 'kill'; use the one or the others");
 		return false;
 	}
 	if (found[LIMIT_LADDER])
@@ -259,7 +267,8 @@ static bool read_steps(struct loader *loader, const struct named *named,
 		return use_ladder(loader->ladder, limit);
 	if (!own && keys_good) {
 		schema_error(named->key,
-			     "the limit '%s' has neither an action (observe, rate-limit or drop) "
+			     "the limit '%s' has neither an action (observe, rate-limit, cap, "
+			     "reject or drop) "
 			     "nor a ladder, and 'defaults' names no ladder",
 			     named->key->text);
 		return false;

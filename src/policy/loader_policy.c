@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Owns the settings and the policies, down to their limits. */
+/* Owns the policies, down to their limits. */
 #include "loader.h"
 
 #include <inttypes.h>
@@ -12,29 +12,6 @@
 /* Wider than /8, or than a /16 of IPv6, one source would be a part of the internet. */
 #define SOURCE_IPV4_MIN 8
 #define SOURCE_IPV6_MIN 16
-#define SOURCE_IPV4_DEFAULT 32
-#define SOURCE_IPV6_DEFAULT 64 /* what one customer has at least */
-
-/* Below it a handful of sources push each other out; above it the table takes hundreds of MiB. */
-#define MAX_SOURCES_MIN 1024
-#define MAX_SOURCES_MAX (4 * 1024 * 1024)
-/* The kernel's own table has no more entries on any host that we know of. */
-#define MAX_FLOWS_MIN 1024
-#define MAX_FLOWS_MAX (16 * 1024 * 1024)
-
-/* Conntrack is asked so often about each flow; and a day is no attack. */
-#define IDLE_AFTER_MIN_MS 1000
-#define IDLE_AFTER_MAX_MS ((uint64_t)24 * 3600 * 1000)
-
-bool loader_mode(const struct yaml_tree_node *node, enum tg_mode *ret_mode)
-{
-	static const char *const words[] = {"observe", "enforce"};
-	size_t word;
-	if (!schema_word(node, "mode", words, ARRAY_SIZE(words), &word))
-		return false;
-	*ret_mode = word == 0 ? TG_MODE_OBSERVE : TG_MODE_ENFORCE;
-	return true;
-}
 
 bool loader_source(const struct yaml_tree_node *node, uint8_t prefix_len[static TG_FAMILY_COUNT])
 {
@@ -61,32 +38,6 @@ bool loader_source(const struct yaml_tree_node *node, uint8_t prefix_len[static 
 			good = false;
 	}
 	return good;
-}
-
-void loader_resolve_settings(struct loader *loader)
-{
-	struct tg_config *config = loader->config;
-	const struct yaml_tree_node *const *found = loader->defaults;
-	config->mode = TG_MODE_OBSERVE;
-	config->max_sources = TG_MAX_SOURCES_DEFAULT;
-	config->max_flows = TG_MAX_FLOWS_DEFAULT;
-	loader->prefix_len[TG_IPV4] = SOURCE_IPV4_DEFAULT;
-	loader->prefix_len[TG_IPV6] = SOURCE_IPV6_DEFAULT;
-	/* What is wrong is reported, and a config with an error is thrown away. */
-	if (loader->mode)
-		(void)loader_mode(loader->mode, &config->mode);
-	if (found[DEFAULT_SOURCE])
-		(void)loader_source(found[DEFAULT_SOURCE], loader->prefix_len);
-	config->idle_after_ms = TG_IDLE_AFTER_MS_DEFAULT;
-	if (found[DEFAULT_IDLE_AFTER])
-		(void)schema_duration(found[DEFAULT_IDLE_AFTER], "idle-after", IDLE_AFTER_MIN_MS,
-				      IDLE_AFTER_MAX_MS, &config->idle_after_ms);
-	if (found[DEFAULT_MAX_SOURCES])
-		(void)schema_number(found[DEFAULT_MAX_SOURCES], "max-sources", MAX_SOURCES_MIN,
-				    MAX_SOURCES_MAX, &config->max_sources);
-	if (found[DEFAULT_MAX_FLOWS])
-		(void)schema_number(found[DEFAULT_MAX_FLOWS], "max-flows", MAX_FLOWS_MIN,
-				    MAX_FLOWS_MAX, &config->max_flows);
 }
 
 /* Digits up to a stop; 0 is no port and so means a fault. */

@@ -5,6 +5,8 @@
  */
 #include "loader.h"
 
+#include <string.h>
+
 #include "base/util.h"
 #include "schema.h"
 
@@ -13,7 +15,16 @@
 /* More SYNs a second than one machine can answer. */
 #define TO_PER_SECOND_MAX 1000000
 
-static const char *const action_words[] = {"observe", "rate-limit", "drop"};
+/* As the actions are numbered, and the scopes. */
+static const char *const action_words[] = {"observe", "rate-limit", "cap", "reject", "drop"};
+static const char *const scope_words[] = {"new", "ports", "everything"};
+_Static_assert(ARRAY_SIZE(action_words) == TG_ACTION_COUNT &&
+		       ARRAY_SIZE(scope_words) == TG_SCOPE_COUNT,
+	       "a word for each");
+
+/* The kernel walks the source's connections at each of its SYNs: a longer list costs more than the
+ * SYN. */
+#define CAP_MAX 1000
 
 /* The units that a limit of nft can be per. */
 static const uint64_t nft_units_ms[] = {
@@ -66,30 +77,85 @@ static bool read_to(const struct yaml_tree_node *node, struct tg_rate *ret_rate)
 	return false;
 }
 
+static bool read_scope(const struct yaml_tree_node *node, struct tg_step *step)
+{
+	size_t word;
+	if (!schema_word(node, "scope", scope_words, ARRAY_SIZE(scope_words), &word))
+		return false;
+	if (word != TG_SCOPE_NEW && step->action < TG_ACTION_REJECT) {
+		schema_error(node,
+			     "'action: %s' is about new connections; 'scope: %s' goes with drop "
+			     "and reject",
+			     tg_action_name(step->action), scope_words[word]);
+		return false;
+	}
+	step->scope = (enum tg_scope)word;
+	return true;
+}
+
+/* What `to` says is the action's: a rate, or a number of connections. */
+static bool read_action_to(const struct loader_step_nodes *nodes, bool keys_good,
+			   struct tg_step *step)
+{
+	switch (step->action) {
+	case TG_ACTION_RATE_LIMIT:
+		if (nodes->to)
+			return read_to(nodes->to, &step->to);
+		if (keys_good)
+			schema_error(nodes->action, "'action: rate-limit' wants 'to', such as "
+						    "'to: 5/1s': what still passes");
+		return false;
+	case TG_ACTION_CAP:
+		if (nodes->to)
+			return schema_number(nodes->to, "to", 1, CAP_MAX, &step->cap);
+		if (keys_good)
+			schema_error(nodes->action, "'action: cap' wants 'to', such as 'to: 20': "
+						    "how many connections at once");
+		return false;
+	case TG_ACTION_OBSERVE:
+	case TG_ACTION_REJECT:
+	case TG_ACTION_DROP:
+	case TG_ACTION_COUNT:
+		break;
+	}
+	if (nodes->to)
+		schema_error(nodes->to,
+			     "'to' goes with 'action: rate-limit' and 'action: cap' only");
+	return !nodes->to;
+}
+
+static bool read_kill(const struct yaml_tree_node *node, struct tg_step *step)
+{
+	if (!schema_bool(node, "kill", &step->kill))
+		return false;
+	if (step->kill && step->action < TG_ACTION_REJECT) {
+		schema_error(
+			node,
+			"'kill' ends what a drop or a reject would leave hanging; 'action: %s' "
+			"leaves open connections alone",
+			tg_action_name(step->action));
+		return false;
+	}
+	return true;
+}
+
 static bool read_action(const struct loader_step_nodes *nodes, bool keys_good, struct tg_step *step)
 {
 	size_t word;
-	bool good = true;
 	if (!schema_word(nodes->action, "action", action_words, ARRAY_SIZE(action_words), &word)) {
-		if (nodes->to)
+		if (nodes->to && strchr(nodes->to->text ? nodes->to->text : "", '/'))
 			(void)read_to(nodes->to, &step->to); /* for its errors */
 		return false;
 	}
 	step->action = (enum tg_action)word;
 	/* A drop of everything would also cut the replies to our own connections. */
-	step->scope = step->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
-	if (nodes->to)
-		good = read_to(nodes->to, &step->to);
-	if (nodes->to && step->action != TG_ACTION_RATE_LIMIT) {
-		schema_error(nodes->to, "'to' goes with 'action: rate-limit' only");
-		good = false;
-	}
-	if (!nodes->to && step->action == TG_ACTION_RATE_LIMIT && keys_good) {
-		schema_error(nodes->action, "'action: rate-limit' wants 'to', such as "
-					    "'to: 5/1s': what still passes");
-		good = false;
-	}
-	if (step->action == TG_ACTION_DROP)
+	step->scope = step->action >= TG_ACTION_REJECT ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
+	bool good = read_action_to(nodes, keys_good, step);
+	if (nodes->scope)
+		good &= read_scope(nodes->scope, step);
+	if (nodes->kill)
+		good &= read_kill(nodes->kill, step);
+	if (step->action > TG_ACTION_RATE_LIMIT)
 		step->to = TG_UNPROVEN_RATE;
 	return good;
 }
@@ -102,7 +168,8 @@ bool loader_step(const struct yaml_tree_node *at, const char *what,
 	if (nodes->action) {
 		good &= read_action(nodes, keys_good, &step);
 	} else if (keys_good) {
-		schema_error(at, "%s has no action: observe, rate-limit or drop", what);
+		schema_error(at, "%s has no action: observe, rate-limit, cap, reject or drop",
+			     what);
 		good = false;
 	}
 	if (nodes->expire) {

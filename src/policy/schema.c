@@ -182,6 +182,33 @@ bool schema_rate(const struct yaml_tree_node *node, const char *what, struct tg_
 	return !fault;
 }
 
+bool schema_share(const struct yaml_tree_node *node, const char *what, uint32_t *ret_thousandths)
+{
+	char quoted[SOURCE_QUOTED];
+	if (!is_word(node, what, "a percentage such as 25%"))
+		return false;
+	const char *text = node->text;
+	const size_t whole = strspn(text, "0123456789");
+	uint32_t thousandths = 0;
+	for (size_t i = 0; i < whole && i < 3; i++)
+		thousandths = thousandths * 10 + (uint32_t)(text[i] - '0');
+	thousandths *= 10;
+	const char *rest = text + whole;
+	if (rest[0] == '.' && rest[1] >= '0' && rest[1] <= '9') {
+		thousandths += (uint32_t)(rest[1] - '0');
+		rest += 2;
+	}
+	const bool good = whole > 0 && whole <= 3 && strcmp(rest, "%") == 0 && thousandths > 0 &&
+			  thousandths <= 1000;
+	if (good)
+		*ret_thousandths = thousandths;
+	else
+		schema_error(node,
+			     "'%s' wants a percentage from 0.1%% to 100%%, such as 25%%; not '%s'",
+			     what, source_quote(text, quoted));
+	return good;
+}
+
 bool schema_word(const struct yaml_tree_node *node, const char *what, const char *const *words,
 		 size_t count, size_t *ret_index)
 {

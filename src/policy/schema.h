@@ -33,6 +33,8 @@ bool schema_number(const struct yaml_tree_node *node, const char *what, uint32_t
 bool schema_duration(const struct yaml_tree_node *node, const char *what, uint64_t least_ms,
 		     uint64_t most_ms, uint64_t *ret_ms);
 bool schema_rate(const struct yaml_tree_node *node, const char *what, struct tg_rate *ret_rate);
+/* A percentage over 0, in steps of a tenth, as thousandths. */
+bool schema_share(const struct yaml_tree_node *node, const char *what, uint32_t *ret_thousandths);
 /* *ret_index is that of the word. */
 bool schema_word(const struct yaml_tree_node *node, const char *what, const char *const *words,
 		 size_t count, size_t *ret_index);

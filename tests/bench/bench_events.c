@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What it costs to understand a stream of conntrack events and to count it under a
- * policy, against receiving it and looking at nothing. The stream is a capture's TCP flow told for
- * many clients, sent through netlink sockets, so that both sides pay for what the feed pays for.
+ * policy, against receiving it and looking at nothing. The streams are a capture's TCP flow told
+ * for many clients, whole and only begun, sent through netlink sockets, so that all sides pay for
+ * what the feed pays for.
  * Variants take turns, and the best round of each counts: the rest is the machine's other work.
  * Usage: bench_events CAPTURE POLICY [ROUNDS]
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +25,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "clocks.h"
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 
 #define FLOWS 16384u
 #define FLOW_MESSAGES_MAX 16u
@@ -190,19 +193,35 @@ static bool message_copy(struct message *copy, const struct message *from, uint3
 	return true;
 }
 
-/* Clients overlap as they do in life: in windows of 64, all begin, then all go on. */
-static bool stream_make(struct stream *stream, const struct message *flow, size_t flow_count)
+/* Clients overlap: of a window of them all begin, then all go on. */
+static bool stream_make(struct stream *stream, const struct message *flow, size_t flow_count,
+			uint32_t clients)
 {
 	stream->messages = calloc(FLOWS * flow_count, sizeof(*stream->messages));
 	if (!stream->messages)
 		return false;
-	for (uint32_t window = 0; window < FLOWS; window += 64)
+	for (uint32_t window = 0; window < FLOWS; window += clients)
 		for (size_t phase = 0; phase < flow_count; phase++)
-			for (uint32_t i = 0; i < 64; i++)
+			for (uint32_t i = 0; i < clients; i++)
 				if (!message_copy(&stream->messages[stream->count++], &flow[phase],
 						  (window + i) * 2654435761u))
 					return false;
 	return true;
+}
+
+/* A handshake that is begun and never finished: its first message, and its end. */
+static bool flood_make(struct stream *stream, const struct message *flow)
+{
+	struct message flood[] = {flow[0], {malloc(flow[0].len), flow[0].len}};
+	if (!flood[1].bytes)
+		return false;
+	memcpy(flood[1].bytes, flow[0].bytes, flow[0].len);
+	struct nlmsghdr *end = (struct nlmsghdr *)(void *)flood[1].bytes; /* from malloc */
+	end->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE;
+	end->nlmsg_flags = 0;
+	const bool good = stream_make(stream, flood, ARRAY_SIZE(flood), FLOWS);
+	free(flood[1].bytes);
+	return good;
 }
 
 static void stream_free(struct stream *stream)
@@ -308,17 +327,42 @@ static bool bench(const struct stream *stream, struct variant *variants, size_t 
 	return good;
 }
 
-int main(int argc, char **argv)
+static bool bench_stream(const char *name, const struct stream *stream, const char *policy,
+			 unsigned rounds)
 {
-	static struct decode_context decode;
-	static struct step_context step;
+	struct decode_context *decode = calloc(1, sizeof(*decode));
+	struct step_context *step = calloc(1, sizeof(*step));
 	struct variant variants[] = {
 		{.name = "receive"},
-		{"receive and decode", each_decode, batch_decode, &decode, 0, 0},
-		{"decode and step", each_decode, batch_step, &step, 0, 0},
+		{"receive and decode", each_decode, batch_decode, decode, 0, 0},
+		{"decode and step", each_decode, batch_step, step, 0, 0},
 	};
+	struct tg_engine_stats stats = {0};
+	bool good = decode && step && step_init(step, policy) &&
+		    bench(stream, variants, ARRAY_SIZE(variants), rounds) &&
+		    decode->flows == (uint64_t)stream->count * rounds &&
+		    step->decode.flows == decode->flows;
+	if (good) {
+		tg_engine_stats(step->engine, &stats);
+		printf("%s: %zu messages; best of %u rounds\n", name, stream->count, rounds);
+	}
+	for (size_t v = 0; good && v < ARRAY_SIZE(variants); v++)
+		printf("%-20s %8.0f events/s %6.1f ns/event %5.2f x receive %5.0f instr.\n",
+		       variants[v].name, 1e9 / variants[v].best, variants[v].best,
+		       variants[v].best / variants[0].best, variants[v].instructions);
+	if (stats.offences > 0)
+		printf("# limits were crossed %" PRIu64 " times\n", stats.offences);
+	if (step)
+		step_finish(step);
+	free(step);
+	free(decode);
+	return good;
+}
+
+int main(int argc, char **argv)
+{
 	struct message flow[FLOW_MESSAGES_MAX];
-	struct stream stream = {0};
+	struct stream whole = {0}, flood = {0};
 	const unsigned rounds = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 10;
 	_cleanup_fclose_ FILE *file = argc > 1 ? fopen(argv[1], "re") : NULL;
 	_cleanup_free_ uint8_t *capture = malloc(CAPTURE_MAX);
@@ -327,26 +371,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	const size_t flow_count = find_flow(capture, fread(capture, 1, CAPTURE_MAX, file), flow);
-	bool good = flow_count > 0 && step_init(&step, argv[2]) &&
-		    stream_make(&stream, flow, flow_count) &&
-		    bench(&stream, variants, ARRAY_SIZE(variants), rounds);
-	if (good)
-		printf("%zu messages, %zu of each flow; best of %u rounds\n", stream.count,
-		       flow_count, rounds);
-	for (size_t v = 0; good && v < ARRAY_SIZE(variants); v++)
-		printf("%-20s %8.0f events/s %6.1f ns/event %5.2f x receive %5.0f instr.\n",
-		       variants[v].name, 1e9 / variants[v].best, variants[v].best,
-		       variants[v].best / variants[0].best, variants[v].instructions);
-	struct tg_engine_stats stats = {0};
-	if (good)
-		tg_engine_stats(step.engine, &stats);
-	if (good && stats.offences > 0)
-		printf("# clients crossed limits %" PRIu64 " times\n", stats.offences);
-	if (good &&
-	    (decode.flows != (uint64_t)stream.count * rounds || step.decode.flows != decode.flows))
-		good = false;
-	step_finish(&step);
-	stream_free(&stream);
+	const bool good = flow_count > 0 && stream_make(&whole, flow, flow_count, 64) &&
+			  flood_make(&flood, flow) &&
+			  bench_stream("whole connections", &whole, argv[2], rounds) &&
+			  bench_stream("a flood of SYNs", &flood, argv[2], rounds);
+	stream_free(&whole);
+	stream_free(&flood);
 	if (!good)
 		fprintf(stderr, "bench_events: could not run: %s\n", strerror(errno));
 	return !good;

@@ -17,7 +17,7 @@
 #include "base/util.h"
 #include "netfilter/nft_batch.h"
 #include "netfilter/nft_elem.h"
-#include "netfilter/nft_layout.h"
+#include "layout/layout.h"
 #include "test.h"
 
 static uint64_t seed;
@@ -374,16 +374,16 @@ TEST(names_of_sets)
 					    "ports-ip4-32",
 					    "web-ports-ip4--1",
 					    "web-ports-ip4-4294967328"};
-	struct nft_ban_set set;
+	struct layout_set set;
 	char policy[TG_NAME_MAX + 1] = "";
-	CHECK(nft_layout_parse_name("a-to-new-ports-ip6-64", policy, &set));
+	CHECK(layout_parse_name("a-to-new-ports-ip6-64", policy, &set));
 	CHECK_STR(policy, "a-to-new");
 	CHECK(set.scope == TG_SCOPE_PORTS && set.family == TG_IPV6 && set.prefix_len == 64);
-	CHECK(nft_layout_parse_name("hand-everything-ip4-0", policy, &set));
+	CHECK(layout_parse_name("hand-everything-ip4-0", policy, &set));
 	CHECK_STR(policy, "");
 	CHECK(set.scope == TG_SCOPE_EVERYTHING && set.family == TG_IPV4 && set.prefix_len == 0);
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-		if (nft_layout_parse_name(wrong[i], policy, &set))
+		if (layout_parse_name(wrong[i], policy, &set))
 			CHECK_STR("parsed", wrong[i]);
 	}
 }

@@ -26,7 +26,10 @@ static void require(bool holds)
 static void check_step(const struct tg_step *step)
 {
 	require(step->action < TG_ACTION_COUNT);
-	require(step->scope == (step->action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW));
+	require(step->scope < TG_SCOPE_COUNT &&
+		(step->scope == TG_SCOPE_NEW || step->action >= TG_ACTION_REJECT));
+	require(!step->kill || step->action >= TG_ACTION_REJECT);
+	require((step->action == TG_ACTION_CAP) == (step->cap > 0));
 	require(step->expire_ms >= 1000 && step->expire_ms <= TG_DURATION_MAX_MS);
 	/* What stands in for a drop passes something, too. */
 	require((step->action == TG_ACTION_OBSERVE) == (step->to.count == 0));
@@ -36,6 +39,8 @@ static void check_step(const struct tg_step *step)
 static void check_order(const struct tg_step *step, const struct tg_step *before)
 {
 	require(step->action >= before->action);
+	if (step->action == before->action)
+		require(step->scope >= before->scope);
 	if (step->action == before->action || before->action == TG_ACTION_RATE_LIMIT)
 		require((uint64_t)step->to.count * before->to.per_ms <=
 			(uint64_t)before->to.count * step->to.per_ms);
@@ -58,7 +63,7 @@ static void check_limit(const struct tg_limit *limit)
 	}
 	/* Below a drop there must be something for what can be forged. */
 	require(tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE ||
-		limit->steps[0].action != TG_ACTION_DROP);
+		limit->steps[0].action <= TG_ACTION_RATE_LIMIT);
 	require(limit->total || limit->measure != TG_MEASURE_FAN_OUT);
 	require(limit->prefix_len[TG_IPV4] <= 32 && limit->prefix_len[TG_IPV6] <= 128);
 	if (limit->min_hosts > 0)

@@ -173,7 +173,7 @@ static bool is_proven(const struct step_world *w, const struct tg_ban *ban)
 static void check_ban(struct step_world *w, const struct tg_ban *ban)
 {
 	const struct tg_limit *limit = limit_of(w, ban);
-	STEP_REQUIRE(w, ban->id < w->params.max_bans);
+	STEP_REQUIRE(w, ban->id < tg_engine_ban_ids(w->engine) && ban->id < STEP_BANS_MAX);
 	STEP_REQUIRE(w, !step_is_covered(w, &ban->source));
 	STEP_REQUIRE(w, ban->until > w->now);
 	STEP_REQUIRE(w, ban->until - w->now <= TG_DURATION_MAX_MS * TG_MSEC);
@@ -182,6 +182,9 @@ static void check_ban(struct step_world *w, const struct tg_ban *ban)
 					   (!STEP_EVIDENCE || ban->action != TG_ACTION_OBSERVE)));
 	STEP_REQUIRE(w, !STEP_EVIDENCE || ban->action != TG_ACTION_RATE_LIMIT ||
 				(ban->to.count > 0 && ban->to.per_ms > 0));
+	STEP_REQUIRE(w, ban->action != TG_ACTION_CAP || (ban->to.count > 0 && ban->to.per_ms == 0 &&
+							 ban->scope == TG_SCOPE_NEW));
+	STEP_REQUIRE(w, !ban->kill || ban->action > TG_ACTION_CAP);
 	STEP_REQUIRE(w, !ban->unproven ||
 				(ban->action == TG_ACTION_RATE_LIMIT &&
 				 ban->scope == TG_SCOPE_NEW && ban->origin == TG_ORIGIN_AUTO));
@@ -196,7 +199,10 @@ static void check_ban(struct step_world *w, const struct tg_ban *ban)
 				ban->source.len == tg_family_bits((enum tg_family)family));
 	STEP_REQUIRE(w, !limit->total || ban->action == TG_ACTION_OBSERVE);
 	STEP_REQUIRE(w, !ban->enforced || limit->mode == TG_MODE_ENFORCE);
-	if (STEP_EVIDENCE && ban->action == TG_ACTION_DROP && !w->overflow)
+	STEP_REQUIRE(w, ban->action > TG_ACTION_RATE_LIMIT || ban->scope == TG_SCOPE_NEW);
+	if (ban->action > TG_ACTION_RATE_LIMIT)
+		STEP_REQUIRE(w, !tg_prefix_set_overlap(w->admins, &ban->source));
+	if (STEP_EVIDENCE && ban->action > TG_ACTION_RATE_LIMIT && !w->overflow)
 		STEP_REQUIRE(w, tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE &&
 					is_proven(w, ban));
 }
@@ -217,6 +223,28 @@ static void check_offence(struct step_world *w, const struct tg_ban *ban)
 		STEP_REQUIRE(w, naive_hosts(w, &ban->source, ban->policy) + 1 >= limit->min_hosts);
 }
 
+/* What a daemon before this one did is no ban of this minute. */
+static bool is_adopted(const struct step_world *w, const struct tg_ban *ban)
+{
+	const char *policy = w->config->config.policies[ban->policy].name;
+	for (size_t i = 0; i < w->proof_count; i++)
+		if (w->proofs[i].adopted && strcmp(w->proofs[i].policy, policy) == 0 &&
+		    tg_prefix_equal(&w->proofs[i].source, &ban->source))
+			return true;
+	return false;
+}
+
+/* Never more in a minute than the brake says. */
+static void check_brake(struct step_world *w, const struct tg_decision *decision)
+{
+	const uint32_t most = w->config->config.brakes.bans_per_minute;
+	if (most == 0 || decision->cause == TG_CAUSE_AGAIN || is_adopted(w, &decision->ban))
+		return;
+	tg_time *oldest = &w->braked[w->braked_count++ % most];
+	STEP_REQUIRE(w, w->braked_count <= most || decision->at - *oldest >= 60 * TG_SEC);
+	*oldest = decision->at;
+}
+
 static void check_told(struct step_world *w, const struct tg_decision *decision)
 {
 	const struct tg_ban *ban = &decision->ban;
@@ -226,8 +254,14 @@ static void check_told(struct step_world *w, const struct tg_decision *decision)
 		STEP_REQUIRE(w, !told->live || (told->scope == ban->scope &&
 						tg_prefix_equal(&told->source, &ban->source)));
 		STEP_REQUIRE(w, !told->live || told->version <= ban->version);
-		*told = (struct step_told){true, ban->version, ban->source, ban->scope,
-					   like.policy};
+		const bool proven = ban->enforced && ban->origin == TG_ORIGIN_AUTO &&
+				    ban->action > TG_ACTION_RATE_LIMIT;
+		if (proven && !(told->live && told->proven))
+			check_brake(w, decision);
+		*told = (struct step_told){true,       ban->version, ban->source,
+					   ban->scope, like.policy,  proven};
+		/* It moves an end that is there. */
+		STEP_REQUIRE(w, !decision->renewed || w->overflow || step_kernel_holds(w, ban));
 		return;
 	}
 	if (told->live)
@@ -236,14 +270,14 @@ static void check_told(struct step_world *w, const struct tg_decision *decision)
 	told->live = false;
 }
 
-/* What stood in for a drop goes only when that is there. */
-static bool is_dropped(const struct step_world *w, const struct tg_ban *stand_in)
+/* What stood in for more goes only when that is there. */
+static bool is_replaced(const struct step_world *w, const struct tg_ban *stand_in)
 {
 	struct tg_ban ban;
 	uint32_t cursor = 0;
 	while (tg_engine_next_ban(w->engine, &cursor, &ban))
-		if (ban.policy == stand_in->policy && ban.action == TG_ACTION_DROP &&
-		    tg_prefix_equal(&ban.source, &stand_in->source))
+		if (ban.policy == stand_in->policy && ban.action > TG_ACTION_RATE_LIMIT &&
+		    ban.scope > stand_in->scope && tg_prefix_equal(&ban.source, &stand_in->source))
 			return true;
 	return false;
 }
@@ -256,8 +290,8 @@ void step_check_decision(struct step_world *w, const struct tg_decision *decisio
 	STEP_REQUIRE(w, decision->type < TG_DECISION_COUNT && decision->at <= w->now);
 	switch (decision->type) {
 	case TG_DECISION_BAN:
-		if (ban->id >= w->params.max_bans) {
-			STEP_REQUIRE(w, ban->id < w->params.max_bans);
+		if (ban->id >= STEP_BANS_MAX) {
+			STEP_REQUIRE(w, ban->id < STEP_BANS_MAX);
 			break;
 		}
 		check_ban(w, ban);
@@ -268,20 +302,28 @@ void step_check_decision(struct step_world *w, const struct tg_decision *decisio
 		break;
 	case TG_DECISION_LIFT:
 	case TG_DECISION_EXPIRE:
-		STEP_REQUIRE(w, ban->id < w->params.max_bans);
-		if (ban->id < w->params.max_bans)
+		STEP_REQUIRE(w, ban->id < STEP_BANS_MAX);
+		if (ban->id < STEP_BANS_MAX)
 			check_told(w, decision);
+		STEP_REQUIRE(w,
+			     decision->cause != TG_CAUSE_EVICTED || ban->origin == TG_ORIGIN_AUTO);
 		if (decision->type == TG_DECISION_LIFT && decision->cause == TG_CAUSE_WITNESSED)
-			STEP_REQUIRE(w, is_dropped(w, ban));
+			STEP_REQUIRE(w, is_replaced(w, ban));
 		break;
 	case TG_DECISION_REFUSE:
 		STEP_REQUIRE(w, ban->id == TG_BAN_NONE);
 		break;
 	case TG_DECISION_WITNESS:
-		STEP_REQUIRE(w, ban->unproven && ban->origin == TG_ORIGIN_AUTO);
+		STEP_REQUIRE(w, ban->origin == TG_ORIGIN_AUTO &&
+					(ban->unproven || ban->action > TG_ACTION_RATE_LIMIT));
 		break;
 	case TG_DECISION_PROBE:
 		STEP_REQUIRE(w, ban->enforced && ban->origin == TG_ORIGIN_AUTO);
+		break;
+	case TG_DECISION_KILL:
+		STEP_REQUIRE(w, event->type == TG_EVENT_ACK && event->ack.ban == ban->id &&
+					ban->enforced && ban->kill);
+		STEP_REQUIRE(w, w->overflow || step_kernel_holds(w, ban));
 		break;
 	case TG_DECISION_VERIFY:
 	case TG_DECISION_COUNT:
@@ -305,8 +347,8 @@ static void check_bans(struct step_world *w)
 				w->stats.bans_observed == observed - totals);
 	STEP_REQUIRE(w, w->stats.bans_unproven == unproven);
 	STEP_REQUIRE(w, !STEP_EVIDENCE || w->stats.services == totals);
-	STEP_REQUIRE(w, enforced + observed + w->stats.records <= w->params.max_bans);
-	STEP_REQUIRE(w, w->stats.bans_pending <= w->params.max_bans);
+	STEP_REQUIRE(w, enforced + observed <= w->params.max_bans);
+	STEP_REQUIRE(w, w->stats.bans_pending <= tg_engine_ban_ids(w->engine));
 }
 
 void step_read_flows(struct step_world *w)

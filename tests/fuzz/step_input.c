@@ -79,12 +79,33 @@ struct step_protected step_protected_of(unsigned which)
 static void read_steps(struct tg_limit *limit, struct tg_step steps[STEP_LADDER], uint8_t byte)
 {
 	static const struct tg_step rungs[] = {
-		{TG_ACTION_OBSERVE, TG_SCOPE_NEW, {0}, 3000},
-		{TG_ACTION_RATE_LIMIT, TG_SCOPE_NEW, {5, 1000}, 2000},
-		{TG_ACTION_RATE_LIMIT, TG_SCOPE_NEW, {30, 60000}, 60000},
-		{TG_ACTION_DROP, TG_SCOPE_PORTS, {5, 1000}, 5000},
-		{TG_ACTION_DROP, TG_SCOPE_PORTS, {2, 1000}, 600000},
-		{TG_ACTION_DROP, TG_SCOPE_PORTS, {1, 1000}, TG_DURATION_MAX_MS},
+		{.action = TG_ACTION_OBSERVE, .scope = TG_SCOPE_NEW, .expire_ms = 3000},
+		{.action = TG_ACTION_RATE_LIMIT,
+		 .scope = TG_SCOPE_NEW,
+		 .to = {5, 1000},
+		 .expire_ms = 2000},
+		{.action = TG_ACTION_RATE_LIMIT,
+		 .scope = TG_SCOPE_NEW,
+		 .to = {30, 60000},
+		 .expire_ms = 60000},
+		{.action = TG_ACTION_CAP,
+		 .scope = TG_SCOPE_NEW,
+		 .to = {5, 1000},
+		 .cap = 3,
+		 .expire_ms = 60000},
+		{.action = TG_ACTION_REJECT,
+		 .scope = TG_SCOPE_PORTS,
+		 .to = {5, 1000},
+		 .expire_ms = 5000},
+		{.action = TG_ACTION_DROP,
+		 .scope = TG_SCOPE_PORTS,
+		 .to = {2, 1000},
+		 .expire_ms = 600000},
+		{.action = TG_ACTION_DROP,
+		 .scope = TG_SCOPE_EVERYTHING,
+		 .kill = true,
+		 .to = {1, 1000},
+		 .expire_ms = TG_DURATION_MAX_MS},
 	};
 	unsigned first = byte % ARRAY_SIZE(rungs), last = ARRAY_SIZE(rungs) - 1;
 	if (tg_measure_evidence(limit->measure) == TG_EVIDENCE_FORGEABLE)
@@ -96,6 +117,10 @@ static void read_steps(struct tg_limit *limit, struct tg_step steps[STEP_LADDER]
 	limit->steps = steps;
 	for (unsigned i = 0; i < limit->step_count; i++)
 		steps[i] = rungs[first + i];
+	/* Beside a cap, in its place. */
+	for (unsigned i = 0; byte & 0x40 && i < limit->step_count; i++)
+		if (steps[i].action > TG_ACTION_CAP)
+			steps[i].scope = TG_SCOPE_NEW;
 	if (limit->total && byte & 0x80)
 		steps[0].expire_ms = 60000;
 }
@@ -131,6 +156,10 @@ void step_config_read(struct step_config *config, const uint8_t bytes[STEP_CONFI
 {
 	static const struct tg_port_range web[] = {{80, 80}, {443, 443}}, ssh[] = {{22, 22}};
 	static const uint64_t idle_after[] = {60000, 1000, 10000, 3600 * 1000};
+	static const struct tg_brakes brakes[] = {{0},
+						  {.bans_per_minute = 1},
+						  {.bans_per_minute = 3, .share_of_sources = 1},
+						  {.share_of_flows = 500}};
 	struct step_input input = {bytes + 2, bytes + STEP_CONFIG_SIZE};
 	const uint8_t head = step_byte(&input), counts = step_byte(&input);
 	memset(config, 0, sizeof(*config));
@@ -139,6 +168,7 @@ void step_config_read(struct step_config *config, const uint8_t bytes[STEP_CONFI
 	config->allow[2] = prefix_of(step_addr(0x20), 24);
 	config->config = (struct tg_config){
 		.mode = TG_MODE_ENFORCE,
+		.brakes = brakes[bytes[STEP_CONFIG_SIZE - 1] % ARRAY_SIZE(brakes)],
 		.idle_after_ms = idle_after[head >> 2 & 3],
 		.allow = config->allow,
 		.allow_count = head >> 4 & 3,

@@ -14,6 +14,7 @@
 #define STEP_LADDER 3
 #define STEP_CONFIGS 3   /* that the POLICY events of an input choose from */
 #define STEP_PROTECTED 4 /* and sets that PROTECTED events choose from */
+#define STEP_ADMINS 3    /* and sets of admins */
 #define STEP_MEMBERS 5
 /* An input begins with so many bytes of a config, and two for each change that makes another. */
 #define STEP_CONFIG_SIZE 40

@@ -110,6 +110,21 @@ void step_kernel_expire(struct step_world *w)
 			element_remove(w, &w->elements[i]);
 }
 
+static bool same_shape(const struct step_element *element, const struct tg_ban *ban)
+{
+	const bool counts = ban->action == TG_ACTION_RATE_LIMIT || ban->action == TG_ACTION_CAP;
+	return element->action == ban->action &&
+	       (!counts ||
+		(element->to.count == ban->to.count && element->to.per_ms == ban->to.per_ms));
+}
+
+bool step_kernel_holds(struct step_world *w, const struct tg_ban *ban)
+{
+	const struct step_element like = step_element_of(w, ban);
+	const struct step_element *there = element_find(w, &like);
+	return there && same_shape(there, ban);
+}
+
 void step_kernel_check(struct step_world *w)
 {
 	struct tg_ban ban;
@@ -126,10 +141,7 @@ void step_kernel_check(struct step_world *w)
 		STEP_REQUIRE(w, there);
 		if (!there)
 			continue;
-		STEP_REQUIRE(w, there->action == ban.action);
-		STEP_REQUIRE(w, ban.action != TG_ACTION_RATE_LIMIT ||
-					(there->to.count == ban.to.count &&
-					 there->to.per_ms == ban.to.per_ms));
+		STEP_REQUIRE(w, same_shape(there, &ban));
 		STEP_REQUIRE(w, there->until == ban.until);
 	}
 	for (size_t i = 0; i < w->element_count; i++)

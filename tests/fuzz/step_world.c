@@ -55,10 +55,11 @@ static void hash_decision(struct step_world *w, const struct tg_decision *d)
 		return;
 	}
 	const struct tg_ban *b = &d->ban;
-	const uint64_t numbers[] = {
-		b->id,        b->version,  b->action,   b->scope,    b->origin,     b->policy,
-		b->limit,     b->enforced, b->unproven, b->to.count, b->to.per_ms,  b->measured,
-		b->threshold, b->offence,  b->since,    b->until,    d->has_sample, d->covers_kind};
+	const uint64_t numbers[] = {b->id,         b->version,     b->action,    b->scope,
+				    b->origin,     b->policy,      b->limit,     b->enforced,
+				    b->unproven,   b->to.count,    b->to.per_ms, b->measured,
+				    b->threshold,  b->offence,     b->since,     b->until,
+				    d->has_sample, d->covers_kind, b->kill,      d->renewed};
 	hash_prefix(w, &b->source);
 	hash_prefix(w, &d->covers);
 	hash_bytes(w, numbers, sizeof(numbers));
@@ -70,7 +71,7 @@ static void hash_decision(struct step_world *w, const struct tg_decision *d)
 static void trace_decision(const struct step_world *w, const struct tg_decision *d)
 {
 	static const char *const types[] = {"BAN",    "LIFT",    "EXPIRE", "REFUSE",
-					    "VERIFY", "WITNESS", "PROBE"};
+					    "VERIFY", "WITNESS", "PROBE",  "KILL"};
 	char source[TG_PREFIX_STRLEN];
 	if (!w->trace || d->type == TG_DECISION_VERIFY)
 		return;
@@ -94,7 +95,8 @@ static void take_decision(struct step_world *w, const struct tg_decision *d,
 	step_kernel_take(w, d);
 	w->decisions[d->type % TG_DECISION_COUNT]++;
 	if (d->type == TG_DECISION_BAN) {
-		w->drops += d->ban.action == TG_ACTION_DROP;
+		w->actions[d->ban.action]++;
+		w->renewed += d->renewed;
 		w->unproven += d->ban.unproven;
 		w->totals += tg_prefix_is_total(&d->ban.source);
 		w->again += d->ban.offence > 1;
@@ -113,7 +115,7 @@ static void trace_event(const struct step_world *w, const struct tg_event *event
 		"FLOW_NEW",   "FLOW_STATE",    "FLOW_END", "GAP",          "RESYNC_BEGIN",
 		"RESYNC_END", "RESYNC_FAILED", "TICK",     "ACK",          "ADOPT",
 		"SINK_LOST",  "WITNESS",       "TRAFFIC",  "OPERATOR_BAN", "OPERATOR_UNBAN",
-		"PANIC",      "PROTECTED",     "POLICY"};
+		"PANIC",      "PROTECTED",     "ADMINS",   "POLICY"};
 	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
 	if (!w->trace)
 		return;
@@ -279,11 +281,12 @@ static void set_name(char name[TG_NAME_MAX + 1], const char *from)
 	(void)snprintf(name, TG_NAME_MAX + 1, "%s", from); /* names are short */
 }
 
-static void add_proof(struct step_world *w, const char *policy, const struct tg_prefix *source)
+static void add_proof(struct step_world *w, const char *policy, const struct tg_prefix *source,
+		      bool adopted)
 {
 	w->overflow |= w->proof_count == STEP_PROOFS_MAX;
 	if (w->proof_count < STEP_PROOFS_MAX)
-		w->proofs[w->proof_count++] = (struct step_proof){policy, *source};
+		w->proofs[w->proof_count++] = (struct step_proof){policy, *source, adopted};
 }
 
 /* A ban may be of another policy's time, and of its threshold. */
@@ -314,7 +317,7 @@ static void tell_witness(struct step_world *w, const struct tg_prefix *source,
 	set_name(event.witness.policy, policy->name);
 	set_name(event.witness.limit, limit->name);
 	if (event.witness.proven > least_threshold(w, policy->name, limit->name))
-		add_proof(w, policy->name, source);
+		add_proof(w, policy->name, source, false);
 	tell(w, event);
 }
 
@@ -371,43 +374,50 @@ static void answer_verify(struct step_world *w, unsigned how)
 	}
 }
 
-/* The kernel had it before the engine began, or so it looks. */
+/* The kernel had it before the engine began, or the state directory knows of it, or so it looks. */
 static void adopt(struct step_world *w, uint8_t a, uint8_t which, uint8_t how)
 {
 	static const uint64_t left[] = {0, 1500, 60000, 3600 * 1000};
+	static const enum tg_action actions[] = {TG_ACTION_RATE_LIMIT, TG_ACTION_DROP,
+						 TG_ACTION_CAP, TG_ACTION_REJECT};
 	const struct tg_policy *policy;
 	const struct tg_limit *limit = any_limit(w, which, &policy);
-	const bool by_hand = how & 0x80;
-	struct tg_event event = {
-		.type = TG_EVENT_ADOPT,
-		.adopt = {.source = any_source(w, a, how),
-			  .action = how & 4 ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
-			  .scope = how & 4 ? TG_SCOPE_PORTS : TG_SCOPE_NEW,
-			  .to = {5, 1000},
-			  .measured = 20,
-			  .threshold = 10,
-			  .offence = how >> 5 & 3,
-			  .age_ms = 1000,
-			  .left_ms = left[how >> 3 & 3]}};
+	const bool by_hand = how & 0x80, stored = which & 0x10;
+	struct tg_event event = {.type = TG_EVENT_ADOPT,
+				 .adopt = {.stored = stored,
+					   .record = stored && which & 0x20,
+					   .unproven = which & 0x40,
+					   .source = any_source(w, a, how),
+					   .action = actions[(how >> 2 & 1) | (which >> 6 & 2)],
+					   .to = {5, 1000},
+					   .measured = 20,
+					   .threshold = 10,
+					   .offence = how >> 5 & 3,
+					   .age_ms = 1000,
+					   .left_ms = left[how >> 3 & 3]}};
+	struct tg_adopt *adopt = &event.adopt;
+	if (adopt->action == TG_ACTION_CAP)
+		adopt->to.per_ms = 0;
+	if (adopt->action > TG_ACTION_CAP)
+		adopt->scope = by_hand || a & 8 ? TG_SCOPE_EVERYTHING : TG_SCOPE_PORTS;
+	adopt->origin = by_hand ? TG_ORIGIN_OPERATOR : TG_ORIGIN_AUTO;
 	const struct step_element element = {
 		.policy = by_hand ? NULL : policy->name,
-		.source = event.adopt.source,
-		.scope = by_hand && how & 4 ? TG_SCOPE_EVERYTHING : event.adopt.scope,
-		.action = event.adopt.action,
-		.to = event.adopt.to,
-		.until = event.adopt.left_ms ? w->now + event.adopt.left_ms * TG_MSEC : TG_NEVER,
+		.source = adopt->source,
+		.scope = adopt->scope,
+		.action = adopt->action,
+		.to = adopt->to,
+		.until = adopt->left_ms ? w->now + adopt->left_ms * TG_MSEC : TG_NEVER,
 		.wild = true,
 	};
-	event.adopt.origin = by_hand ? TG_ORIGIN_OPERATOR : TG_ORIGIN_AUTO;
-	event.adopt.scope = element.scope;
-	if (limit->total || !step_kernel_add(w, &element))
+	if (limit->total || (!stored && !step_kernel_add(w, &element)))
 		return;
 	if (!by_hand) {
-		set_name(event.adopt.policy, policy->name);
-		set_name(event.adopt.limit, limit->name);
+		set_name(adopt->policy, policy->name);
+		set_name(adopt->limit, limit->name);
 		/* A drop of a daemon before this one was proven to that. */
-		if (event.adopt.action == TG_ACTION_DROP)
-			add_proof(w, policy->name, &event.adopt.source);
+		if (adopt->action > TG_ACTION_RATE_LIMIT && !adopt->unproven && !adopt->record)
+			add_proof(w, policy->name, &adopt->source, true);
 	}
 	tell(w, event);
 }
@@ -415,13 +425,17 @@ static void adopt(struct step_world *w, uint8_t a, uint8_t which, uint8_t how)
 static void by_hand(struct step_world *w, bool ban, uint8_t a, uint8_t how)
 {
 	static const uint64_t expire[] = {1000, 60000, 3600 * 1000, TG_DURATION_MAX_MS};
+	static const enum tg_action actions[] = {TG_ACTION_RATE_LIMIT, TG_ACTION_DROP,
+						 TG_ACTION_CAP, TG_ACTION_REJECT};
 	struct tg_event event = {
 		.type = ban ? TG_EVENT_OPERATOR_BAN : TG_EVENT_OPERATOR_UNBAN,
 		.request = {.request = 1 + (uint32_t)w->told_events,
 			    .source = any_source(w, a, how),
 			    .all = !ban && how >> 5 == 7,
-			    .action = how & 4 ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
-			    .to = {5, 1000},
+			    .action = actions[(how >> 2 & 1) | (how >> 4 & 2)],
+			    .scope = how & 0x80 ? TG_SCOPE_NEW : TG_SCOPE_EVERYTHING,
+			    .force = how & 0x40,
+			    .to = {5, how & 0x20 && !(how & 4) ? 0 : 1000},
 			    .expire_ms = expire[how >> 3 & 3],
 			    .reason = "by hand"}};
 	tell(w, event);
@@ -433,6 +447,7 @@ static void change_policy(struct step_world *w, unsigned which)
 	if (w->policies == POLICIES_MOST)
 		return;
 	w->policies++;
+	w->braked_count = 0;
 	while (w->pending_count > 0 && !w->wrong) {
 		struct tg_event event = step_kernel_answer(w, 0);
 		event.at = w->now;
@@ -555,8 +570,11 @@ static void tell_rest(struct step_world *w, struct step_input *input, unsigned o
 		for (unsigned i = 0; i <= p && w->last.type <= TG_EVENT_PANIC && !w->wrong; i++)
 			send(w, &w->last);
 		break;
-	case 30:
 	case 31:
+		w->admins = w->admin_sets[p % STEP_ADMINS];
+		tell(w, (struct tg_event){.type = TG_EVENT_ADMINS, .admins = w->admins});
+		break;
+	case 30:
 		while (w->verify_count > 0 && !w->wrong)
 			answer_verify(w, p);
 		break;
@@ -671,6 +689,13 @@ static bool prepare(struct step_world *w, const uint8_t *data, size_t size)
 		w->sets[i] = tg_prefix_set_create(w->members[i].members, w->members[i].count);
 		made = made && w->sets[i];
 	}
+	for (unsigned i = 0; i < STEP_ADMINS; i++) {
+		const struct tg_addr admin = step_addr(i == 1 ? 0x01 : 0x82);
+		const struct tg_protected_prefix member = {
+			{admin, tg_family_bits((enum tg_family)admin.family)}, TG_PROTECT_ADMIN};
+		w->admin_sets[i] = tg_prefix_set_create(&member, i > 0);
+		made = made && w->admin_sets[i];
+	}
 	return made;
 }
 
@@ -680,6 +705,8 @@ static void finish(struct step_world *w)
 	tg_ruleset_destroy(w->ruleset);
 	for (unsigned i = 0; i < STEP_PROTECTED; i++)
 		tg_prefix_set_destroy(w->sets[i]);
+	for (unsigned i = 0; i < STEP_ADMINS; i++)
+		tg_prefix_set_destroy(w->admin_sets[i]);
 }
 
 bool step_run(struct step_world *w, const uint8_t *data, size_t size, FILE *trace)

@@ -20,7 +20,8 @@
 #define STEP_PENDING_MAX 256
 #define STEP_ASKED_MAX 16
 #define STEP_PROOFS_MAX 256
-#define STEP_BANS_MAX 64
+#define STEP_BRAKED 4
+#define STEP_BANS_MAX 160
 
 /* What the kernel holds: names instead of indexes, which a policy may change. */
 struct step_element {
@@ -44,6 +45,7 @@ struct step_pending {
 struct step_proof {
 	const char *policy;
 	struct tg_prefix source;
+	bool adopted; /* to another daemon */
 };
 
 /* A ban that the engine has told of. */
@@ -53,6 +55,7 @@ struct step_told {
 	struct tg_prefix source;
 	enum tg_scope scope;
 	const char *policy;
+	bool proven; /* enforced, by a policy, and more than a rate-limit */
 };
 
 struct step_world {
@@ -63,6 +66,10 @@ struct step_world {
 	struct step_protected members[STEP_PROTECTED];
 	struct tg_prefix_set *sets[STEP_PROTECTED];
 	unsigned protected;
+	struct tg_prefix_set *admin_sets[STEP_ADMINS];
+	const struct tg_prefix_set *admins;
+	tg_time braked[STEP_BRAKED]; /* when bans counted for bans-per-minute, under this policy */
+	uint64_t braked_count;
 	struct tg_engine *engine;
 	struct tg_engine_stats stats; /* after the last event */
 	tg_time now;
@@ -87,10 +94,10 @@ struct step_world {
 	struct tg_ban witness[STEP_ASKED_MAX], probe[STEP_ASKED_MAX];
 	size_t verify_count, witness_count, probe_count;
 
-	uint64_t hash;                           /* of all decisions */
-	uint64_t decisions[TG_DECISION_COUNT];   /* by type */
-	uint64_t drops, unproven, totals, again; /* bans told */
-	const char *wrong;                       /* the first expectation that did not hold */
+	uint64_t hash;                                                       /* of all decisions */
+	uint64_t decisions[TG_DECISION_COUNT];                               /* by type */
+	uint64_t actions[TG_ACTION_COUNT], unproven, totals, again, renewed; /* bans told */
+	const char *wrong; /* the first expectation that did not hold */
 	unsigned wrong_line;
 	const char *wrong_file;
 	FILE *trace; /* NULL, or tells every event and decision */
@@ -123,6 +130,8 @@ struct tg_event step_kernel_answer(struct step_world *w, int error);
 bool step_kernel_add(struct step_world *w, const struct step_element *element);
 void step_kernel_policy(struct step_world *w, const struct tg_config *config);
 void step_kernel_expire(struct step_world *w);
+/* Does it hold this one, whatever its end? */
+bool step_kernel_holds(struct step_world *w, const struct tg_ban *ban);
 /* Once all is settled. */
 void step_kernel_check(struct step_world *w);
 

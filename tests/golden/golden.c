@@ -34,7 +34,8 @@ struct golden {
 	size_t policies;
 	struct tg_protected_prefix protected[PROTECTED_MAX];
 	size_t protected_count;
-	struct tg_prefix_set *set;
+	struct tg_prefix_set *set, *admins;
+	uint32_t max_bans;
 	tg_time now;
 	int ack_error;
 	bool no_ack;
@@ -54,7 +55,7 @@ static void fail(struct golden *g, const char *what)
 static void print_decision(struct golden *g, const struct tg_decision *d)
 {
 	static const char *const types[] = {"ban",    "lift",    "expire", "refuse",
-					    "verify", "witness", "probe"};
+					    "verify", "witness", "probe",  "kill"};
 	char text[TG_PREFIX_STRLEN], rate[TG_RATE_STRLEN];
 	tg_strbuf_printf(&g->out, "%.3f %s", (double)d->at / (double)TG_SEC, types[d->type]);
 	if (d->type == TG_DECISION_VERIFY) {
@@ -69,6 +70,10 @@ static void print_decision(struct golden *g, const struct tg_decision *d)
 			 tg_action_name(ban->action));
 	if (ban->action == TG_ACTION_RATE_LIMIT)
 		tg_strbuf_printf(&g->out, " to %s", tg_rate_format(&ban->to, rate));
+	if (ban->action == TG_ACTION_CAP)
+		tg_strbuf_printf(&g->out, " at %u", ban->to.count);
+	if (ban->kill)
+		tg_strbuf_puts(&g->out, " kill");
 	tg_strbuf_printf(&g->out, " %s %s", tg_scope_name(ban->scope), tg_origin_name(ban->origin));
 	if (ban->policy != TG_NO_INDEX)
 		tg_strbuf_printf(&g->out, " %s", config->policies[ban->policy].name);
@@ -84,6 +89,8 @@ static void print_decision(struct golden *g, const struct tg_decision *d)
 			 (double)ban->since / (double)TG_SEC, (double)ban->until / (double)TG_SEC);
 	if (d->cause != TG_CAUSE_NONE)
 		tg_strbuf_printf(&g->out, " (%s)", tg_cause_name(d->cause));
+	if (d->renewed)
+		tg_strbuf_puts(&g->out, " renewed");
 	if (d->cause == TG_CAUSE_PROTECTED)
 		tg_strbuf_printf(&g->out, " covers %s, %s", tg_prefix_format(&d->covers, text),
 				 tg_protect_kind_name(d->covers_kind));
@@ -232,7 +239,10 @@ static void run_request(struct golden *g, enum tg_event_type type, char **words,
 {
 	struct tg_event event = {
 		.type = type,
-		.request = {.request = ++g->request, .action = TG_ACTION_DROP, .expire_ms = 600000},
+		.request = {.request = ++g->request,
+			    .action = TG_ACTION_DROP,
+			    .scope = TG_SCOPE_EVERYTHING,
+			    .expire_ms = 600000},
 	};
 	if (count > 1 && strcmp(words[1], "all") == 0)
 		event.request.all = true;
@@ -246,6 +256,15 @@ static void run_request(struct golden *g, enum tg_event_type type, char **words,
 			event.request.action = TG_ACTION_RATE_LIMIT;
 			if (tg_rate_parse(words[i] + 3, &event.request.to))
 				fail(g, "bad to=");
+		} else if (strncmp(words[i], "cap=", 4) == 0) {
+			event.request.action = TG_ACTION_CAP;
+			event.request.to.count = (uint32_t)strtoul(words[i] + 4, NULL, 10);
+		} else if (strcmp(words[i], "reject") == 0) {
+			event.request.action = TG_ACTION_REJECT;
+		} else if (strcmp(words[i], "scope=new") == 0) {
+			event.request.scope = TG_SCOPE_NEW;
+		} else if (strcmp(words[i], "force") == 0) {
+			event.request.force = true;
 		} else if (strncmp(words[i], "reason=", 7) == 0) {
 			snprintf(event.request.reason, TG_REASON_MAX, "%s", words[i] + 7);
 		} else {
@@ -275,6 +294,21 @@ static void run_protect(struct golden *g, char **words, size_t count)
 	g->set = set;
 }
 
+/* Addresses with a live session of an admin, all there are. */
+static void run_admins(struct golden *g, char **words, size_t count)
+{
+	struct tg_protected_prefix admins[WORDS_MAX];
+	for (size_t i = 1; i < count; i++) {
+		admins[i - 1].kind = TG_PROTECT_ADMIN;
+		if (tg_prefix_parse(words[i], &admins[i - 1].prefix))
+			fail(g, "wants addresses");
+	}
+	struct tg_prefix_set *set = tg_prefix_set_create(admins, count - 1);
+	step(g, (struct tg_event){.type = TG_EVENT_ADMINS, .admins = set});
+	tg_prefix_set_destroy(g->admins);
+	g->admins = set;
+}
+
 static void run_policy(struct golden *g, const char *path)
 {
 	struct tg_diag diag;
@@ -292,7 +326,7 @@ static void run_policy(struct golden *g, const char *path)
 			g->params = (struct tg_engine_params){
 				.max_sources = config->max_sources,
 				.max_flows = config->max_flows,
-				.max_bans = 1024,
+				.max_bans = g->max_bans ? g->max_bans : 1024,
 				.seed = "golden traces 1",
 			};
 			g->engine = tg_engine_create(&g->params);
@@ -327,11 +361,11 @@ static void run_show(struct golden *g)
 	qsort(sources, count, sizeof(*sources), compare_sources);
 	struct tg_engine_stats stats;
 	tg_engine_stats(g->engine, &stats);
-	tg_strbuf_printf(&g->out,
-			 "%.3f show flows %u sources %u bans %u observed %u pending %u%s\n",
-			 (double)g->now / (double)TG_SEC, stats.flows,
-			 stats.sources[0] + stats.sources[1], stats.bans_active,
-			 stats.bans_observed, stats.bans_pending, stats.stale ? " stale" : "");
+	tg_strbuf_printf(
+		&g->out, "%.3f show flows %u sources %u bans %u observed %u pending %u%s%s\n",
+		(double)g->now / (double)TG_SEC, stats.flows, stats.sources[0] + stats.sources[1],
+		stats.bans_active, stats.bans_observed, stats.bans_pending,
+		stats.stale ? " stale" : "", stats.braked ? " braked" : "");
 	for (size_t i = 0; i < count && count <= 20; i++) {
 		char text[TG_PREFIX_STRLEN];
 		tg_strbuf_printf(&g->out, "\t%s %s", tg_prefix_format(&sources[i].source, text),
@@ -366,7 +400,8 @@ static void run_adopt(struct golden *g, char **words, size_t count)
 	struct tg_event event = {.type = TG_EVENT_ADOPT,
 				 .adopt = {.action = TG_ACTION_DROP, .origin = TG_ORIGIN_AUTO}};
 	if (count < 4 || tg_prefix_parse(words[1], &event.adopt.source)) {
-		fail(g, "wants PREFIX POLICY LIMIT [left=MS] [age=MS] [new]");
+		fail(g, "wants PREFIX POLICY LIMIT [left=MS] [age=MS] [offence=N] "
+			"[ACTION] [SCOPE] [stored] [record] [unproven]");
 		return;
 	}
 	event.adopt.scope = TG_SCOPE_PORTS;
@@ -377,8 +412,26 @@ static void run_adopt(struct golden *g, char **words, size_t count)
 			event.adopt.left_ms = strtoull(words[i] + 5, NULL, 10);
 		if (strncmp(words[i], "age=", 4) == 0)
 			event.adopt.age_ms = strtoull(words[i] + 4, NULL, 10);
-		if (strcmp(words[i], "new") == 0)
-			event.adopt.scope = TG_SCOPE_NEW;
+		if (strncmp(words[i], "offence=", 8) == 0)
+			event.adopt.offence = (uint32_t)strtoul(words[i] + 8, NULL, 10);
+		for (unsigned a = 0; a < TG_ACTION_COUNT; a++)
+			if (strcmp(words[i], tg_action_name((enum tg_action)a)) == 0)
+				event.adopt.action = (enum tg_action)a;
+		for (unsigned s = 0; s < TG_SCOPE_COUNT; s++)
+			if (strcmp(words[i], tg_scope_name((enum tg_scope)s)) == 0)
+				event.adopt.scope = (enum tg_scope)s;
+		event.adopt.stored |= strcmp(words[i], "stored") == 0;
+		event.adopt.unproven |= strcmp(words[i], "unproven") == 0;
+		if (strcmp(words[i], "record") == 0)
+			event.adopt.record = event.adopt.stored = true;
+	}
+	if (event.adopt.action == TG_ACTION_RATE_LIMIT)
+		event.adopt.to = (struct tg_rate){5, 1000};
+	if (event.adopt.action == TG_ACTION_CAP)
+		event.adopt.to.count = 2;
+	if (strcmp(words[2], "-") == 0) {
+		event.adopt.origin = TG_ORIGIN_OPERATOR;
+		event.adopt.policy[0] = event.adopt.limit[0] = '\0';
 	}
 	step(g, event);
 }
@@ -422,6 +475,8 @@ static void run_words(struct golden *g, char **words, size_t count)
 		const char *slash = strrchr(g->base, '/');
 		snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - g->base), g->base, arg);
 		run_policy(g, path);
+	} else if (strcmp(verb, "max-bans") == 0) {
+		g->max_bans = (uint32_t)strtoul(arg, NULL, 10);
 	} else if (!g->engine) {
 		fail(g, "no policy yet");
 	} else if (strcmp(verb, "at") == 0) {
@@ -451,6 +506,8 @@ static void run_words(struct golden *g, char **words, size_t count)
 		run_traffic(g, words, count);
 	} else if (strcmp(verb, "protect") == 0) {
 		run_protect(g, words, count);
+	} else if (strcmp(verb, "admins") == 0) {
+		run_admins(g, words, count);
 	} else if (strcmp(verb, "panic") == 0) {
 		step(g, (struct tg_event){.type = TG_EVENT_PANIC, .panic = strcmp(arg, "on") == 0});
 	} else if (strcmp(verb, "lost") == 0) {
@@ -499,6 +556,7 @@ static bool run_golden(const char *base, struct tg_strbuf *ret_out)
 		tg_config_destroy(g.configs[i]);
 	}
 	tg_prefix_set_destroy(g.set);
+	tg_prefix_set_destroy(g.admins);
 	*ret_out = g.out;
 	return !g.failed;
 }

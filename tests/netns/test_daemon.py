@@ -164,6 +164,39 @@ def test_exit_statuses(lab):
     check("no privilege is 3", result.returncode == 3 and "CAP_NET_ADMIN" in result.stderr, result)
 
 
+def test_socketless(lab):
+    """Bans matter more than who may ask for them."""
+    result = lab.on(*lab.arguments("--socket", "/" + "x" * 200))
+    check("a path that no socket can have is 2", result.returncode == 2 and "too long" in result.stderr, result)
+    run = os.path.dirname(lab.socket)
+    os.makedirs(run, exist_ok=True)
+    with open(lab.socket, "w", encoding="utf-8") as file:
+        file.write("not a socket")
+    check("it starts where its socket cannot be", lab.start(), lab.logged())
+    check("and says so", "degraded (control)" in lab.logged(), lab.logged())
+    check("the table is there", "table inet tcpguard" in lab.elements())
+    check("the manager is told", "degraded" in (lab.await_notify("STATUS=at work, ") or ""))
+    with open(lab.socket, encoding="utf-8") as file:
+        check("what stood there is left alone", file.read() == "not a socket")
+    os.unlink(lab.socket)
+    check("with the way free it answers", wait_until(lambda: lab.cli("status").returncode == 0, 15), lab.logged())
+    status = lab.json("status")
+    check("and is whole again", status["health"] == "ok" and "no longer degraded (control)" in lab.logged(), status)
+    check("and takes bans", lab.cli("ban", "198.51.100.7").returncode == 0)
+    check("and ends", lab.end() == 0 and not os.path.exists(lab.socket))
+    os.rmdir(run)
+    with open(run, "w", encoding="utf-8") as file:
+        file.write("no directory")
+    check("it starts where no directory can be", lab.start(), lab.logged())
+    before = lab.logged().count("policy reloaded")
+    lab.process.send_signal(signal.SIGHUP)
+    check("it takes a new policy", wait_until(lambda: lab.logged().count("policy reloaded") > before), lab.logged())
+    check("it ends without ever having one", lab.end() == 0, lab.logged())
+    os.unlink(run)
+    lab.on("nft", "flush", "ruleset")
+    os.unlink(os.path.join(lab.state, "bans"))
+
+
 def test_check(lab):
     result = lab.cli("check")
     check("check is 0 for a good policy", result.returncode == 0 and "ok:" in result.stdout, result)
@@ -372,7 +405,7 @@ def test_panic(lab):
     os.symlink("/nonexistent", os.path.join(lab.state, "panic"))
     result = lab.cli("panic")
     check("a link of the marker's name is the marker", result.returncode == 0 and not result.stderr, result)
-    check("and goes", lab.cli("panic", "--off").returncode == 0 and not os.listdir(lab.state))
+    check("and goes", lab.cli("panic", "--off").returncode == 0 and "panic" not in os.listdir(lab.state))
     check("a ban is taken again", lab.cli("ban", "198.51.100.1").returncode == 0)
 
 
@@ -499,7 +532,7 @@ def main():
     lab = Lab(*sys.argv[1:3])
     try:
         lab.prepare()
-        for test in (test_exit_statuses, test_check, test_start, test_json, test_ban, test_reload, test_restart, test_stranger,
+        for test in (test_exit_statuses, test_socketless, test_check, test_start, test_json, test_ban, test_reload, test_restart, test_stranger,
                      test_panic, test_flags, test_unreachable, test_hung, test_end, test_plain, test_service):
             test(lab)
     finally:

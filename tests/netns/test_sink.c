@@ -804,6 +804,7 @@ TEST(plain_is_watched_and_repaired)
 		{"nft flush ruleset", true},
 		{"nft 'add table inet tcpguard { flags dormant; }'", true},
 		{"nft flush chain inet tcpguard policy-web &&"
+		 " nft flush chain inet tcpguard late-web &&"
 		 " nft delete set inet tcpguard web-ports-ip4-32",
 		 true},
 		{"nft delete set inet tcpguard own4 2>/dev/null; nft flush chain inet tcpguard pre;"

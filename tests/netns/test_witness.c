@@ -75,9 +75,10 @@ static const struct tg_limit limits[] = {
 	{.name = "idle", .measure = TG_MEASURE_IDLE},
 	{.name = "syn", .measure = TG_MEASURE_HALF_OPEN},
 	{.name = "gone", .measure = TG_MEASURE_TIME_WAIT},
+	{.name = "net", .measure = TG_MEASURE_CONCURRENT, .min_hosts = 3},
 };
 static const struct tg_policy policies[] = {
-	{.name = "web", .ports = ports, .port_count = 1, .limits = limits, .limit_count = 5},
+	{.name = "web", .ports = ports, .port_count = 1, .limits = limits, .limit_count = 6},
 };
 static struct tg_config config = {.policies = policies, .policy_count = 1, .idle_after_ms = 60000};
 
@@ -96,6 +97,7 @@ static void tell(void *data, const struct tg_witness *answer)
 static struct loop *loop;
 static struct witness *witness;
 static struct told told;
+static const uint8_t seed[16] = {7};
 
 static void ask(const char *source, uint16_t limit)
 {
@@ -127,7 +129,7 @@ static void begin(void)
 {
 	told.count = 0;
 	CHECK(loop_create(&loop) == 0);
-	CHECK(witness_create(loop, tell, &told, &witness) == 0);
+	CHECK(witness_create(loop, seed, tell, &told, &witness) == 0);
 }
 
 static void finish(void)
@@ -203,6 +205,96 @@ TEST(own_connections_prove_nothing)
 	CHECK(await(1));
 	CHECK_U64(proven("127.0.0.1/32", "open"), 0);
 	config.policies = policies;
+	finish();
+}
+
+/* Forged packets make hosts, too: a network is proven by sockets of as many as its limit wants. */
+TEST(few_hosts_prove_no_network)
+{
+	begin();
+	for (int i = 0; i < 20; i++)
+		CHECK(connect_from(AF_INET, i % 2 ? "127.5.0.1" : "127.5.0.2"));
+	for (int i = 0; i < 3; i++)
+		CHECK(connect_from(AF_INET, "127.5.1.1") && connect_from(AF_INET, "127.5.1.2") &&
+		      connect_from(AF_INET, "127.5.1.3"));
+	for (int i = 0; i < 4; i++)
+		CHECK(connect_from(AF_INET6, "::1"));
+	ask("127.5.0.0/24", 5);
+	ask("127.5.0.0/24", 0);
+	ask("127.5.1.0/24", 5);
+	ask("127.5.0.0/16", 5);
+	ask("::/48", 5);
+	CHECK(await(5));
+	CHECK_U64(proven("127.5.0.0/24", "net"), 0);
+	CHECK_U64(proven("127.5.0.0/24", "open"), 20);
+	CHECK_U64(proven("127.5.1.0/24", "net"), 9);
+	CHECK_U64(proven("127.5.0.0/16", "net"), 29);
+	CHECK_U64(proven("::/48", "net"), 0);
+	told.count = 0;
+	ask("127.5.1.0/24", 5); /* hosts of the last walk are not those of this one */
+	ask("127.5.0.0/24", 5);
+	CHECK(await(2));
+	CHECK_U64(proven("127.5.1.0/24", "net"), 9);
+	CHECK_U64(proven("127.5.0.0/24", "net"), 0);
+	finish();
+}
+
+/* More than there is room for: those that find none are counted, and each other has its answer. */
+TEST(more_questions_than_room)
+{
+	struct witness_stats stats;
+	char source[32];
+	begin();
+	const tg_time begun = ns_now();
+	for (unsigned i = 0; i < 10000; i++) {
+		(void)snprintf(source, sizeof(source), "198.18.%u.%u/32", i / 256, i % 256);
+		ask(source, 0);
+		ask(source, 0);
+	}
+	printf("# 20000 questions: %llu us\n", (unsigned long long)((ns_now() - begun) / 1000));
+	witness_stats(witness, &stats);
+	CHECK_U64(stats.waiting, stats.questions);
+	CHECK(stats.questions > 1000 && stats.dropped > 1000);
+	CHECK(await(ARRAY_SIZE(told.answers)));
+	witness_stats(witness, &stats);
+	CHECK_U64(stats.walks, 1);
+	CHECK_U64(stats.waiting, 0);
+	ask("198.18.39.15/32", 0); /* the last of them, which found none */
+	witness_stats(witness, &stats);
+	CHECK_U64(stats.waiting, 1);
+	finish();
+}
+
+/* What a walk could not ask for want of a descriptor is asked by the next one, and once. */
+TEST(questions_outlive_a_failed_walk)
+{
+	struct witness_stats stats = {0};
+	struct rlimit before, none;
+	const tg_time end = ns_now() + PATIENCE;
+	begin();
+	CHECK(connect_from(AF_INET, "127.6.0.7"));
+	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = before;
+	none.rlim_cur = 0;
+	ask("127.6.0.7/32", 0);
+	ask("127.6.0.8/32", 0);
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	while (stats.failed < 2 && ns_now() < end) {
+		CHECK(loop_turn(loop, end) == 0);
+		witness_stats(witness, &stats);
+	}
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	CHECK(stats.error == EMFILE);
+	CHECK_U64(told.count, 0);
+	ask("127.6.0.7/32", 0);
+	CHECK(await(2));
+	witness_stats(witness, &stats);
+	CHECK_U64(stats.walks, 1);
+	CHECK_U64(stats.waiting, 0);
+	CHECK(stats.error == 0);
+	CHECK_U64(told.count, 2);
+	CHECK_U64(proven("127.6.0.7/32", "open"), 1);
+	CHECK_U64(proven("127.6.0.8/32", "open"), 0);
 	finish();
 }
 
@@ -323,6 +415,9 @@ int main(void)
 	RUN(one_source_alone);
 	RUN(many_questions_one_walk);
 	RUN(own_connections_prove_nothing);
+	RUN(few_hosts_prove_no_network);
+	RUN(more_questions_than_room);
+	RUN(questions_outlive_a_failed_walk);
 	RUN(idle_is_since_the_last_payload);
 	RUN(closing_counts_until_it_is_over);
 	RUN(forgotten_questions_get_no_answer);

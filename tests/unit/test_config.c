@@ -196,7 +196,7 @@ static void check_step(const struct tg_step *step, enum tg_action action, uint32
 		       uint64_t expire_ms)
 {
 	CHECK_U64(step->action, action);
-	CHECK_U64(step->scope, action == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW);
+	CHECK_U64(step->scope, action >= TG_ACTION_REJECT ? TG_SCOPE_PORTS : TG_SCOPE_NEW);
 	CHECK_U64(step->to.count, to_count);
 	CHECK_U64(step->expire_ms, expire_ms);
 }
@@ -267,6 +267,76 @@ TEST(totals_and_networks)
 	CHECK_U64(limits[2].prefix_len[TG_IPV6], 48);
 	CHECK_U64(limits[2].window_ms, 1000);
 	CHECK_U64(limits[2].burst, 3);
+	tg_config_destroy(config);
+}
+
+TEST(actions)
+{
+	begin();
+	put("main.yaml", "version: 1\npolicies:\n"
+			 "  web:\n    limits:\n"
+			 "      a: {concurrent: 5, action: cap, to: 20, expire: 1m}\n"
+			 "      b: {concurrent: 5, action: reject, expire: 1m}\n"
+			 "      c: {new: 5/1s, ladder: long}\n"
+			 "ladders:\n  long:\n    forget-after: 1d\n    steps:\n"
+			 "      - {action: rate-limit, to: 7/1s, expire: 1m}\n"
+			 "      - {action: cap, to: 9, expire: 1m}\n"
+			 "      - {action: reject, scope: new, expire: 1m}\n"
+			 "      - {action: drop, scope: everything, kill: true, expire: 1m}\n");
+	struct tg_config *config = load(NULL);
+	CHECK(config && config->policy_count == 1 && config->policies[0].limit_count == 3);
+	if (!config)
+		return;
+	const struct tg_limit *limits = config->policies[0].limits;
+	check_step(&limits[0].steps[0], TG_ACTION_CAP, TG_UNPROVEN_RATE.count, 60000);
+	CHECK_U64(limits[0].steps[0].cap, 20);
+	check_step(&limits[1].steps[0], TG_ACTION_REJECT, TG_UNPROVEN_RATE.count, 60000);
+	const struct tg_step *steps = limits[2].steps;
+	CHECK_U64(limits[2].step_count, 4);
+	if (limits[2].step_count == 4) {
+		check_step(&steps[1], TG_ACTION_CAP, 7, 60000);
+		CHECK_U64(steps[1].cap, 9);
+		CHECK(steps[2].action == TG_ACTION_REJECT && steps[2].scope == TG_SCOPE_NEW);
+		CHECK(steps[3].action == TG_ACTION_DROP && steps[3].scope == TG_SCOPE_EVERYTHING);
+		CHECK(steps[3].kill && !steps[2].kill && steps[3].cap == 0);
+		CHECK_U64(steps[3].to.count, 7);
+	}
+	tg_config_destroy(config);
+}
+
+TEST(host_settings)
+{
+	begin();
+	put("main.yaml", "version: 1\n");
+	struct tg_config *config = load(NULL);
+	CHECK(config != NULL);
+	if (!config)
+		return;
+	CHECK_U64(config->max_bans, TG_MAX_BANS_DEFAULT);
+	CHECK_U64(config->brakes.bans_per_minute, TG_BRAKES_DEFAULT.bans_per_minute);
+	CHECK_U64(config->brakes.share_of_sources, TG_BRAKES_DEFAULT.share_of_sources);
+	CHECK_U64(config->brakes.share_of_flows, 0);
+	CHECK_U64(config->ingress_count, 0);
+	CHECK(config->admin_port_count == 1 && config->admin_ports[0] == 22);
+	tg_config_destroy(config);
+	begin();
+	put("main.yaml", "version: 1\ndefaults: {max-bans: 1048576}\nhook: ingress\n"
+			 "interfaces: [eth0, enp1s0f1]\nadmin-ports: [2222, 22]\n"
+			 "brakes: {max-bans-per-minute: none, max-share-of-flows: 12.5%}\n");
+	put_dir("policies.d");
+	put("policies.d/a.yaml", "brakes: {max-share-of-sources: 100%}\n");
+	config = load(NULL);
+	CHECK(config != NULL);
+	if (!config)
+		return;
+	CHECK_U64(config->max_bans, 1048576);
+	CHECK_U64(config->brakes.bans_per_minute, 0);
+	CHECK_U64(config->brakes.share_of_sources, 1000);
+	CHECK_U64(config->brakes.share_of_flows, 125);
+	CHECK_U64(config->ingress_count, 2);
+	CHECK(config->ingress_count == 2 && strcmp(config->ingress[1], "enp1s0f1") == 0);
+	CHECK(config->admin_port_count == 2 && config->admin_ports[0] == 22 &&
+	      config->admin_ports[1] == 2222);
 	tg_config_destroy(config);
 }
 
@@ -705,6 +775,8 @@ int main(void)
 	RUN(defaults);
 	RUN(whole);
 	RUN(ladders);
+	RUN(actions);
+	RUN(host_settings);
 	RUN(totals_and_networks);
 	RUN(ladder_that_may_be_elsewhere);
 	RUN(ladder_with_an_error);

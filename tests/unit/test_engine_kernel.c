@@ -35,6 +35,8 @@ struct element {
 	enum tg_scope scope;
 	struct tg_prefix source;
 	tg_time until;
+	enum tg_action action;
+	uint32_t count; /* of a rate-limit and a cap */
 };
 
 /* A config whose names, order, modes and lengths are drawn by lot. */
@@ -47,16 +49,17 @@ struct set_up {
 	struct tg_ruleset *ruleset;
 };
 
-/* A witness said so much of a source that a drop may follow. */
+/* What a witness said of a source; under another policy by then it may be enough. */
 struct proof {
 	struct tg_prefix source;
 	char policy[TG_NAME_MAX + 1], limit[TG_NAME_MAX + 1];
+	uint32_t proven;
 };
 
 struct world {
 	struct tg_engine *engine;
 	struct set_up *now_in_force;
-	struct tg_prefix_set *protected;
+	struct tg_prefix_set *protected, *admins;
 	struct element elements[ELEMENTS_MAX];
 	size_t element_count;
 	struct tg_event late[LATE_MAX]; /* answers on their way */
@@ -86,19 +89,24 @@ static struct tg_prefix source_of(uint32_t source, uint8_t len)
 
 static void draw_steps(struct tg_limit *limit, struct tg_step *steps)
 {
-	const bool drops = tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE;
+	const bool proves = tg_measure_evidence(limit->measure) == TG_EVIDENCE_WITNESSABLE;
 	enum tg_action least = random_below(6) ? TG_ACTION_RATE_LIMIT : TG_ACTION_OBSERVE;
+	enum tg_scope scope = TG_SCOPE_NEW;
 	limit->steps = steps;
 	limit->step_count = 1 + random_below(STEPS);
 	limit->forget_ms = random_below(2) ? 0 : random_below(100000);
 	for (size_t i = 0; i < limit->step_count; i++) {
-		if (drops && random_below(2) == 0)
-			least = TG_ACTION_DROP;
+		if (proves && random_below(2) == 0)
+			least = MAX(least, TG_ACTION_CAP + random_below(3));
 		else if (least == TG_ACTION_OBSERVE && i > 0)
 			least = TG_ACTION_RATE_LIMIT;
+		if (least > TG_ACTION_CAP)
+			scope = MAX(scope, random_below(TG_SCOPE_COUNT));
 		steps[i] = (struct tg_step){
 			.action = least,
-			.scope = least == TG_ACTION_DROP ? TG_SCOPE_PORTS : TG_SCOPE_NEW,
+			.scope = scope,
+			.kill = least > TG_ACTION_CAP && random_below(2),
+			.cap = least == TG_ACTION_CAP ? 1 + random_below(3) : 0,
 			.to = {1 + random_below(5), 1000},
 			.expire_ms = 1000 * (1 + random_below(20)),
 		};
@@ -144,6 +152,7 @@ static struct set_up *draw_set_up(void)
 		.policy_count = count,
 		.allow = &s->allow,
 		.allow_count = random_below(2),
+		.brakes.bans_per_minute = random_below(2) ? 0 : 1 + random_below(3),
 	};
 	s->ruleset = tg_ruleset_create(&s->config, &params, NULL);
 	return s;
@@ -158,7 +167,11 @@ static void set_up_destroy(struct set_up *s)
 
 static struct element element_of(const struct world *w, const struct tg_ban *ban)
 {
-	struct element e = {.scope = ban->scope, .source = ban->source, .until = ban->until};
+	struct element e = {.scope = ban->scope,
+			    .source = ban->source,
+			    .until = ban->until,
+			    .action = ban->action,
+			    .count = ban->action <= TG_ACTION_CAP ? ban->to.count : 0};
 	if (ban->policy != TG_NO_INDEX)
 		(void)snprintf(e.policy, sizeof(e.policy), "%s",
 			       w->now_in_force->policies[ban->policy].name);
@@ -173,6 +186,11 @@ static struct element *element_find(struct world *w, const struct element *like)
 		    tg_prefix_equal(&w->elements[i].source, &like->source))
 			return &w->elements[i];
 	return NULL;
+}
+
+static bool same_shape(const struct element *a, const struct element *b)
+{
+	return a->action == b->action && a->count == b->count;
 }
 
 static void element_remove(struct world *w, struct element *e)
@@ -199,7 +217,8 @@ static bool is_proven(const struct world *w, const struct tg_ban *ban)
 	for (size_t i = 0; i < w->proof_count; i++)
 		if (tg_prefix_equal(&w->proofs[i].source, &ban->source) &&
 		    strcmp(w->proofs[i].policy, policy->name) == 0 &&
-		    strcmp(w->proofs[i].limit, policy->limits[ban->limit].name) == 0)
+		    strcmp(w->proofs[i].limit, policy->limits[ban->limit].name) == 0 &&
+		    w->proofs[i].proven > ban->threshold)
 			return true;
 	return false;
 }
@@ -221,8 +240,13 @@ static void check_decision(struct world *w, const struct tg_decision *d)
 	       ban->limit < config->policies[ban->policy].limit_count));
 	CHECK(ban->until <= w->now + TG_DURATION_MAX_MS * TG_MSEC);
 	if (d->type == TG_DECISION_BAN && d->cause == TG_CAUSE_WITNESSED)
-		CHECK(ban->action == TG_ACTION_DROP && is_proven(w, ban));
-	if (d->type == TG_DECISION_BAN && ban->action == TG_ACTION_DROP &&
+		CHECK(ban->action > TG_ACTION_RATE_LIMIT && is_proven(w, ban));
+	if (d->type == TG_DECISION_BAN && ban->action > TG_ACTION_RATE_LIMIT &&
+	    ban->origin == TG_ORIGIN_AUTO)
+		CHECK(!tg_prefix_set_overlap(w->admins, &ban->source));
+	if (d->type == TG_DECISION_KILL)
+		CHECK(ban->enforced && ban->kill && ban->action > TG_ACTION_CAP);
+	if (d->type == TG_DECISION_BAN && ban->action > TG_ACTION_RATE_LIMIT &&
 	    ban->origin == TG_ORIGIN_AUTO)
 		CHECK(d->cause != TG_CAUSE_OFFENCE || ban->enforced); /* observed before */
 	CHECK(!ban->enforced || ban->action != TG_ACTION_OBSERVE);
@@ -243,9 +267,10 @@ static void answer_witness(struct world *w, const struct tg_ban *ban)
 		event.witness.source = source_of(random_below(SOURCES), 128);
 	(void)snprintf(event.witness.policy, sizeof(event.witness.policy), "%s", policy->name);
 	(void)snprintf(event.witness.limit, sizeof(event.witness.limit), "%s", limit->name);
-	if (w->proof_count < PROOFS && event.witness.proven > limit->threshold + limit->burst) {
+	if (w->proof_count < PROOFS) {
 		struct proof *proof = &w->proofs[w->proof_count++];
 		proof->source = event.witness.source;
+		proof->proven = event.witness.proven;
 		memcpy(proof->policy, event.witness.policy, sizeof(proof->policy));
 		memcpy(proof->limit, event.witness.limit, sizeof(proof->limit));
 	}
@@ -278,6 +303,8 @@ static void apply(struct world *w, const struct tg_decision *d)
 	struct tg_event ack = {.type = TG_EVENT_ACK, .ack = {d->ban.id, d->ban.version, 0}};
 	const struct element e = element_of(w, &d->ban);
 	struct element *old = element_find(w, &e);
+	/* Only its end moves. Whatever comes after that end is a new one. */
+	CHECK(!d->renewed || !old || same_shape(old, &e));
 	if (w->broken || random_below(8) == 0)
 		ack.ack.error = ENOSPC;
 	else if (d->type == TG_DECISION_BAN && old)
@@ -355,7 +382,8 @@ static void check_ban(struct world *w, uint32_t id, bool *known)
 	CHECK(!ban->enforced || !w->engine->stats.panic);
 	if (!ban->enforced || ban->acked != ban->version)
 		return;
-	CHECK(e ? e->until == ban->until : ban->until <= w->now);
+	CHECK(e ? e->until == ban->until && same_shape(e, &like) : ban->until <= w->now);
+	CHECK(ban->policy == TG_NO_INDEX || ban->action <= TG_ACTION_RATE_LIMIT || ban->proven);
 	const struct ruleset_limit *limit =
 		ruleset_limit(w->engine->ruleset, ban->policy, ban->limit);
 	CHECK(ban->policy == TG_NO_INDEX || (limit && limit->mode == TG_MODE_ENFORCE));
@@ -364,7 +392,7 @@ static void check_ban(struct world *w, uint32_t id, bool *known)
 static void check_bans(struct world *w)
 {
 	struct tg_engine_stats stats;
-	uint32_t active = 0, observed = 0, pending = 0, count = 0, records = 0, unproven = 0;
+	uint32_t active = 0, observed = 0, pending = 0, live_count = 0, records = 0, unproven = 0;
 	bool known[ELEMENTS_MAX] = {false};
 	struct ban_table *bans = w->engine->bans;
 	for (uint32_t id = ban_table_next(bans, 0); id != TG_BAN_NONE;
@@ -372,8 +400,8 @@ static void check_bans(struct world *w)
 		const struct ban *ban = ban_table_at(bans, id);
 		const bool live = ban->life == BAN_LIVE;
 		records += ban->life == BAN_RECORD;
-		count += ban->life != BAN_RECORD;
-		unproven += live && ban->witness != TG_NO_INDEX;
+		live_count += live;
+		unproven += live && ban->witness != TG_NO_INDEX && !ban->proven;
 		CHECK(live || ban->witness == TG_NO_INDEX);
 		active += live && ban->enforced;
 		observed += live && !ban->enforced;
@@ -384,7 +412,8 @@ static void check_bans(struct world *w)
 	for (size_t i = 0; i < w->element_count; i++)
 		CHECK(known[i] || w->elements[i].until <= w->now);
 	tg_engine_stats(w->engine, &stats);
-	CHECK_U64(ban_table_count(bans), count);
+	CHECK_U64(ban_table_live(bans), live_count);
+	CHECK(live_count <= params.max_bans);
 	CHECK_U64(stats.bans_active, active);
 	CHECK_U64(stats.bans_observed, observed);
 	CHECK_U64(stats.bans_pending, pending);
@@ -398,7 +427,9 @@ static void reload(struct world *w)
 {
 	struct set_up *old = w->now_in_force, *s = draw_set_up();
 	/* Refusals name limits of the old policy. */
-	if (w->engine->notes_count > 0 || random_below(2) == 0)
+	if (random_below(2) == 0)
+		drain(w);
+	while (w->engine->notes_count > 0)
 		drain(w);
 	for (size_t i = w->element_count; i-- > 0;) {
 		const struct element *e = &w->elements[i];
@@ -432,6 +463,18 @@ static void protect(struct world *w)
 	tg_prefix_set_destroy(old);
 }
 
+static void log_in(struct world *w)
+{
+	struct tg_prefix_set *old = w->admins;
+	struct tg_protected_prefix members[2];
+	for (unsigned i = 0; i < 2; i++)
+		members[i] = (struct tg_protected_prefix){source_of(random_below(SOURCES), 128),
+							  TG_PROTECT_ADMIN};
+	w->admins = tg_prefix_set_create(members, random_below(3));
+	step(w, (struct tg_event){.type = TG_EVENT_ADMINS, .admins = w->admins});
+	tg_prefix_set_destroy(old);
+}
+
 static void ask_operator(struct world *w)
 {
 	struct tg_event event = {
@@ -439,7 +482,9 @@ static void ask_operator(struct world *w)
 		.request = {
 			.request = ++w->request,
 			.source = source_of(random_below(SOURCES / 2), random_below(4) ? 128 : 28),
-			.action = random_below(2) ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT,
+			.action = TG_ACTION_RATE_LIMIT + random_below(4),
+			.scope = random_below(2) ? TG_SCOPE_NEW : TG_SCOPE_EVERYTHING,
+			.force = random_below(2),
 			.to = {1 + random_below(3), 1000},
 			.expire_ms =
 				random_below(4) ? 1000 + random_below(30000) : TG_DURATION_MAX_MS,
@@ -510,6 +555,9 @@ static void rare(struct world *w)
 		w->now += random_below(40) * TG_SEC;
 		step(w, (struct tg_event){.type = TG_EVENT_TICK});
 		break;
+	case 9:
+		log_in(w);
+		break;
 	default:
 		ask_operator(w);
 		break;
@@ -534,11 +582,13 @@ static void adopt(struct world *w)
 				  .left_ms = left_ms}};
 		struct element e = {.source = event.adopt.source,
 				    .scope = event.adopt.scope,
+				    .action = TG_ACTION_DROP,
 				    .until = left_ms == 0 || left_ms > TG_DURATION_MAX_MS
 						     ? TG_NEVER
 						     : w->now + left_ms * TG_MSEC};
 		(void)snprintf(e.policy, sizeof(e.policy), "%s", names[random_below(4)]);
 		memcpy(event.adopt.policy, e.policy, sizeof(e.policy));
+		event.adopt.origin = e.policy[0] == '\0' ? TG_ORIGIN_OPERATOR : TG_ORIGIN_AUTO;
 		if (element_find(w, &e))
 			continue;
 		bool set_stays = e.policy[0] == '\0';
@@ -576,6 +626,7 @@ static uint64_t live(uint64_t seed)
 	tg_engine_destroy(w.engine);
 	set_up_destroy(w.now_in_force);
 	tg_prefix_set_destroy(w.protected);
+	tg_prefix_set_destroy(w.admins);
 	return w.hash;
 }
 

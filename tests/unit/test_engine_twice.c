@@ -32,8 +32,8 @@ static void show(uint64_t stream, const uint8_t *bytes, size_t size)
 TEST(two_runs_of_random_streams)
 {
 	uint8_t bytes[STREAM_MAX];
-	uint64_t events = 0, decisions[TG_DECISION_COUNT] = {0}, drops = 0, unproven = 0,
-		 totals = 0, again = 0, failed = 0;
+	uint64_t events = 0, decisions[TG_DECISION_COUNT] = {0}, actions[TG_ACTION_COUNT] = {0},
+		 unproven = 0, totals = 0, again = 0, renewed = 0, failed = 0;
 	for (unsigned i = 0; i < streams && failed < 8; i++) {
 		const size_t size = step_random(seed + i, bytes, sizeof(bytes));
 		if (!step_run_twice(&world, bytes, size)) {
@@ -44,16 +44,19 @@ TEST(two_runs_of_random_streams)
 		events += world.told_events;
 		for (unsigned d = 0; d < TG_DECISION_COUNT; d++)
 			decisions[d] += world.decisions[d];
-		drops += world.drops;
+		for (unsigned a = 0; a < TG_ACTION_COUNT; a++)
+			actions[a] += world.actions[a];
+		renewed += world.renewed;
 		unproven += world.unproven;
 		totals += world.totals;
 		again += world.again;
 	}
-	printf("# %" PRIu64 " events, bans %" PRIu64 " (drops %" PRIu64 ", unproven %" PRIu64
-	       ", of totals %" PRIu64 ", not the first %" PRIu64 "), lifts %" PRIu64
-	       ", expiries %" PRIu64 ", refusals %" PRIu64 ", questions %" PRIu64 " %" PRIu64
-	       " %" PRIu64 "\n",
-	       events, decisions[TG_DECISION_BAN], drops, unproven, totals, again,
+	printf("# %" PRIu64 " events, bans %" PRIu64 " (caps %" PRIu64 ", rejects %" PRIu64
+	       ", drops %" PRIu64 ", renewed %" PRIu64 ", unproven %" PRIu64 ", of totals %" PRIu64
+	       ", not the first %" PRIu64 "), lifts %" PRIu64 ", expiries %" PRIu64
+	       ", refusals %" PRIu64 ", questions %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+	       events, decisions[TG_DECISION_BAN], actions[TG_ACTION_CAP],
+	       actions[TG_ACTION_REJECT], actions[TG_ACTION_DROP], renewed, unproven, totals, again,
 	       decisions[TG_DECISION_LIFT], decisions[TG_DECISION_EXPIRE],
 	       decisions[TG_DECISION_REFUSE], decisions[TG_DECISION_VERIFY],
 	       decisions[TG_DECISION_WITNESS], decisions[TG_DECISION_PROBE]);
@@ -63,7 +66,9 @@ TEST(two_runs_of_random_streams)
 		return;
 	for (unsigned d = 0; d < TG_DECISION_COUNT; d++)
 		CHECK(decisions[d] > 0);
-	CHECK(drops > 0 && unproven > 0 && totals > 0 && again > 0);
+	for (unsigned a = 0; a < TG_ACTION_COUNT; a++)
+		CHECK(actions[a] > 0);
+	CHECK(renewed > 0 && unproven > 0 && totals > 0 && again > 0);
 }
 
 static int write_streams(const char *directory)

@@ -107,8 +107,11 @@ static void take_line(struct rig *rig, char *line)
 /* One piece, as one turn of the loop sends. */
 static bool receive(struct rig *rig)
 {
-	const struct recorder_view view = {
-		.engine = rig->engine, .config = &config, .protected = rig->set, .now = rig->now};
+	const struct recorder_view view = {.engine = rig->engine,
+					   .config = &config,
+					   .protected = rig->set,
+					   .admins = rig->set,
+					   .now = rig->now};
 	struct tg_strbuf out;
 	tg_strbuf_init(&out);
 	const bool more = recorder_fill(rig->recorder, &view, &out);

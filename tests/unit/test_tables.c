@@ -153,8 +153,16 @@ TEST(ban_heap_ends_in_order)
 		uint32_t id = ban_table_insert(table, 0, TG_SCOPE_NEW, &source);
 		ban_table_set_until(table, id, 1 + random_below(1000));
 	}
-	struct tg_prefix one_more = prefix_of(BANS);
-	CHECK(ban_table_insert(table, 0, TG_SCOPE_NEW, &one_more) == TG_BAN_NONE);
+	CHECK_U64(ban_table_live(table), ban_table_capacity(table));
+	/* The ids beyond are for what leaves. */
+	for (uint32_t n = BANS; n < ban_table_ids(table); n++) {
+		struct tg_prefix one_more = prefix_of(n);
+		CHECK(ban_table_has_spare(table));
+		CHECK_U64(ban_table_insert(table, 0, TG_SCOPE_NEW, &one_more), n);
+	}
+	struct tg_prefix too_many = prefix_of(5000);
+	CHECK(!ban_table_has_spare(table));
+	CHECK(ban_table_insert(table, 0, TG_SCOPE_NEW, &too_many) == TG_BAN_NONE);
 	for (unsigned i = 0; i < 2000; i++) {
 		uint32_t id = random_below(BANS);
 		if (ban_table_at(table, id)->life == BAN_FREE)
@@ -169,6 +177,7 @@ TEST(ban_heap_ends_in_order)
 	for (uint32_t id = ban_table_first(table); id != TG_BAN_NONE; id = ban_table_first(table)) {
 		CHECK(ban_table_at(table, id)->until >= last);
 		last = ban_table_at(table, id)->until;
+		CHECK_U64(ban_table_soonest(table, TG_BAN_NONE), id);
 		struct tg_prefix source = ban_table_at(table, id)->source;
 		CHECK_U64(ban_table_find(table, 0, TG_SCOPE_NEW, &source), id);
 		ban_table_remove(table, id);
@@ -176,7 +185,55 @@ TEST(ban_heap_ends_in_order)
 		ended++;
 	}
 	CHECK(ended > 100);
-	CHECK_U64(ban_table_count(table), 0);
+	CHECK_U64(ban_table_live(table), 0);
+	ban_table_destroy(table);
+}
+
+/* The one to go, found the slow way. */
+static uint32_t naive_soonest(struct ban_table *table, uint32_t stays)
+{
+	uint32_t best = TG_BAN_NONE;
+	for (uint32_t id = ban_table_next(table, 0); id != TG_BAN_NONE;
+	     id = ban_table_next(table, id + 1)) {
+		const struct ban *ban = ban_table_at(table, id);
+		const struct ban *b = best == TG_BAN_NONE ? NULL : ban_table_at(table, best);
+		if (id == stays || ban->policy == TG_NO_INDEX || tg_prefix_is_total(&ban->source))
+			continue;
+		if (!b || (ban->enforced != b->enforced ? b->enforced : ban->until < b->until))
+			best = id;
+	}
+	return best;
+}
+
+TEST(the_ban_that_ends_soonest_is_found_whatever_wakes_first)
+{
+	enum { BANS = 200 };
+	struct ban_table *table = ban_table_create(BANS, seed);
+	for (uint32_t n = 0; n < BANS; n++) {
+		struct tg_prefix source = prefix_of(n);
+		if (n % 10 == 3)
+			source =
+				(struct tg_prefix){.addr.bytes = {(uint8_t)n}, .len = TG_TOTAL_LEN};
+		const uint32_t id = ban_table_insert(table, n % 7 == 0 ? TG_NO_INDEX : 0,
+						     TG_SCOPE_NEW, &source);
+		ban_table_at(table, id)->enforced = random_below(10) > 0;
+		ban_table_set_until(table, id, 1000 + random_below(1000));
+	}
+	for (unsigned i = 0; i < 3000; i++) {
+		const uint32_t id = random_below(BANS);
+		const uint32_t what = random_below(8);
+		if (ban_table_at(table, id)->life == BAN_FREE)
+			continue;
+		if (what == 0 && i % 16 == 0)
+			ban_table_remove(table, id);
+		else if (what < 4)
+			ban_table_set_wake(table, id, 1 + random_below(1000));
+		else
+			ban_table_set_until(table, id, 1000 + random_below(1000));
+		const uint32_t stays =
+			random_below(2) ? ban_table_soonest(table, TG_BAN_NONE) : TG_BAN_NONE;
+		CHECK_U64(ban_table_soonest(table, stays), naive_soonest(table, stays));
+	}
 	ban_table_destroy(table);
 }
 
@@ -225,6 +282,7 @@ int main(int argc, char **argv)
 	RUN(source_evicts_the_least_and_counts_it);
 	RUN(source_sets_fill_evenly_under_chosen_keys);
 	RUN(ban_heap_ends_in_order);
+	RUN(the_ban_that_ends_soonest_is_found_whatever_wakes_first);
 	RUN(ban_dirty_list_keeps_order_and_no_doubles);
 	RUN(ban_reason_is_kept_cut_and_given_back);
 	return DONE();

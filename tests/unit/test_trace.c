@@ -45,7 +45,7 @@ static struct tg_prefix random_prefix(uint64_t *state)
 
 static enum tg_action random_action(uint64_t *state)
 {
-	return below(state, 2) ? TG_ACTION_DROP : TG_ACTION_RATE_LIMIT;
+	return TG_ACTION_RATE_LIMIT + below(state, TG_ACTION_DROP);
 }
 
 static void random_text(uint64_t *state, char *text, size_t size)
@@ -89,7 +89,7 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		TG_EVENT_ADOPT,          TG_EVENT_SINK_LOST,     TG_EVENT_OPERATOR_BAN,
 		TG_EVENT_OPERATOR_UNBAN, TG_EVENT_PANIC,         TG_EVENT_PROTECTED,
 		TG_EVENT_POLICY,         TG_EVENT_FLOW_NEW,      TG_EVENT_FLOW_END,
-		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC};
+		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC,       TG_EVENT_ADMINS};
 	struct tg_event event = {.type = types[below(state, ARRAY_SIZE(types))]};
 	if (below(state, 2))
 		*now += draw(state) >> (24 + below(state, 40));
@@ -105,6 +105,9 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		break;
 	case TG_EVENT_ADOPT:
 		event.adopt.source = random_prefix(state);
+		event.adopt.stored = below(state, 2);
+		event.adopt.record = below(state, 2);
+		event.adopt.unproven = below(state, 2);
 		event.adopt.action = random_action(state);
 		event.adopt.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		event.adopt.origin = (enum tg_origin)below(state, TG_ORIGIN_COUNT);
@@ -136,6 +139,8 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.request.source = random_prefix(state);
 		event.request.all = below(state, 2);
 		event.request.action = random_action(state);
+		event.request.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
+		event.request.force = below(state, 2);
 		event.request.to = (struct tg_rate){1, (uint32_t)draw(state) | 1};
 		event.request.expire_ms = 1 + below(state, TG_DURATION_MAX_MS);
 		random_text(state, event.request.reason, sizeof(event.request.reason));
@@ -145,6 +150,9 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		break;
 	case TG_EVENT_PROTECTED:
 		event.protected = sets[below(state, SETS)];
+		break;
+	case TG_EVENT_ADMINS:
+		event.admins = sets[below(state, SETS)];
 		break;
 	case TG_EVENT_RESYNC_BEGIN:
 	case TG_EVENT_RESYNC_END:
@@ -313,7 +321,7 @@ TEST(refusals)
 		const char *what;
 	} cases[] = {
 		{"type 0", {0}, 1, 44, "unknown record"},
-		{"type 18", {18}, 1, 44, "unknown record"},
+		{"type 19", {19}, 1, 44, "unknown record"},
 		{"type 31", {31}, 1, 44, "unknown record"},
 		{"high bit", {0x88}, 1, 44, "unknown bits of a record"},
 		{"key of a tick", {0x48}, 1, 44, "unknown bits of a record"},
@@ -370,6 +378,8 @@ TEST(refusals)
 		 8,
 		 51,
 		 "a text is too long"},
+		{"adopted how", {9, 8}, 2, 45, "unknown bits in an adopted ban"},
+		{"scope of a request", {11, 1, 0, 0, 8, 1, 0, 0, 0, 1, 3}, 11, 54, "no such scope"},
 		{"family 2", {14, 1, 2, 8, 1, 2, 3, 4, 0}, 9, 46, "no such address family"},
 	};
 	struct written w;
@@ -392,6 +402,25 @@ TEST(refusals)
 	CHECK_STR(refusal((const uint8_t *)"GET / ", 6, &offset), "this is no trace");
 	CHECK_U64(offset, 0);
 	drop(&w);
+}
+
+/* As a damaged capture or a clock that was never set has it: what is written can be read. */
+TEST(times_beyond_all_bounds)
+{
+	static uint8_t out[TG_TRACE_HEADER_SIZE + TG_TRACE_EVENT_MAX];
+	const struct tg_trace_header header = {.start = TG_NEVER, .wall_ms = UINT64_MAX};
+	struct tg_event tick = {.type = TG_EVENT_TICK, .at = TG_NEVER}, event;
+	size_t used;
+	struct tg_trace_writer *writer = tg_trace_writer_create(&header);
+	struct tg_trace_reader *reader = tg_trace_reader_create();
+	tg_trace_write_header(writer, out);
+	int size = tg_trace_write(writer, &tick, out + TG_TRACE_HEADER_SIZE, TG_TRACE_EVENT_MAX);
+	CHECK(size > 0);
+	CHECK(tg_trace_read(reader, out, TG_TRACE_HEADER_SIZE + (size_t)size, &used, &event) == 1);
+	CHECK(event.type == TG_EVENT_TICK);
+	CHECK_U64(tg_trace_reader_header(reader)->wall_ms, UINT64_C(1000) * UINT32_MAX);
+	tg_trace_reader_destroy(reader);
+	tg_trace_writer_destroy(writer);
 }
 
 TEST(bounds_of_the_writer)
@@ -489,6 +518,7 @@ int main(int argc, char **argv)
 	RUN(every_truncation);
 	RUN(bit_flips);
 	RUN(refusals);
+	RUN(times_beyond_all_bounds);
 	RUN(bounds_of_the_writer);
 	RUN(a_million_events);
 	return DONE();

@@ -111,6 +111,7 @@ check 'so are unknown frames' says 2 'IEEE802_11' import_to wifi.pcap wifi.trace
 check 'so is what is not there' says 2 'No such file' import_to missing.pcap missing.trace
 check 'neither leaves a trace' is_not_there "$dir/garbage.trace"
 check 'a trace is not overwritten' says 2 '--force replaces it' import_to life.pcap raw.trace
+chmod 644 "$dir/raw.trace"
 check 'but with --force' says 0 '10 connections' "$tool" import life.pcap --output "$dir/raw.trace" --force
 check 'only its owner reads it' says 0 600 stat -c %a "$dir/raw.trace"
 cp life.pcap "$dir/here.pcap"

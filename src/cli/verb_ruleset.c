@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* tcpguard ruleset: what a policy would install, as nft reads and prints it. Touches nothing. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tcpguard/config.h>
+#include <tcpguard/diag.h>
+#include <tcpguard/protect.h>
+
+#include "base/util.h"
+#include "cli.h"
+#include "layout/layout.h"
+
+enum { RULESET_POLICY };
+
+/* What the daemon makes of max-bans: room for twice as many, and no less than this. */
+#define SET_SIZE_LEAST 262144u
+
+static const char *const families[] = {[TG_IPV4] = "ip", [TG_IPV6] = "ip6"};
+static const char *const types[] = {[TG_IPV4] = "ipv4_addr", [TG_IPV6] = "ipv6_addr"};
+
+static void print_elements(const struct tg_prefix_set *set, enum tg_family family)
+{
+	size_t count;
+	const struct tg_protected_prefix *members = tg_prefix_set_members(set, family, &count);
+	char text[TG_PREFIX_STRLEN];
+	if (count == 0)
+		return;
+	(void)printf("\t\telements = { ");
+	for (size_t i = 0; i < count; i++) {
+		tg_prefix_format(&members[i].prefix, text);
+		/* nft takes /0 for nothing. */
+		if (members[i].prefix.len == 0)
+			(void)snprintf(text, sizeof(text), "%s",
+				       family == TG_IPV4
+					       ? "0.0.0.0-255.255.255.255"
+					       : "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
+		else if (members[i].prefix.len == tg_family_bits(family))
+			*strchr(text, '/') = '\0';
+		(void)printf("%s%s", i ? ",\n\t\t\t     " : "", text);
+	}
+	(void)printf(" }\n");
+}
+
+static void print_address_set(const char *name, enum tg_family family,
+			      const struct tg_prefix_set *set)
+{
+	/* Neighbours are one interval, as the daemon has them. */
+	(void)printf("\tset %s {\n\t\ttype %s\n\t\tflags interval\n\t\tauto-merge\n", name,
+		     types[family]);
+	print_elements(set, family);
+	(void)printf("\t}\n\n");
+}
+
+static void print_set(const struct layout *layout, const struct layout_set *set)
+{
+	(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
+		     "\n\t\tflags timeout\n\t\ttimeout %dm\n\t}\n\n",
+		     set->name, types[set->family], layout->set_size, LAYOUT_TIMEOUT_MS / 60000);
+	if (set->counts[0])
+		(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
+			     "\n\t\tflags dynamic\n\t}\n\n",
+			     set->counts, types[set->family], layout->set_size);
+}
+
+static void print_ports(const struct tg_policy *policy)
+{
+	const bool one = policy->port_count == 1 && policy->ports[0].first == policy->ports[0].last;
+	(void)printf("tcp dport %s", one ? "" : "{ ");
+	for (size_t i = 0; i < policy->port_count; i++) {
+		(void)printf("%s%u", i ? ", " : "", policy->ports[i].first);
+		if (policy->ports[i].last != policy->ports[i].first)
+			(void)printf("-%u", policy->ports[i].last);
+	}
+	(void)printf("%s ", one ? "" : " }");
+}
+
+static void print_destinations(const struct tg_prefix_set *set, enum tg_family family)
+{
+	size_t count;
+	const struct tg_protected_prefix *members = tg_prefix_set_members(set, family, &count);
+	char text[TG_PREFIX_STRLEN];
+	(void)printf("%s daddr { ", families[family]);
+	for (size_t i = 0; i < count; i++) {
+		tg_prefix_format(&members[i].prefix, text);
+		if (members[i].prefix.len == tg_family_bits(family))
+			*strchr(text, '/') = '\0';
+		(void)printf("%s%s", i ? ", " : "", text);
+	}
+	(void)printf(" } ");
+}
+
+/* The key: the source, masked if the set has prefixes. */
+static void print_key(enum tg_family family, uint8_t prefix_len)
+{
+	struct tg_addr ones = {.family = (uint8_t)family};
+	char text[TG_PREFIX_STRLEN];
+	(void)printf("%s saddr ", families[family]);
+	if (prefix_len == tg_family_bits(family))
+		return;
+	memset(ones.bytes, 0xff, tg_family_bits(family) / 8u);
+	const struct tg_prefix mask = tg_addr_mask(&ones, prefix_len);
+	tg_prefix_format(&mask, text);
+	*strchr(text, '/') = '\0';
+	(void)printf("& %s ", text);
+}
+
+static void print_events(uint32_t mask)
+{
+	static const char *const names[] = {"new",   "related", "destroy",
+					    "reply", "assured", "protoinfo"};
+	bool any = false;
+	(void)printf("ct event set ");
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!(mask & 1u << i))
+			continue;
+		(void)printf("%s%s", any ? "," : "", names[i]);
+		any = true;
+	}
+	(void)putchar(' ');
+}
+
+static void print_verdict(const struct layout_rule *rule)
+{
+	switch (rule->verdict) {
+	case LAYOUT_CONTINUE:
+		break;
+	case LAYOUT_ACCEPT:
+		(void)printf("accept");
+		break;
+	case LAYOUT_VERDICT_DROP:
+		(void)printf("drop");
+		break;
+	case LAYOUT_RESET:
+		(void)printf("reject with tcp reset");
+		break;
+	case LAYOUT_JUMP:
+		(void)printf("jump %s", rule->jump);
+		break;
+	}
+}
+
+/* The rules of one chain stand together in the text. */
+static void print_rule(void *data, const struct layout_rule *rule)
+{
+	if (strcmp(rule->chain, data) != 0)
+		return;
+	(void)printf("\t\t");
+	if (rule->loopback)
+		(void)printf("meta iiftype loopback ");
+	if (rule->tcp)
+		(void)printf("meta l4proto tcp ");
+	if (rule->syn)
+		(void)printf("tcp flags & (fin | syn | rst | ack) == syn ");
+	if (rule->ports && rule->ports->port_count > 0)
+		print_ports(rule->ports);
+	if (rule->destinations)
+		print_destinations(rule->destinations, rule->family);
+	if (rule->ct_original)
+		(void)printf("ct direction original ");
+	if (rule->ct_stray)
+		(void)printf("ct state invalid,untracked ");
+	if (rule->source) {
+		print_key(rule->family, rule->prefix_len);
+		(void)printf("@%s ", rule->source);
+	}
+	if (rule->counts) {
+		(void)printf("add @%s { ", rule->counts);
+		print_key(rule->family, rule->prefix_len);
+		(void)printf("ct count over %u } ", rule->over);
+	}
+	if (rule->ct_new)
+		(void)printf("ct state new ");
+	if (rule->ct_events)
+		print_events(rule->ct_events);
+	print_verdict(rule);
+	(void)putchar('\n');
+}
+
+struct printing {
+	const struct layout *layout;
+	bool complete;
+};
+
+static void print_chain(void *data, const struct layout_chain *chain)
+{
+	struct printing *printing = data;
+	const struct tg_config *config = printing->layout->config;
+	(void)printf("\tchain %s {\n", chain->name);
+	if (chain->ingress) {
+		(void)printf("\t\ttype filter hook ingress devices = { ");
+		for (size_t i = 0; i < config->ingress_count; i++)
+			(void)printf("%s%s", i ? ", " : "", config->ingress[i]);
+		(void)printf(" } priority %d; policy accept;\n", chain->priority);
+	} else if (chain->base) {
+		(void)printf("\t\ttype filter hook prerouting priority %d; policy accept;\n",
+			     chain->priority);
+	}
+	if (!layout_each_rule(printing->layout, print_rule, (void *)chain->name))
+		printing->complete = false;
+	(void)printf("\t}\n\n");
+}
+
+static struct tg_prefix_set *allowed(const struct tg_config *config)
+{
+	struct tg_protected_prefix *list = calloc(config->allow_count + 1, sizeof(*list));
+	for (size_t i = 0; list && i < config->allow_count; i++)
+		list[i] = (struct tg_protected_prefix){.prefix = config->allow[i],
+						       .kind = TG_PROTECT_ALLOWED};
+	struct tg_prefix_set *set = list ? tg_prefix_set_create(list, config->allow_count) : NULL;
+	free(list);
+	return set;
+}
+
+static bool print_table(const struct tg_config *config, const struct tg_prefix_set *allow)
+{
+	size_t count;
+	struct layout layout;
+	const struct tg_protected_prefix *always = tg_protect_always(&count);
+	struct tg_prefix_set *protected = tg_prefix_set_create(always, count);
+	if (!protected || layout_init(&layout, config, protected, allow,
+				      MAX(SET_SIZE_LEAST, 2 * config->max_bans)) < 0) {
+		tg_prefix_set_destroy(protected);
+		return false;
+	}
+	struct printing printing = {.layout = &layout, .complete = true};
+	(void)printf(
+		"# The daemon adds the addresses, gateways and resolvers of its host to own4 and "
+		"own6.\ntable inet " LAYOUT_TABLE " {\n");
+	for (enum tg_family family = 0; family < TG_FAMILY_COUNT; family++) {
+		print_address_set(layout_own_set(family), family, protected);
+		print_address_set(layout_allow_set(family), family, allow);
+	}
+	for (size_t i = 0; i < layout.count; i++)
+		print_set(&layout, &layout.sets[i]);
+	layout_each_chain(&layout, print_chain, &printing);
+	(void)printf("}\n");
+	layout_finish(&layout);
+	tg_prefix_set_destroy(protected);
+	return printing.complete;
+}
+
+static int run_ruleset(const struct cli *cli, const struct cli_args *args)
+{
+	struct tg_diag diag;
+	const char *path =
+		args->values[RULESET_POLICY] ? args->values[RULESET_POLICY] : cli->config;
+	tg_diag_init(&diag);
+	struct tg_config *config = tg_config_load(path, NULL, &diag);
+	int status = CLI_OK;
+	if (!config) {
+		cli_print_errors(&diag);
+		status = CLI_USAGE;
+	} else {
+		struct tg_prefix_set *allow = allowed(config);
+		if (!allow || !print_table(config, allow)) {
+			cli_complain("out of memory");
+			status = CLI_USAGE;
+		}
+		tg_prefix_set_destroy(allow);
+	}
+	tg_config_destroy(config);
+	tg_diag_finish(&diag);
+	return status;
+}
+
+const struct cli_verb verb_ruleset = {
+	.name = "ruleset",
+	.operands = "",
+	.summary = "Print what a policy would install, as nft text; changes nothing",
+	.options = {[RULESET_POLICY] = {"policy", "FILE",
+					"the policy, in the place of the installed one"}},
+	.run = run_ruleset,
+};

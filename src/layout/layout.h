@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LAYOUT_LAYOUT_H
+#define LAYOUT_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tcpguard/ban.h>
+
+struct tg_prefix_set;
+
+/*
+ * What the table `inet tcpguard` looks like for a config: sets, chains and rules as data, from
+ * which the kernel's messages are made, and nft's text.
+ */
+#define LAYOUT_TABLE "tcpguard"
+
+/* "NAME-reject.everything-ip6-128" and more. */
+#define LAYOUT_NAME_MAX 80
+
+#define LAYOUT_PRE \
+	(-300) /* priority: before conntrack (-200), so that a drop costs nothing there */
+#define LAYOUT_TRACK (-150) /* after it */
+
+/* An element that came without its own end goes away by itself. */
+#define LAYOUT_TIMEOUT_MS 600000
+
+/*
+ * What the rules do with who is in a set. One ban is in one of them at a time; which, its action
+ * says.
+ */
+enum layout_form {
+	LAYOUT_DROP,   /* drop, or what the element's own limit says */
+	LAYOUT_REJECT, /* TCP reset; what is not TCP is dropped */
+	LAYOUT_CAP,    /* drop of new connections beyond a number at once */
+	LAYOUT_FORM_COUNT
+};
+enum layout_form layout_form(enum tg_action action);
+
+/* A set of bans: one policy (or the hand), scope, form, family and prefix length. */
+struct layout_set {
+	char name[LAYOUT_NAME_MAX];
+	char counts[LAYOUT_NAME_MAX]; /* of a cap: the set that counts connections; else empty */
+	uint16_t policy;              /* index into the config, or TG_NO_INDEX */
+	uint8_t scope;                /* enum tg_scope */
+	uint8_t form;                 /* enum layout_form */
+	uint8_t family;
+	uint8_t prefix_len;
+	uint16_t cap; /* of a cap: connections at once */
+	bool present; /* the kernel has it, and the rules that look into it */
+};
+
+struct layout {
+	const struct tg_config *config;            /* borrowed */
+	const struct tg_prefix_set *protected_set; /* borrowed; may be NULL */
+	const struct tg_prefix_set *allow;         /* borrowed; may be NULL */
+	uint32_t set_size;
+	bool no_ingress;         /* the kernel cannot: prerouting has to do */
+	struct layout_set *sets; /* those of policies first, in the order of the config */
+	size_t count, capacity;
+};
+
+/* 0, -ENOMEM, or -EINVAL for a policy with the name of the hand. */
+int layout_init(struct layout *layout, const struct tg_config *config,
+		const struct tg_prefix_set *protected_set, const struct tg_prefix_set *allow,
+		uint32_t set_size);
+void layout_finish(struct layout *layout);
+
+/*
+ * The set that a ban belongs to: its index. Sets of bans by hand, and of single addresses of a
+ * policy that counts wider prefixes, are added when they are first asked for, absent from the
+ * kernel. -ENOENT when no limit of the policy makes such bans; -ENOMEM.
+ */
+int layout_find(struct layout *layout, const struct tg_ban *ban, size_t *ret_index);
+/* The same by name. */
+int layout_find_name(struct layout *layout, const char *name, size_t *ret_index);
+/*
+ * Another set in which the same ban may have been before its action changed: from index *at on,
+ * which moves behind it. False: there is none.
+ */
+bool layout_next_sibling(const struct layout *layout, size_t index, size_t *at, size_t *ret_index);
+
+/* What the name of a set says about the bans in it. ret_policy: empty for bans by hand. */
+bool layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX + 1],
+		       struct layout_set *ret_set);
+/* The set counts the connections of a cap. */
+bool layout_is_count_name(const char *name, enum tg_family *ret_family);
+
+/* The base chains, and the sets of addresses, which every table has. */
+bool layout_has_chain(const struct layout *layout, const char *name);
+bool layout_is_base_chain(const char *name);
+bool layout_is_ingress_chain(const char *name);
+bool layout_is_address_set(const char *name, enum tg_family *ret_family);
+const char *layout_own_set(enum tg_family family);
+const char *layout_allow_set(enum tg_family family);
+
+struct layout_chain {
+	const char *name;
+	bool base; /* hook prerouting, or ingress of the config's interfaces */
+	bool ingress;
+	int priority;
+};
+void layout_each_chain(const struct layout *layout,
+		       void (*chain)(void *data, const struct layout_chain *chain), void *data);
+
+enum layout_verdict {
+	LAYOUT_CONTINUE,
+	LAYOUT_ACCEPT,
+	LAYOUT_VERDICT_DROP,
+	LAYOUT_RESET, /* reject with a TCP reset */
+	LAYOUT_JUMP
+};
+
+/* One rule: what it matches, in this order, and what follows. Zero matches everything. */
+struct layout_rule {
+	const char *chain;
+	bool loopback;
+	bool tcp;
+	bool syn;                                 /* and neither ACK nor RST nor FIN */
+	const struct tg_policy *ports;            /* its ports; NULL or none: any */
+	const struct tg_prefix_set *destinations; /* of family; NULL: any */
+	bool ct_original;                         /* from who opened the connection */
+	bool ct_stray;                            /* of no connection that is tracked */
+	/* A set's elements count what is looked up in them: nearly all matches come before. */
+	enum tg_family family; /* of destinations and source */
+	const char *source;    /* the set that holds it; NULL: any */
+	uint8_t prefix_len;    /* of the source */
+	const char *counts;    /* over `over` connections of the source, counted in this set */
+	uint16_t over;
+	bool ct_new;
+	uint32_t ct_events; /* sets the mask of events */
+	enum layout_verdict verdict;
+	const char *jump;
+};
+typedef void layout_rule_fn(void *data, const struct layout_rule *rule);
+
+/* Every rule, each chain's in order. False: out of memory, and not all were told. */
+bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *data);
+/* Those that look into one set of bans: for a set that comes later. */
+void layout_each_set_rule(const struct layout *layout, size_t index, layout_rule_fn *rule,
+			  void *data);
+
+#endif

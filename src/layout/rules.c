@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Owns chains and rules: which packets meet which sets, in which order. The allow and the protected
+ * addresses stand ahead of every drop. Drops stand before conntrack; behind it only what needs it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tcpguard/config.h>
+#include <tcpguard/protect.h>
+
+#include "base/util.h"
+#include "layout/layout.h"
+
+#define CHAIN_PREFIX "policy-"
+#define LATE_PREFIX "late-"
+
+static const char pre[] = "pre", track[] = "track", ingress[] = "ingress";
+
+/* Bits of enum ip_conntrack_events, which the kernel's headers keep to the kernel. */
+#define EVENT_NEW (1u << 0)
+#define EVENT_DESTROY (1u << 2)
+#define EVENT_REPLY (1u << 3)
+#define EVENT_ASSURED (1u << 4)
+#define EVENT_PROTOINFO (1u << 5)
+
+/* Below it no kernel takes the port of a connection of its own, whatever ip_local_port_range says.
+ */
+#define EPHEMERAL_FIRST 1024
+
+static void chain_name(const struct layout *layout, uint16_t policy, bool late,
+		       char name[static LAYOUT_NAME_MAX])
+{
+	const char *prefix = late ? LATE_PREFIX : CHAIN_PREFIX;
+	if (policy == TG_NO_INDEX && !late)
+		prefix = "";
+	(void)snprintf(name, LAYOUT_NAME_MAX, "%s%s", prefix,
+		       policy == TG_NO_INDEX ? TG_NAME_HAND
+					     : layout->config->policies[policy].name);
+}
+
+/*
+ * Replies to this host's own connections come to ports that the policy may be about: every port,
+ * or a range of them. A single port is a service's, and no connection of our own has it.
+ */
+static bool may_hold_replies(const struct tg_policy *policy)
+{
+	for (size_t i = 0; i < policy->port_count; i++)
+		if (policy->ports[i].last != policy->ports[i].first &&
+		    policy->ports[i].last >= EPHEMERAL_FIRST)
+			return true;
+	return policy->port_count == 0;
+}
+
+/* Must what the set holds back be told from replies to our own connections, by conntrack? */
+static bool spares_replies(const struct layout *layout, const struct layout_set *set)
+{
+	return set->scope == TG_SCOPE_PORTS && set->policy != TG_NO_INDEX &&
+	       may_hold_replies(&layout->config->policies[set->policy]);
+}
+
+static bool is_late(const struct layout *layout, const struct layout_set *set)
+{
+	return set->form == LAYOUT_CAP || spares_replies(layout, set);
+}
+
+static bool has_late(const struct layout *layout, uint16_t policy)
+{
+	for (size_t i = 0; i < layout->count; i++)
+		if (layout->sets[i].policy == policy && is_late(layout, &layout->sets[i]))
+			return true;
+	return false;
+}
+
+/* Chains of policies are there before they have rules: a set that comes later finds them. */
+static bool wants_late(const struct layout *layout, uint16_t policy)
+{
+	return policy == TG_NO_INDEX || has_late(layout, policy) ||
+	       may_hold_replies(&layout->config->policies[policy]);
+}
+
+static bool has_ingress(const struct layout *layout)
+{
+	return layout->config->ingress_count > 0 && !layout->no_ingress;
+}
+
+bool layout_is_base_chain(const char *name)
+{
+	return strcmp(name, pre) == 0 || strcmp(name, track) == 0 || strcmp(name, ingress) == 0;
+}
+
+bool layout_is_ingress_chain(const char *name)
+{
+	return strcmp(name, ingress) == 0;
+}
+
+struct search {
+	const char *name;
+	bool found;
+};
+
+static void compare_chain(void *data, const struct layout_chain *chain)
+{
+	struct search *search = data;
+	search->found = search->found || strcmp(search->name, chain->name) == 0;
+}
+
+bool layout_has_chain(const struct layout *layout, const char *name)
+{
+	struct search search = {.name = name};
+	layout_each_chain(layout, compare_chain, &search);
+	return search.found;
+}
+
+void layout_each_chain(const struct layout *layout,
+		       void (*chain)(void *data, const struct layout_chain *chain), void *data)
+{
+	char name[LAYOUT_NAME_MAX];
+	struct layout_chain it = {.name = name};
+	for (size_t i = 0; i <= layout->config->policy_count; i++) {
+		const uint16_t policy =
+			i < layout->config->policy_count ? (uint16_t)i : TG_NO_INDEX;
+		chain_name(layout, policy, false, name);
+		chain(data, &it);
+		if (!wants_late(layout, policy))
+			continue;
+		chain_name(layout, policy, true, name);
+		chain(data, &it);
+	}
+	it = (struct layout_chain){.name = pre, .base = true, .priority = LAYOUT_PRE};
+	chain(data, &it);
+	it.name = track;
+	it.priority = LAYOUT_TRACK;
+	chain(data, &it);
+	it = (struct layout_chain){
+		.name = ingress, .base = true, .ingress = true, .priority = LAYOUT_PRE};
+	if (has_ingress(layout))
+		chain(data, &it);
+}
+
+/* The rule with its source, and its verdict twice if a reset is no answer to all of it. */
+static void tell(struct layout_rule it, const struct layout_set *set, layout_rule_fn *rule,
+		 void *data)
+{
+	it.family = (enum tg_family)set->family;
+	it.source = set->name;
+	it.prefix_len = set->prefix_len;
+	it.verdict = LAYOUT_VERDICT_DROP;
+	if (set->form == LAYOUT_REJECT) {
+		const bool only_tcp = it.tcp;
+		it.tcp = true;
+		it.verdict = LAYOUT_RESET;
+		rule(data, &it);
+		it.tcp = only_tcp;
+		it.verdict = LAYOUT_VERDICT_DROP;
+		if (set->scope != TG_SCOPE_EVERYTHING)
+			return; /* a policy is about TCP */
+	}
+	rule(data, &it);
+}
+
+static void early_rules(const struct layout *layout, const struct layout_set *set,
+			layout_rule_fn *rule, void *data)
+{
+	char chain[LAYOUT_NAME_MAX];
+	struct layout_rule it = {.chain = chain};
+	if (set->form == LAYOUT_CAP)
+		return;
+	chain_name(layout, set->policy, false, chain);
+	it.tcp = it.syn = set->scope == TG_SCOPE_NEW || spares_replies(layout, set);
+	/* Whatever it is sent to: not where only the policy's ports come by. */
+	if (set->scope == TG_SCOPE_EVERYTHING)
+		chain_name(layout, TG_NO_INDEX, false, chain);
+	tell(it, set, rule, data);
+}
+
+static void late_rules(const struct layout *layout, const struct layout_set *set,
+		       layout_rule_fn *rule, void *data)
+{
+	char chain[LAYOUT_NAME_MAX];
+	struct layout_rule it = {.chain = chain};
+	if (!is_late(layout, set))
+		return;
+	chain_name(layout, set->policy, true, chain);
+	it.tcp = true;
+	if (set->form == LAYOUT_CAP) {
+		it.counts = set->counts;
+		it.over = set->cap;
+		it.ct_new = true;
+		tell(it, set, rule, data);
+		return;
+	}
+	/* All but replies: what belongs to no connection has no direction. */
+	it.ct_original = true;
+	tell(it, set, rule, data);
+	it.ct_original = false;
+	it.ct_stray = true;
+	tell(it, set, rule, data);
+}
+
+void layout_each_set_rule(const struct layout *layout, size_t index, layout_rule_fn *rule,
+			  void *data)
+{
+	early_rules(layout, &layout->sets[index], rule, data);
+	late_rules(layout, &layout->sets[index], rule, data);
+}
+
+static void accepts(const char *chain, layout_rule_fn *rule, void *data)
+{
+	struct layout_rule it = {.chain = chain, .loopback = true, .verdict = LAYOUT_ACCEPT};
+	rule(data, &it);
+	it.loopback = false;
+	for (enum tg_family family = 0; family < TG_FAMILY_COUNT; family++) {
+		const char *const names[] = {layout_own_set(family), layout_allow_set(family)};
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+			it.family = family;
+			it.source = names[i];
+			it.prefix_len = tg_family_bits(family);
+			rule(data, &it);
+		}
+	}
+}
+
+/* The policy's own addresses as a set; NULL when memory runs out. */
+static struct tg_prefix_set *destinations_create(const struct tg_policy *policy)
+{
+	struct tg_protected_prefix *list = calloc(policy->address_count + 1, sizeof(*list));
+	if (!list)
+		return NULL;
+	for (size_t i = 0; i < policy->address_count; i++)
+		list[i].prefix = policy->addresses[i];
+	struct tg_prefix_set *set = tg_prefix_set_create(list, policy->address_count);
+	free(list);
+	return set;
+}
+
+/* The way from a base chain into a policy's. False: out of memory. */
+static bool jumps(const struct layout *layout, const char *from, uint16_t index, bool late,
+		  layout_rule_fn *rule, void *data)
+{
+	const struct tg_policy *policy = &layout->config->policies[index];
+	char chain[LAYOUT_NAME_MAX];
+	/* Not goto: the packet may concern the next policy, too. */
+	struct layout_rule it = {
+		.chain = from, .tcp = true, .ports = policy, .verdict = LAYOUT_JUMP, .jump = chain};
+	chain_name(layout, index, late, chain);
+	if (policy->address_count == 0) {
+		rule(data, &it);
+		return true;
+	}
+	struct tg_prefix_set *destinations = destinations_create(policy);
+	if (!destinations)
+		return false;
+	it.destinations = destinations;
+	for (it.family = 0; it.family < TG_FAMILY_COUNT; it.family++) {
+		size_t count;
+		(void)tg_prefix_set_members(destinations, it.family, &count);
+		if (count > 0)
+			rule(data, &it);
+	}
+	tg_prefix_set_destroy(destinations);
+	return true;
+}
+
+static bool entry(const struct layout *layout, const char *chain, layout_rule_fn *rule, void *data)
+{
+	accepts(chain, rule, data);
+	const struct layout_rule hand = {
+		.chain = chain, .verdict = LAYOUT_JUMP, .jump = TG_NAME_HAND};
+	rule(data, &hand);
+	for (size_t i = 0; i < layout->config->policy_count; i++)
+		if (!jumps(layout, chain, (uint16_t)i, false, rule, data))
+			return false;
+	return true;
+}
+
+/*
+ * Without a ct expression somewhere, conntrack is idle and there are no events at all. The mask
+ * keeps to what the limits need, because every event costs: NEW, SYN_RECV (with REPLY), ESTABLISHED
+ * (with ASSURED) and DESTROY; how a connection closes only when a limit needs it.
+ */
+static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *data)
+{
+	uint32_t mask = EVENT_NEW | EVENT_REPLY | EVENT_ASSURED | EVENT_DESTROY;
+	if (tg_config_follows_closing(layout->config))
+		mask |= EVENT_PROTOINFO;
+	const struct layout_rule events = {
+		.chain = track, .tcp = true, .ct_new = true, .ct_events = mask};
+	rule(data, &events);
+	bool any = has_late(layout, TG_NO_INDEX);
+	for (size_t i = 0; i < layout->config->policy_count; i++)
+		any = any || wants_late(layout, (uint16_t)i);
+	/* By hand at any time: its chain is empty then, and one jump is cheap. */
+	if (any)
+		accepts(track, rule, data);
+	char chain[LAYOUT_NAME_MAX];
+	const struct layout_rule hand = {.chain = track, .verdict = LAYOUT_JUMP, .jump = chain};
+	chain_name(layout, TG_NO_INDEX, true, chain);
+	rule(data, &hand);
+	for (size_t i = 0; i < layout->config->policy_count; i++)
+		if (wants_late(layout, (uint16_t)i) &&
+		    !jumps(layout, track, (uint16_t)i, true, rule, data))
+			return false;
+	return true;
+}
+
+bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *data)
+{
+	if (!entry(layout, pre, rule, data))
+		return false;
+	if (has_ingress(layout) && !entry(layout, ingress, rule, data))
+		return false;
+	for (size_t i = 0; i < layout->count; i++)
+		layout_each_set_rule(layout, i, rule, data);
+	return tracking(layout, rule, data);
+}
