@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tcpguard doctor: what is wrong with this host. Needs no daemon; reads, and changes nothing. */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -107,6 +108,8 @@ static int run_doctor(const struct cli *cli, const struct cli_args *args)
 	struct host_snapshot snapshot;
 	if (!read_options(args, &params, &least))
 		return CLI_USAGE;
+	if (params.over_s > 0 && isatty(STDERR_FILENO))
+		(void)fprintf(stderr, "counting for %" PRIu64 " s\n", params.over_s);
 	int err = snapshot_read(&params, &snapshot);
 	if (err) {
 		cli_complain("cannot read %s: %s", *params.root ? params.root : "this host",
