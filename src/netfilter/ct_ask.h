@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "netfilter/ct_decode.h"
-#include "netfilter/nl_reader.h"
-#include "netfilter/nlsock.h"
+#include "host/ct_decode.h"
+#include "host/nl_reader.h"
+#include "host/nlsock.h"
 
 /*
  * Questions about single flows, and what the kernel answers. It answers while the

@@ -7,9 +7,9 @@
 
 #include <tcpguard/clock.h>
 
-#include "netfilter/ct_decode.h"
-#include "netfilter/nl_reader.h"
-#include "netfilter/nlsock.h"
+#include "host/ct_decode.h"
+#include "host/nl_reader.h"
+#include "host/nlsock.h"
 
 /*
  * One dump of the conntrack table at a time, read in pieces. Each has a socket of its

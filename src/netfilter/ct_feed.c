@@ -17,12 +17,12 @@
 
 #include "base/util.h"
 #include "netfilter/ct_ask.h"
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 #include "netfilter/ct_dump.h"
 #include "netfilter/ct_recent.h"
 #include "netfilter/ct_schedule.h"
-#include "netfilter/nl_reader.h"
-#include "netfilter/nlsock.h"
+#include "host/nl_reader.h"
+#include "host/nlsock.h"
 
 /* The kernel grants twice that: 52,000 events, half a second of 100,000 in a second. */
 #define RECEIVE_BUFFER (32u << 20)

@@ -19,8 +19,8 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
-#include "netfilter/nl_reader.h"
-#include "netfilter/nlsock.h"
+#include "host/nl_reader.h"
+#include "host/nlsock.h"
 
 #define MESSAGE_MAX 32768
 /* One dump of addresses or routes; it holds up the daemon's loop. */

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "netfilter/nl_reader.h"
-#include "netfilter/nlsock.h"
+#include "host/nl_reader.h"
+#include "host/nlsock.h"
 
 /* The kernel makes pieces of at most 32 KiB, as large as the reader's buffers. */
 #define PIECE_SIZE 32768

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "netfilter/sock_diag.h"
+#include "host/sock_diag.h"
 
 /*
  * One walk over this host's TCP sockets on ports that it listens on: what others opened, if nothing

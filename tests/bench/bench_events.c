@@ -25,7 +25,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "clocks.h"
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 
 #define FLOWS 16384u
 #define FLOW_MESSAGES_MAX 16u

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "netfilter/nl_reader.h"
-#include "netfilter/nlsock.h"
+#include "host/nl_reader.h"
+#include "host/nlsock.h"
 
 static const unsigned groups[] = {NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_UPDATE,
 				  NFNLGRP_CONNTRACK_DESTROY};

@@ -19,7 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/util.h"
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 #include "test.h"
 
 #define CAPTURE_MAX (1 << 20)

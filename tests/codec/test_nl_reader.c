@@ -3,7 +3,7 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
-#include "netfilter/nl_reader.h"
+#include "host/nl_reader.h"
 #include "test.h"
 
 #define SLOT 256

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
-#include "netfilter/sock_diag.h"
+#include "host/sock_diag.h"
 #include "test.h"
 
 #define MESSAGE_MAX 1024

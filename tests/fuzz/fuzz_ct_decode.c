@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,14 +7,15 @@ import re
 import tap
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.M)
-# Libraries that one folder alone may know.
+# Libraries and headers that these folders alone may know.
 OWNED = {
-    "libmnl/": "netfilter",
-    "libnftnl/": "netfilter",
-    "libnetfilter_conntrack/": "netfilter",
-    "linux/netfilter": "netfilter",
-    "yaml.h": "policy",
-    "pcap": "cli",
+    "libmnl/": ["netfilter"],
+    "libnftnl/": ["netfilter"],
+    "libnetfilter_conntrack/": ["netfilter"],
+    "linux/netfilter": ["netfilter", "host"],
+    "linux/inet_diag.h": ["host"],
+    "yaml.h": ["policy"],
+    "pcap": ["cli"],
 }
 
 
@@ -61,9 +62,9 @@ def main():
                 to = target(path, kind, name)
                 if to and to not in table.get(folder, set()):
                     findings.append(f"{path}: includes {name}: {folder} -> {to}")
-                for prefix, owner in OWNED.items():
-                    if kind == "<" and name.startswith(prefix) and folder != owner:
-                        owned.append(f"{path}: {name} is for src/{owner} alone")
+                for prefix, owners in OWNED.items():
+                    if kind == "<" and name.startswith(prefix) and folder not in owners:
+                        owned.append(f"{path}: {name} is for src/{' and src/'.join(owners)} alone")
         tap.check(f"{folder} includes only what it may", findings)
         tap.check(f"{folder} knows no library that is another's", owned)
     tap.done()

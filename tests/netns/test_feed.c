@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/util.h"
 #include "netfilter/ct_feed.h"
-#include "netfilter/nlsock.h"
+#include "host/nlsock.h"
 #include "ns.h"
 #include "test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NETFILTER_CT_DECODE_H
-#define NETFILTER_CT_DECODE_H
+#ifndef HOST_CT_DECODE_H
+#define HOST_CT_DECODE_H
 
 #include <stdbool.h>
 #include <stddef.h>

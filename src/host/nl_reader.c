@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Owns the buffers of batched receiving, and the check that a datagram comes from the kernel and
  * holds whole messages. It does not know what the messages say. */
-#include "netfilter/nl_reader.h"
+#include "host/nl_reader.h"
 
 #include <errno.h>
 #include <linux/netlink.h>

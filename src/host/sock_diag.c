@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Owns the bytes of sock_diag: questions about TCP sockets and what the kernel answers. No socket
  * and no state. */
-#include "netfilter/sock_diag.h"
+#include "host/sock_diag.h"
 
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
@@ -159,22 +159,32 @@ size_t sock_diag_encode_destroy(void *bytes, uint32_t seq, const struct sock_dia
 	return sizeof(request);
 }
 
-/* Since when no payload came, out of the attributes; without it info stays false. */
-static bool decode_info(const uint8_t *at, size_t left, struct sock_diag_socket *socket)
+/* When something last came and went, out of tcp_info; an old kernel has a shorter one. */
+static void read_info(const uint8_t *info, size_t size, struct sock_diag_socket *socket)
+{
+	struct tcp_info tcp;
+	const size_t needed =
+		offsetof(struct tcp_info, tcpi_last_ack_recv) + sizeof(tcp.tcpi_last_ack_recv);
+	if (size < needed)
+		return;
+	memcpy(&tcp, info, needed);
+	socket->info = true;
+	socket->received_ms = tcp.tcpi_last_data_recv;
+	socket->sent_ms = tcp.tcpi_last_data_sent;
+	socket->heard_ms = tcp.tcpi_last_ack_recv;
+}
+
+/* Whether the attributes are whole; without tcp_info among them info stays false. */
+static bool decode_attrs(const uint8_t *at, size_t left, struct sock_diag_socket *socket)
 {
 	struct nlattr attr;
-	const size_t where = offsetof(struct tcp_info, tcpi_last_data_recv);
 	while (left >= sizeof(attr)) {
 		memcpy(&attr, at, sizeof(attr));
 		if (attr.nla_len < sizeof(attr) || attr.nla_len > left)
 			return false;
-		/* TIME_WAIT and request sockets have none, an old kernel a shorter one. */
-		if ((attr.nla_type & NLA_TYPE_MASK) == INET_DIAG_INFO &&
-		    attr.nla_len >= NLA_HDRLEN + where + sizeof(socket->received_ms)) {
-			memcpy(&socket->received_ms, at + NLA_HDRLEN + where,
-			       sizeof(socket->received_ms));
-			socket->info = true;
-		}
+		/* TIME_WAIT and request sockets have none. */
+		if ((attr.nla_type & NLA_TYPE_MASK) == INET_DIAG_INFO)
+			read_info(at + NLA_HDRLEN, attr.nla_len - NLA_HDRLEN, socket);
 		const size_t step = MIN((size_t)NLA_ALIGN(attr.nla_len), left);
 		at += step;
 		left -= step;
@@ -215,12 +225,17 @@ enum sock_diag_verdict sock_diag_decode(const struct nlmsghdr *message,
 		.local_port = ntohs(diag.id.idiag_sport),
 		.remote_port = ntohs(diag.id.idiag_dport),
 		.state = diag.idiag_state,
+		.timer = diag.idiag_timer,
+		.retransmits = diag.idiag_retrans,
+		.timer_ms = diag.idiag_expires,
 		.uid = diag.idiag_uid,
 		.inode = diag.idiag_inode,
+		.rqueue = diag.idiag_rqueue,
+		.wqueue = diag.idiag_wqueue,
 		.cookie = {diag.id.idiag_cookie[0], diag.id.idiag_cookie[1]},
 		.interface = diag.id.idiag_if,
 	};
-	if (!decode_info(payload + sizeof(diag), size - sizeof(diag), &socket))
+	if (!decode_attrs(payload + sizeof(diag), size - sizeof(diag), &socket))
 		return SOCK_DIAG_MALFORMED;
 	*ret_socket = socket;
 	return SOCK_DIAG_SOCKET;

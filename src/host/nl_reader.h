@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NETFILTER_NL_READER_H
-#define NETFILTER_NL_READER_H
+#ifndef HOST_NL_READER_H
+#define HOST_NL_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>

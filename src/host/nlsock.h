@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NETFILTER_NLSOCK_H
-#define NETFILTER_NLSOCK_H
+#ifndef HOST_NLSOCK_H
+#define HOST_NLSOCK_H
 
 #include <stddef.h>
 #include <stdint.h>

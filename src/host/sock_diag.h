@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef NETFILTER_SOCK_DIAG_H
-#define NETFILTER_SOCK_DIAG_H
+#ifndef HOST_SOCK_DIAG_H
+#define HOST_SOCK_DIAG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,23 +22,41 @@ struct nlmsghdr;
 struct sock_diag_query {
 	int family;      /* AF_INET or AF_INET6; IPv4 peers of dual-stack sockets are in the last */
 	uint32_t states; /* SOCK_STATE bits */
-	bool info;       /* tell when payload was last received */
+	bool info;       /* tell when something last came and went */
 	const struct tg_prefix *remote; /* of the peer; NULL: any */
 	/* Of this side, if remote is NULL; 0 of them: any. SOCK_DIAG_PORTS_MAX at most. */
 	const uint16_t *ports;
 	size_t port_count;
 };
 
+/* What the kernel waits for with a socket, as it numbers it. */
+enum sock_diag_timer {
+	SOCK_TIMER_NONE,
+	SOCK_TIMER_RETRANSMIT, /* an answer to what it has sent */
+	SOCK_TIMER_KEEPALIVE,  /* the time to ask whether the peer is still there */
+	SOCK_TIMER_TIME_WAIT,  /* the end of TIME_WAIT, and of FIN_WAIT2 without a process */
+	SOCK_TIMER_PROBE       /* the peer to open its window */
+};
+
 struct sock_diag_socket {
 	struct tg_addr local, remote;
 	uint16_t local_port, remote_port; /* host byte order */
-	uint8_t state;
-	uint32_t uid, inode;
-	uint32_t cookie[2]; /* names it to the kernel for as long as it lives */
-	uint32_t interface; /* it is bound to; 0: none */
-	bool accepted;      /* on a port that this host listens on; sock_walk knows */
-	bool info;
-	uint32_t received_ms; /* since payload was last received, if info */
+	uint8_t state;                    /* a request socket is SYN_RECV */
+	uint8_t timer;                    /* enum sock_diag_timer, or what a later kernel adds */
+	uint8_t retransmits;              /* of what the timer waits for */
+	uint32_t timer_ms;                /* until it is over, if timer */
+	uint32_t uid,
+		inode; /* inode 0: no process has it; uid then is that of the listener or root */
+	/* LISTEN: connections that wait to be accepted, and how many may. Others: bytes that the
+	   process has not read, and bytes that the peer has not acknowledged. */
+	uint32_t rqueue, wqueue;
+	uint32_t cookie[2];   /* names it to the kernel for as long as it lives */
+	uint32_t interface;   /* index, of a socket that is bound to one; 0: any */
+	bool accepted;        /* on a port that this host listens on; only sock_walk knows */
+	bool info;            /* the rest is there: not for TIME_WAIT and request sockets */
+	uint32_t received_ms; /* since payload was last received */
+	uint32_t sent_ms;     /* and sent */
+	uint32_t heard_ms;    /* since the last acknowledgement came */
 };
 
 enum sock_diag_verdict {

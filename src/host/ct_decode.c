@@ -5,7 +5,7 @@
  * once and stops at the first sign of another protocol. Nothing is read beyond len,
  * whatever the lengths inside say.
  */
-#include "netfilter/ct_decode.h"
+#include "host/ct_decode.h"
 
 #include <arpa/inet.h>
 #include <endian.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Owns how a netlink socket is opened, sized and asked for its losses. What is said on it is the
  * caller's. */
-#include "netfilter/nlsock.h"
+#include "host/nlsock.h"
 
 #include <errno.h>
 #include <linux/netlink.h>

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Owns the count of conntrack's entries by state, out of one dump of the table. */
+#include "host/ct_states.h"
+
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "host/ct_decode.h"
+#include "host/netlink_dump.h"
+
+struct counting {
+	struct ct_states states;
+	uint16_t port;
+};
+
+static int read_error(const struct nlmsghdr *message)
+{
+	int error = 0;
+	if (message->nlmsg_len < NLMSG_HDRLEN + sizeof(error))
+		return message->nlmsg_type == NLMSG_DONE ? NETLINK_DUMP_END : -EBADMSG;
+	memcpy(&error, NLMSG_DATA(message), sizeof(error));
+	if (error < 0)
+		return error == -EINVAL ? -EOPNOTSUPP : error; /* nobody answers for conntrack */
+	return NETLINK_DUMP_END;
+}
+
+static int read_message(void *data, const struct nlmsghdr *message)
+{
+	struct counting *counting = data;
+	struct ct_message entry;
+	if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
+		return read_error(message);
+	switch (ct_decode(message, message->nlmsg_len, &entry)) {
+	case CT_FLOW:
+		break;
+	case CT_IGNORED:
+		return 0;
+	case CT_MALFORMED:
+		return -EBADMSG;
+	}
+	const struct tg_flow_event *flow = &entry.flow;
+	if (flow->state >= TG_TCP_STATE_COUNT)
+		return 0;
+	if (counting->port != 0 && flow->key.sport != counting->port &&
+	    flow->key.dport != counting->port)
+		return 0;
+	counting->states.counts[flow->state]++;
+	counting->states.total++;
+	return 0;
+}
+
+int ct_states_read(uint16_t port, struct ct_states *ret_states)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nfgenmsg generic;
+	} request = {
+		.header =
+			{
+				.nlmsg_len = sizeof(request),
+				.nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET,
+				.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+			},
+		.generic = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0},
+	};
+	struct counting counting = {.port = port};
+	struct netlink_dump dump;
+	int err = netlink_dump_init(&dump, NETLINK_NETFILTER);
+	if (!err)
+		err = netlink_dump_run(&dump, &request, sizeof(request), read_message, &counting);
+	netlink_dump_finish(&dump);
+	if (!err)
+		*ret_states = counting.states;
+	return err;
+}
