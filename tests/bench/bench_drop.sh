@@ -26,10 +26,6 @@ NAPI=$(pgrep -x 'napi/eth0-.*' | tail -n 1)
 taskset -pc 1 "$NAPI" >/dev/null
 lab_serve "$GUARD" 10.77.0.2:80 || exit 1
 
-cpu_ns() {
-	cut -d' ' -f1 "/proc/$NAPI/schedstat"
-}
-
 received() {
 	on "$GUARD" cat /sys/class/net/eth0/statistics/rx_packets
 }
@@ -43,16 +39,24 @@ settled() {
 	[[ $(received) == "$before" ]]
 }
 
-# cost: nanoseconds for each packet of one burst.
-cost() {
-	local cpu packets
-
-	wait_until 10 settled
-	cpu=$(cpu_ns) packets=$(received)
+burst() {
 	taskset -c 0 ip netns exec "$CLIENT" "$LAB_TOOLS/lab-flood" --dev eth0 --mac "$LAB_MAC" \
 		--from 10.79.0.1 --sources "$SOURCES" --to 10.77.0.2:80 --count "$COUNT" >/dev/null
 	wait_until 10 settled
-	echo $((($(cpu_ns) - cpu) / ($(received) - packets)))
+}
+
+# cost: sets NS and INSTRUCTIONS for each packet of one burst.
+cost() {
+	local packets said
+
+	wait_until 10 settled
+	packets=$(received)
+	export -f burst settled received wait_until on
+	export CLIENT GUARD LAB_TOOLS LAB_MAC SOURCES COUNT
+	said=$("$LAB_BUILD/tests/bench/bench_count" "$NAPI" bash -c burst)
+	packets=$(($(received) - packets))
+	NS=$(($(field ns <<<"$said") / packets))
+	INSTRUCTIONS=$(($(field instructions <<<"$said") / packets))
 }
 
 bare_set() {
@@ -88,7 +92,7 @@ begin() {
 	case $1 in
 	nothing) ;;
 	conntrack)
-		on "$GUARD" nft 'table inet ct { chain c { type filter hook prerouting priority -150; ct state new counter; }; }'
+		printf 'table inet ct {\n\tchain c {\n\t\ttype filter hook prerouting priority -150\n\t\tct state new counter\n\t}\n}\n' | on "$GUARD" nft -f -
 		;;
 	bare) bare_set prerouting ;;
 	'bare, ingress') bare_set 'ingress device eth0' ;;
@@ -120,21 +124,25 @@ end() {
 	rm -rf "$LAB_DIR/state"
 }
 
+[[ -x $LAB_BUILD/tests/bench/bench_count ]] || { echo "first: ninja -C $LAB_BUILD tests/bench/bench_count" >&2; exit 2; }
 VARIANTS=(nothing conntrack bare 'bare, ingress' 'guard, by hand' 'guard, by policy' 'guard, ingress' 'guard, not banned')
-declare -A BEST
+declare -A BEST LEAST
 for ((round = 0; round < ROUNDS; round++)); do
 	for variant in "${VARIANTS[@]}"; do
 		begin "$variant"
-		ns=$(cost)
-		((${BEST[$variant]:-999999} > ns)) && BEST[$variant]=$ns
+		cost
+		((${BEST[$variant]:-999999} > NS)) && BEST[$variant]=$NS
+		((${LEAST[$variant]:-999999} > INSTRUCTIONS)) && LEAST[$variant]=$INSTRUCTIONS
 		end
 	done
 done
-echo "$COUNT SYNs of $SOURCES source(s), best of $ROUNDS rounds: nanoseconds of the receiving core for each"
+echo "$COUNT SYNs of $SOURCES source(s), best of $ROUNDS rounds: what the receiving core"
+echo "spends on each, and that against the bare drop at the same hook"
 for variant in "${VARIANTS[@]}"; do
-	printf '%-18s %6d ns  %s of the bare drop at the same hook\n' "$variant" "${BEST[$variant]}" "$(
-		base=${BEST[bare]}
-		[[ $variant == *ingress ]] && base=${BEST[bare, ingress]}
-		awk -v a="$base" -v b="${BEST[$variant]}" 'BEGIN { printf "%.2f", a / b }'
-	)"
+	hook=bare
+	[[ $variant == *ingress ]] && hook='bare, ingress'
+	awk -v variant="$variant" -v ns="${BEST[$variant]}" -v base="${BEST[$hook]}" \
+		-v instr="${LEAST[$variant]}" -v least="${LEAST[$hook]}" 'BEGIN {
+			printf "%-18s %6d ns %5.2f x  %6d instr. %5.2f x\n", variant, ns, ns / base,
+				instr, instr / least }'
 done
