@@ -12,6 +12,7 @@
 #include <tcpguard/protect.h>
 
 #include "base/util.h"
+#include "base/siphash.h"
 #include "engine_state.h"
 
 #define RETRY_MOST (8 * TG_SEC)
@@ -207,6 +208,17 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 	return lifted;
 }
 
+/* By name: the place of a limit in its policy may be another after a reload. */
+struct tg_prefix bans_total(const struct ruleset_limit *limit)
+{
+	static const uint8_t key[16] = {0};
+	const char *name = limit->limit->name;
+	const uint64_t hash = tg_siphash13(key, name, strlen(name));
+	struct tg_prefix total = {.len = TG_TOTAL_LEN};
+	memcpy(total.addr.bytes, &hash, sizeof(hash));
+	return total;
+}
+
 static bool limit_observes(const struct tg_limit *limit)
 {
 	for (size_t i = 0; i < limit->step_count; i++)
@@ -220,7 +232,7 @@ bool bans_survives(const struct ban *ban, const struct ruleset_limit *limit)
 	if (!limit || limit->limit->total != tg_prefix_is_total(&ban->source))
 		return false;
 	if (limit->limit->total)
-		return ban->source.addr.bytes[0] == limit->index;
+		return true;
 	if (ban->action > TG_ACTION_RATE_LIMIT &&
 	    tg_measure_evidence(limit->limit->measure) != TG_EVIDENCE_WITNESSABLE)
 		return false;
@@ -259,6 +271,10 @@ void bans_forget_all(struct tg_engine *engine)
 	for (uint32_t id = ban_table_oldest_record(engine->bans); id != TG_BAN_NONE;
 	     id = ban_table_oldest_record(engine->bans))
 		ban_table_remove(engine->bans, id);
+	/* Nor those that would become records when the kernel has let go of them. */
+	for (uint32_t id = ban_table_next(engine->bans, 0); id != TG_BAN_NONE;
+	     id = ban_table_next(engine->bans, id + 1))
+		ban_table_at(engine->bans, id)->remember = false;
 }
 
 /* The kernel holds it: no new connection takes the place of one that ends. */
@@ -350,6 +366,18 @@ void bans_protect(struct tg_engine *engine)
 			bans_lift(engine, id, TG_CAUSE_PROTECTED, 0);
 }
 
+/* The limit that the ban stands in for, if it is still there and still asks for more. */
+static uint16_t follow_witness(const struct tg_engine *engine, const struct ban *ban,
+			       const struct tg_policy *old, uint16_t policy)
+{
+	if (ban->witness == TG_NO_INDEX || ban->life != BAN_LIVE)
+		return TG_NO_INDEX;
+	const uint16_t index =
+		ruleset_find_limit(engine->ruleset, policy, old->limits[ban->witness].name);
+	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, index);
+	return limit && ladder_wants_proof(limit->limit, ban->offence) ? index : TG_NO_INDEX;
+}
+
 static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struct tg_ruleset *old)
 {
 	struct ban *ban = ban_table_at(engine->bans, id);
@@ -377,11 +405,7 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 		return;
 	}
 	ban_table_rekey(engine->bans, id, new_policy);
-	witness_set(engine, ban,
-		    ban->witness == TG_NO_INDEX || ban->life != BAN_LIVE
-			    ? TG_NO_INDEX
-			    : ruleset_find_limit(engine->ruleset, new_policy,
-						 policy->limits[ban->witness].name));
+	witness_set(engine, ban, follow_witness(engine, ban, policy, new_policy));
 	ban->limit = new_limit;
 	ban->confirmed = false; /* its set may be another */
 	if (ban->life != BAN_LIVE)

@@ -315,10 +315,7 @@ static inline uint32_t bans_threshold(const struct tg_limit *limit)
 	return limit->threshold + limit->burst;
 }
 /* The source of a total's ban: each limit of a policy's total has a state of its own. */
-static inline struct tg_prefix bans_total(const struct ruleset_limit *limit)
-{
-	return (struct tg_prefix){.addr.bytes = {(uint8_t)limit->index}, .len = TG_TOTAL_LEN};
-}
+struct tg_prefix bans_total(const struct ruleset_limit *limit);
 
 /* adopt.c */
 /* What the kernel had at start, or the state directory knows of. */
