@@ -86,7 +86,10 @@ static tg_time end_of(const struct tg_engine *engine, const struct tg_adopt *ado
 {
 	uint64_t left_ms = adopt->left_ms;
 	if (endless)
-		left_ms = limit ? ladder_step(limit->limit, adopt->offence)->expire_ms
+		left_ms = limit ? (ladder_end(engine, limit->limit, adopt->offence,
+					      adopt->action > TG_ACTION_RATE_LIMIT) -
+				   engine->now) /
+					  TG_MSEC
 				: ADOPTED_EXPIRE_MS;
 	return engine->now + left_ms * TG_MSEC;
 }
