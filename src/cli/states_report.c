@@ -82,8 +82,9 @@ static void print_conntrack(FILE *out, const struct states_conntrack *conntrack)
 					   "ESTABLISHED until it is gone\n");
 		break;
 	case CONNTRACK_KERNEL:
-		(void)fprintf(out, "conntrack: as the kernel lists it, both ways and forwarded%s\n",
-			      conntrack->total == 0 ? "; it tracks nothing here" : "");
+		(void)fprintf(out, "conntrack: as the kernel lists it, %s\n",
+			      conntrack->total ? "both ways and forwarded"
+					       : "which tracks nothing here");
 		break;
 	case CONNTRACK_UNKNOWN:
 		if (conntrack->err == -EPERM || conntrack->err == -EACCES)
