@@ -96,6 +96,9 @@ static void print_conntrack(FILE *out, const struct states_conntrack *conntrack)
 			(void)fprintf(out, "conntrack: unknown: %s\n", strerror(-conntrack->err));
 		break;
 	}
+	if (conntrack->counts[TG_TCP_CLOSE_WAIT] > 0)
+		(void)fprintf(out, "  its CLOSE-WAIT holds our FIN-WAIT-2, too: it does not ask "
+				   "which side closed\n");
 }
 
 /* The states of a wide table that fit into it; what the others hold is a column of its own. */

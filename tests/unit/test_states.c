@@ -149,10 +149,13 @@ TEST(colours)
 TEST(who_told_of_conntrack)
 {
 	struct socket_tally tally = tally_of(TALLY_BY_NOTHING);
-	struct states_conntrack conntrack = {.from = CONNTRACK_DAEMON, .closing_unknown = true};
+	struct states_conntrack conntrack = {.from = CONNTRACK_DAEMON,
+					     .closing_unknown = true,
+					     .counts = {[TG_TCP_CLOSE_WAIT] = 1}};
 	char *text = print(&tally, &conntrack, false, false);
 	CHECK(strstr(text, "\nconntrack: as tcpguardd counts it"));
 	CHECK(strstr(text, "no limit counts `concurrent`"));
+	CHECK(strstr(text, "\n  its CLOSE-WAIT holds our FIN-WAIT-2, too"));
 	check_lines_fit(text);
 	free(text);
 	text = print(&tally, &conntrack, true, false);
