@@ -36,6 +36,8 @@ named() {
 # The ways, as they are typed.
 tcpguard_states() { "$LAB_CLI" --socket /nonexistent states; }
 tcpguard_by_source() { "$LAB_CLI" --socket /nonexistent states --by source; }
+tcpguard_by_process() { "$LAB_CLI" --socket /nonexistent states --by process; }
+ss_by_process() { ss -tanp | grep -o 'users:.*' | sort | cut -d, -f1,2 | uniq -c | sort -rn | head -n 20; }
 ss_awk() { ss -tan | awk 'NR > 1 {++y[$1]} END {for (w in y) print w, y[w]}'; }
 netstat_awk() { netstat -ant | awk '/^tcp/ {++y[$NF]} END {for (w in y) print w, y[w]}'; }
 netstat_articles() { netstat -an | awk '/^tcp/ {++y[$NF]} END {for (w in y) print w, y[w]}'; }
@@ -66,6 +68,7 @@ if [[ ${BENCH_INSIDE:-} ]]; then
 	by_tcpguard | awk '{n += $2} END {print n, "sockets, counts equal; best of '"$ROUNDS"'"}'
 	run_ways tcpguard_states ss_awk netstat_awk netstat_articles
 	run_ways tcpguard_by_source ss_by_source
+	run_ways tcpguard_by_process ss_by_process
 	exit 0
 fi
 lab_begin
