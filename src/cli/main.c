@@ -100,9 +100,10 @@ static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct
 						 .val = count};
 	options[count] = (struct option){.name = "help", .val = HELP};
 	optind = 0; /* starts anew, with the verb in the place of the program */
-	while ((id = getopt_long(argc, argv, "n:", options, NULL)) != -1) {
+	const int n = find_count(verb, count);
+	while ((id = getopt_long(argc, argv, n < count ? "n:" : "", options, NULL)) != -1) {
 		if (id == 'n')
-			id = find_count(verb, count);
+			id = n;
 		if (id == HELP) {
 			print_verb_help(stdout, verb);
 			return CLI_OK;

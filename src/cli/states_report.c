@@ -56,6 +56,13 @@ static const char *key_text(const struct states_report *report, const struct tal
 	return buf;
 }
 
+/* Whether conntrack has a count to stand beside this one. */
+static bool is_told(const struct states_report *report, const struct socket_state *state)
+{
+	return state->conntrack < TG_TCP_STATE_COUNT &&
+	       report->conntrack->from != CONNTRACK_UNKNOWN;
+}
+
 static void print_state(FILE *out, bool color, const struct states_report *report,
 			const struct socket_state *state)
 {
@@ -64,7 +71,7 @@ static void print_state(FILE *out, bool color, const struct states_report *repor
 	const bool pile = socket_state_is_pile(state->number, count,
 					       tally->total - tally->states[TCP_LISTEN]);
 	char flows[NUMBER_STRLEN] = "-";
-	if (state->conntrack < TG_TCP_STATE_COUNT && report->conntrack->from != CONNTRACK_UNKNOWN)
+	if (is_told(report, state))
 		(void)number(flows, report->conntrack->counts[state->conntrack]);
 	const enum output_color which = pile ? OUTPUT_YELLOW : OUTPUT_DIM;
 	const char *begin = output_color(color && (pile || count == 0), which);
@@ -208,17 +215,23 @@ void states_report_table(FILE *out, bool color, const struct states_report *repo
 {
 	const struct socket_tally *tally = report->tally;
 	char flows[NUMBER_STRLEN] = "-";
+	uint64_t total = 0;
 	if (tally->by != TALLY_BY_NOTHING) {
 		print_groups(out, color, report);
 		return;
 	}
 	(void)fprintf(out, "%sSTATE        SOCKETS CONNTRACK  MEANING%s\n",
 		      output_color(color, OUTPUT_BOLD), output_color(color, OUTPUT_PLAIN));
-	for (size_t i = 0; i < ARRAY_SIZE(socket_states); i++)
-		if (tally->states_wanted >> socket_states[i].number & 1)
-			print_state(out, color, report, &socket_states[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(socket_states); i++) {
+		const struct socket_state *state = &socket_states[i];
+		if (!(tally->states_wanted >> state->number & 1))
+			continue;
+		print_state(out, color, report, state);
+		if (is_told(report, state))
+			total += report->conntrack->counts[state->conntrack];
+	}
 	if (report->conntrack->from != CONNTRACK_UNKNOWN)
-		(void)number(flows, report->conntrack->total);
+		(void)number(flows, total);
 	(void)fprintf(out, "%-11s %8" PRIu64 " %9s\n", "total", tally->total, flows);
 	print_conntrack(out, report->conntrack);
 }

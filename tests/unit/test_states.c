@@ -124,6 +124,11 @@ TEST(one_table)
 		"conntrack: as the kernel lists it, both ways and forwarded\n");
 	check_lines_fit(text);
 	free(text);
+	tally.states_wanted = 1u << TCP_SYN_RECV | 1u << TCP_SYN_SENT;
+	text = print(&tally, &conntrack, false, false);
+	CHECK(strstr(text, "\ntotal            427       310\n"));
+	CHECK(!strstr(text, "LISTEN"));
+	free(text);
 	socket_tally_finish(&tally);
 }
 
