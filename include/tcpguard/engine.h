@@ -109,6 +109,18 @@ bool tg_engine_next_record(const struct tg_engine *engine, uint32_t *cursor,
 bool tg_engine_next_flow(const struct tg_engine *engine, uint32_t *cursor,
 			 struct tg_flow_event *ret_flow);
 
+/* What one limit compares of one address. */
+struct tg_limit_count {
+	uint16_t policy, limit;  /* indexes into the config */
+	struct tg_prefix source; /* that the address is counted in; or the total */
+	bool counted;            /* there is a count; else measured is 0 */
+	uint32_t measured;  /* of a rate: in flows, rounded up; what was forgiven is left out */
+	uint32_t threshold; /* with the burst of a rate */
+};
+/* Every limit of the policy in the order of the config; a cursor as above. */
+bool tg_engine_next_limit(const struct tg_engine *engine, const struct tg_addr *addr,
+			  uint32_t *cursor, struct tg_limit_count *ret_count);
+
 /* One count of one source: what a limit compares. Totals come last. */
 struct tg_source_count {
 	struct tg_prefix source;

@@ -148,8 +148,6 @@ static void print_rule(void *data, const struct layout_rule *rule)
 	if (strcmp(rule->chain, data) != 0)
 		return;
 	(void)printf("\t\t");
-	if (rule->loopback)
-		(void)printf("meta iiftype loopback ");
 	if (rule->tcp)
 		(void)printf("meta l4proto tcp ");
 	if (rule->syn)
@@ -166,6 +164,10 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("@%s ", rule->source);
 	}
+	if (rule->spared)
+		(void)printf("%s saddr != @%s %s saddr != @%s ", families[rule->family],
+			     layout_own_set(rule->family), families[rule->family],
+			     layout_allow_set(rule->family));
 	if (rule->counts) {
 		(void)printf("add @%s { ", rule->counts);
 		print_key(rule->family, rule->prefix_len);

@@ -10,15 +10,15 @@
 
 #include "base/text.h"
 #include "base/util.h"
+#include "control_explain.h"
 #include "control_kill.h"
+#include "control_list.h"
 #include "control_record.h"
 #include "control_status.h"
 #include "daemon.h"
 #include "panic.h"
 #include "state.h"
 
-/* Bans of one piece of a list: each costs a question to the kernel, 5 to 13 us. */
-#define LIST_PIECE 64
 /* Counts looked at in one piece of `top`. */
 #define TOP_PIECE 4096
 #define TOP_MAX 500
@@ -29,82 +29,6 @@
 /* Of a policy that is taken back: time to log in once more, and no longer than anybody watches. */
 #define CONFIRM_MIN_MS 1000
 #define CONFIRM_MAX_MS (3600 * 1000)
-
-struct list_state {
-	struct daemon *daemon;
-	uint32_t cursor;
-};
-
-static void put_ban(struct daemon *daemon, const struct tg_ban *ban,
-		    const struct nft_counters *counters, struct tg_strbuf *out)
-{
-	const struct tg_config *config = daemon->policy.config;
-	const struct tg_policy *policy =
-		ban->policy < config->policy_count ? &config->policies[ban->policy] : NULL;
-	const struct tg_limit *limit =
-		policy && ban->limit < policy->limit_count ? &policy->limits[ban->limit] : NULL;
-	char source[TG_PREFIX_STRLEN], rate[TG_RATE_STRLEN];
-	tg_time now = loop_now(daemon->loop);
-	tg_record_begin(out, "ban");
-	tg_record_put(out, "source", tg_prefix_format(&ban->source, source));
-	tg_record_put(out, "action", tg_action_name(ban->action));
-	tg_record_put(out, "scope", tg_scope_name(ban->scope));
-	const char *to = tg_ban_to_format(ban, rate);
-	if (to)
-		tg_record_put(out, "to", to);
-	if (policy)
-		tg_record_put(out, "policy", policy->name);
-	if (limit) {
-		tg_record_put(out, "limit", limit->name);
-		tg_record_put(out, "measure", tg_measure_name(limit->measure));
-	}
-	tg_record_put_u64(out, "measured", ban->measured);
-	tg_record_put_u64(out, "threshold", ban->threshold);
-	tg_record_put(out, "origin", tg_origin_name(ban->origin));
-	tg_record_put_u64(out, "offence", ban->offence);
-	tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(ban->since));
-	tg_record_put_u64(out, "expires_in",
-			  ban->until > now ? (ban->until - now + TG_SEC - 1) / TG_SEC : 0);
-	tg_record_put(out, "enforced", ban->enforced ? "true" : "false");
-	if (ban->unproven)
-		tg_record_put(out, "unproven", "true");
-	if (counters->found || !ban->enforced) {
-		tg_record_put_u64(out, "packets", counters->packets);
-		tg_record_put_u64(out, "bytes", counters->bytes);
-	}
-	tg_record_put(out, "reason", ban->reason);
-	tg_record_end(out);
-}
-
-static bool list_more(void *data, void *state, struct tg_strbuf *out)
-{
-	struct daemon *daemon = data;
-	struct list_state *list = state;
-	struct tg_ban bans[LIST_PIECE];
-	struct nft_counters counters[LIST_PIECE] = {0};
-	size_t count = 0;
-	while (count < LIST_PIECE &&
-	       tg_engine_next_ban(daemon->engine, &list->cursor, &bans[count]))
-		count++;
-	/* Unknown counters are left out of the answer; the list is worth more than they are. */
-	if (count > 0 && nft_sink_counters(daemon->sink, bans, count, counters) < 0)
-		memset(counters, 0, sizeof(counters));
-	for (size_t i = 0; i < count; i++)
-		put_ban(daemon, &bans[i], &counters[i], out);
-	return count == LIST_PIECE;
-}
-
-static void begin_list(void *data, struct control_client *client, const struct tg_record *request)
-{
-	(void)request;
-	struct list_state *list = calloc(1, sizeof(*list));
-	if (!list) {
-		control_error(client, 1, "out of memory");
-		return;
-	}
-	list->daemon = data;
-	control_stream(client, list_more, list, free);
-}
 
 /* The fullest counts, gathered in pieces: a scan of every source at once takes too long. */
 struct top_state {
@@ -398,9 +322,10 @@ static void begin_panic(void *data, struct control_client *client, const struct 
 const struct control_verb *control_requests(size_t *ret_count)
 {
 	static const struct control_verb verbs[] = {
-		{"status", begin_status}, {"list", begin_list},   {"top", begin_top},
-		{"ban", begin_ban},       {"unban", begin_unban}, {"reload", begin_reload},
-		{"panic", begin_panic},   {"kill", control_kill}, {"record", control_record},
+		{"status", begin_status},   {"list", control_list}, {"top", begin_top},
+		{"ban", begin_ban},         {"unban", begin_unban}, {"reload", begin_reload},
+		{"panic", begin_panic},     {"kill", control_kill}, {"explain", control_explain},
+		{"record", control_record},
 	};
 	*ret_count = ARRAY_SIZE(verbs);
 	return verbs;

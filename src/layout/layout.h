@@ -115,7 +115,6 @@ enum layout_verdict {
 /* One rule: what it matches, in this order, and what follows. Zero matches everything. */
 struct layout_rule {
 	const char *chain;
-	bool loopback;
 	bool tcp;
 	bool syn;                                 /* and neither ACK nor RST nor FIN */
 	const struct tg_policy *ports;            /* its ports; NULL or none: any */
@@ -126,12 +125,14 @@ struct layout_rule {
 	enum tg_family family; /* of destinations and source */
 	const char *source;    /* the set that holds it; NULL: any */
 	uint8_t prefix_len;    /* of the source */
+	bool spared;           /* not if the source's address is protected or allowed */
 	const char *counts;    /* over `over` connections of the source, counted in this set */
 	uint16_t over;
 	bool ct_new;
 	uint32_t ct_events; /* sets the mask of events */
 	enum layout_verdict verdict;
 	const char *jump;
+	bool first; /* ahead of the chain's other rules, and not behind them */
 };
 typedef void layout_rule_fn(void *data, const struct layout_rule *rule);
 

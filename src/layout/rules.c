@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Owns chains and rules: which packets meet which sets, in which order. The allow and the protected
- * addresses stand ahead of every drop. Drops stand before conntrack; behind it only what needs it.
+ * Owns chains and rules: which packets meet which sets, in which order. Every rule that holds
+ * somebody back spares the protected and the allowed addresses itself: they are looked up for who
+ * is in a set of bans, and cost the traffic of all others nothing. Drops stand before conntrack;
+ * behind it only what needs it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,12 +34,8 @@ static const char pre[] = "pre", track[] = "track", ingress[] = "ingress";
 static void chain_name(const struct layout *layout, uint16_t policy, bool late,
 		       char name[static LAYOUT_NAME_MAX])
 {
-	const char *prefix = late ? LATE_PREFIX : CHAIN_PREFIX;
-	if (policy == TG_NO_INDEX && !late)
-		prefix = "";
-	(void)snprintf(name, LAYOUT_NAME_MAX, "%s%s", prefix,
-		       policy == TG_NO_INDEX ? TG_NAME_HAND
-					     : layout->config->policies[policy].name);
+	(void)snprintf(name, LAYOUT_NAME_MAX, "%s%s", late ? LATE_PREFIX : CHAIN_PREFIX,
+		       layout->config->policies[policy].name);
 }
 
 /*
@@ -76,8 +74,7 @@ static bool has_late(const struct layout *layout, uint16_t policy)
 /* Chains of policies are there before they have rules: a set that comes later finds them. */
 static bool wants_late(const struct layout *layout, uint16_t policy)
 {
-	return policy == TG_NO_INDEX || has_late(layout, policy) ||
-	       may_hold_replies(&layout->config->policies[policy]);
+	return has_late(layout, policy) || may_hold_replies(&layout->config->policies[policy]);
 }
 
 static bool has_ingress(const struct layout *layout)
@@ -118,14 +115,12 @@ void layout_each_chain(const struct layout *layout,
 {
 	char name[LAYOUT_NAME_MAX];
 	struct layout_chain it = {.name = name};
-	for (size_t i = 0; i <= layout->config->policy_count; i++) {
-		const uint16_t policy =
-			i < layout->config->policy_count ? (uint16_t)i : TG_NO_INDEX;
-		chain_name(layout, policy, false, name);
+	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
+		chain_name(layout, i, false, name);
 		chain(data, &it);
-		if (!wants_late(layout, policy))
+		if (!wants_late(layout, i))
 			continue;
-		chain_name(layout, policy, true, name);
+		chain_name(layout, i, true, name);
 		chain(data, &it);
 	}
 	it = (struct layout_chain){.name = pre, .base = true, .priority = LAYOUT_PRE};
@@ -146,6 +141,7 @@ static void tell(struct layout_rule it, const struct layout_set *set, layout_rul
 	it.family = (enum tg_family)set->family;
 	it.source = set->name;
 	it.prefix_len = set->prefix_len;
+	it.spared = true;
 	it.verdict = LAYOUT_VERDICT_DROP;
 	if (set->form == LAYOUT_REJECT) {
 		const bool only_tcp = it.tcp;
@@ -164,14 +160,21 @@ static void early_rules(const struct layout *layout, const struct layout_set *se
 			layout_rule_fn *rule, void *data)
 {
 	char chain[LAYOUT_NAME_MAX];
-	struct layout_rule it = {.chain = chain};
+	struct layout_rule it = {.chain = pre};
 	if (set->form == LAYOUT_CAP)
 		return;
-	chain_name(layout, set->policy, false, chain);
 	it.tcp = it.syn = set->scope == TG_SCOPE_NEW || spares_replies(layout, set);
 	/* Whatever it is sent to: not where only the policy's ports come by. */
-	if (set->scope == TG_SCOPE_EVERYTHING)
-		chain_name(layout, TG_NO_INDEX, false, chain);
+	if (set->policy == TG_NO_INDEX || set->scope == TG_SCOPE_EVERYTHING) {
+		it.first = true;
+		tell(it, set, rule, data);
+		it.chain = ingress;
+		if (has_ingress(layout))
+			tell(it, set, rule, data);
+		return;
+	}
+	chain_name(layout, set->policy, false, chain);
+	it.chain = chain;
 	tell(it, set, rule, data);
 }
 
@@ -182,7 +185,10 @@ static void late_rules(const struct layout *layout, const struct layout_set *set
 	struct layout_rule it = {.chain = chain};
 	if (!is_late(layout, set))
 		return;
-	chain_name(layout, set->policy, true, chain);
+	if (set->policy == TG_NO_INDEX)
+		it.chain = track;
+	else
+		chain_name(layout, set->policy, true, chain);
 	it.tcp = true;
 	if (set->form == LAYOUT_CAP) {
 		it.counts = set->counts;
@@ -204,22 +210,6 @@ void layout_each_set_rule(const struct layout *layout, size_t index, layout_rule
 {
 	early_rules(layout, &layout->sets[index], rule, data);
 	late_rules(layout, &layout->sets[index], rule, data);
-}
-
-static void accepts(const char *chain, layout_rule_fn *rule, void *data)
-{
-	struct layout_rule it = {.chain = chain, .loopback = true, .verdict = LAYOUT_ACCEPT};
-	rule(data, &it);
-	it.loopback = false;
-	for (enum tg_family family = 0; family < TG_FAMILY_COUNT; family++) {
-		const char *const names[] = {layout_own_set(family), layout_allow_set(family)};
-		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-			it.family = family;
-			it.source = names[i];
-			it.prefix_len = tg_family_bits(family);
-			rule(data, &it);
-		}
-	}
 }
 
 /* The policy's own addresses as a set; NULL when memory runs out. */
@@ -265,10 +255,6 @@ static bool jumps(const struct layout *layout, const char *from, uint16_t index,
 
 static bool entry(const struct layout *layout, const char *chain, layout_rule_fn *rule, void *data)
 {
-	accepts(chain, rule, data);
-	const struct layout_rule hand = {
-		.chain = chain, .verdict = LAYOUT_JUMP, .jump = TG_NAME_HAND};
-	rule(data, &hand);
 	for (size_t i = 0; i < layout->config->policy_count; i++)
 		if (!jumps(layout, chain, (uint16_t)i, false, rule, data))
 			return false;
@@ -288,16 +274,6 @@ static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *da
 	const struct layout_rule events = {
 		.chain = track, .tcp = true, .ct_new = true, .ct_events = mask};
 	rule(data, &events);
-	bool any = has_late(layout, TG_NO_INDEX);
-	for (size_t i = 0; i < layout->config->policy_count; i++)
-		any = any || wants_late(layout, (uint16_t)i);
-	/* By hand at any time: its chain is empty then, and one jump is cheap. */
-	if (any)
-		accepts(track, rule, data);
-	char chain[LAYOUT_NAME_MAX];
-	const struct layout_rule hand = {.chain = track, .verdict = LAYOUT_JUMP, .jump = chain};
-	chain_name(layout, TG_NO_INDEX, true, chain);
-	rule(data, &hand);
 	for (size_t i = 0; i < layout->config->policy_count; i++)
 		if (wants_late(layout, (uint16_t)i) &&
 		    !jumps(layout, track, (uint16_t)i, true, rule, data))

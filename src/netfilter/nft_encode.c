@@ -6,7 +6,6 @@
  */
 #include "netfilter/nft_encode.h"
 
-#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,7 +151,8 @@ void nft_rule_begin(struct nft_rule *rule, struct nft_batch *batch, const char *
 void nft_rule_end(struct nft_rule *rule)
 {
 	struct nlmsghdr *message =
-		nft_batch_open(rule->batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+		nft_batch_open(rule->batch, NFT_MSG_NEWRULE,
+			       rule->first ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_APPEND);
 	if (rule->failed || !message) {
 		rule->batch->failed = true;
 	} else {
@@ -226,7 +226,7 @@ static void add_mask(struct nft_rule *rule, const void *mask, uint32_t len)
 	rule_set(rule, expr, NFTNL_EXPR_BITWISE_XOR, zero, len);
 }
 
-static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id)
+static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id, bool inverse)
 {
 	struct nftnl_expr *expr = rule_add(rule, "lookup");
 	if (!expr)
@@ -236,13 +236,8 @@ static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id)
 		rule->failed = true;
 	if (set_id)
 		nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SET_ID, set_id);
-}
-
-void nft_rule_match_loopback(struct nft_rule *rule)
-{
-	const uint16_t type = ARPHRD_LOOPBACK;
-	add_meta(rule, NFT_META_IIFTYPE);
-	add_compare(rule, NFT_CMP_EQ, &type, sizeof(type));
+	if (inverse)
+		nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
 }
 
 void nft_rule_match_tcp(struct nft_rule *rule)
@@ -270,7 +265,7 @@ void nft_rule_match_port(struct nft_rule *rule, uint16_t port)
 void nft_rule_match_port_set(struct nft_rule *rule, const char *set, uint32_t set_id)
 {
 	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
-	add_lookup(rule, set, set_id);
+	add_lookup(rule, set, set_id, false);
 }
 
 static void match_family(struct nft_rule *rule, enum tg_family family)
@@ -298,7 +293,13 @@ void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t
 {
 	match_family(rule, family);
 	load_source(rule, family, prefix_len);
-	add_lookup(rule, set, 0);
+	add_lookup(rule, set, 0, false);
+}
+
+void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, const char *set)
+{
+	load_source(rule, family, tg_family_bits(family));
+	add_lookup(rule, set, 0, true);
 }
 
 void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
@@ -326,7 +327,7 @@ void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, co
 	match_family(rule, family);
 	add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 16 : 24,
 		    tg_family_bits(family) / 8u);
-	add_lookup(rule, set, set_id);
+	add_lookup(rule, set, set_id, false);
 }
 
 static void match_ct_state(struct nft_rule *rule, uint32_t state)

@@ -52,18 +52,20 @@ struct nft_rule {
 	struct nft_batch *batch;
 	struct nftnl_rule *rule;
 	bool failed;
+	bool first; /* goes ahead of the chain's other rules */
 };
 void nft_rule_begin(struct nft_rule *rule, struct nft_batch *batch, const char *table,
 		    const char *chain);
 void nft_rule_end(struct nft_rule *rule);
 
-void nft_rule_match_loopback(struct nft_rule *rule);
 void nft_rule_match_tcp(struct nft_rule *rule);
 void nft_rule_match_syn(struct nft_rule *rule); /* SYN, and neither ACK nor RST nor FIN */
 void nft_rule_match_port(struct nft_rule *rule, uint16_t port);
 void nft_rule_match_port_set(struct nft_rule *rule, const char *set, uint32_t set_id);
 void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
 			   const char *set);
+/* Behind a match of the same family. */
+void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, const char *set);
 void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, const char *set,
 				uint32_t set_id);
 /* More than so many connections of the source, counted in a set of which each is an element. */

@@ -219,8 +219,7 @@ static void encode_rule(void *data, const struct layout_rule *it)
 		encode_members(rules->batch, ANONYMOUS, address_id, it->destinations, it->family);
 	}
 	nft_rule_begin(&rule, rules->batch, TABLE, it->chain);
-	if (it->loopback)
-		nft_rule_match_loopback(&rule);
+	rule.first = it->first;
 	if (it->tcp)
 		nft_rule_match_tcp(&rule);
 	if (it->syn)
@@ -237,6 +236,10 @@ static void encode_rule(void *data, const struct layout_rule *it)
 		nft_rule_match_ct_stray(&rule);
 	if (it->source)
 		nft_rule_match_source(&rule, it->family, it->prefix_len, it->source);
+	if (it->spared) {
+		nft_rule_match_not_source(&rule, it->family, layout_own_set(it->family));
+		nft_rule_match_not_source(&rule, it->family, layout_allow_set(it->family));
+	}
 	if (it->counts)
 		nft_rule_match_over(&rule, it->family, it->prefix_len, it->counts, it->over);
 	if (it->ct_new)

@@ -95,6 +95,13 @@ taken() {
 	on "$GUARD" conntrack -L -p tcp -s "$1" --state ESTABLISHED 2>/dev/null | wc -l
 }
 
+# What follows is recorded, to be played to an engine that asks nobody.
+: >"$LAB_DIR/sweep.out"
+ip netns exec "$GUARD" "$LAB_CLI" --socket "$LAB_DIR/control.sock" record "$LAB_DIR/sweep.trace" \
+	>"$LAB_DIR/sweep.out" 2>&1 &
+recorder=$!
+wait_until 5 tg_true '.record.clients == 1' status || tap_bail 'no recording'
+
 # The victim's name on ACKs of nothing. The guard's answers, which would undo it, are lost.
 lab_mute answers 10.78.66.6
 flood --from 10.78.66.6 --ack --to 10.77.0.2:80 --count 300 --rate 5000 >/dev/null
@@ -115,6 +122,20 @@ check "no loose pickup: conntrack takes guesses for $count connections" test "$c
 check 'there is no proof either' wait_until 5 tg_true ".engine.witness_denied > $denied" status
 check 'it is limited at most, too' is_limited 10.79.66.7/32
 check 'nobody is dropped' equal "$(drops)" 0
+kill -INT "$recorder"
+wait "$recorder"
+
+# dropped OPTION…: which of the two victims a replay of the same drops.
+dropped() {
+	"$LAB_CLI" simulate --policy "$LAB_DIR/etc/tcpguard.yaml" --json "$@" "$LAB_DIR/sweep.trace" |
+		jq -r '[.decisions[] | select(.action == "drop" and .decision != "lift" and
+			(.source == "10.78.66.6/32" or .source == "10.79.66.7/32")) | .source] |
+			unique | join(" ")'
+}
+check 'a replay drops neither' equal "$(dropped)" ''
+# The same without a witness: what keeps them from the drop is nothing else.
+check 'without the witness both would be dropped' equal "$(dropped --assume-real)" \
+	'10.78.66.6/32 10.79.66.7/32'
 on "$GUARD" nft flush set ip lab_mute answers
 on "$GUARD" nft flush set ip lab_mute resets
 check 'the first victim gets in' connects 10.78.66.6 10.77.0.2:80 5000

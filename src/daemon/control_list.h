@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_CONTROL_LIST_H
+#define DAEMON_CONTROL_LIST_H
+
+struct control_client;
+struct daemon;
+struct nft_counters;
+struct tg_ban;
+struct tg_record;
+struct tg_strbuf;
+
+/* The request `list`. */
+void control_list(void *data, struct control_client *client, const struct tg_record *request);
+/* A record `ban`. */
+void control_list_put(struct daemon *daemon, const struct tg_ban *ban,
+		      const struct nft_counters *counters, struct tg_strbuf *out);
+
+#endif
