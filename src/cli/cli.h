@@ -22,7 +22,7 @@ struct cli {
 
 struct cli_option {
 	const char *name;
-	const char *argument; /* NULL: takes none */
+	const char *argument; /* NULL: takes none; in brackets: may be left out */
 	const char *help;
 };
 
@@ -46,7 +46,7 @@ struct cli_verb {
 
 extern const struct cli_verb verb_ban, verb_check, verb_doctor, verb_explain, verb_import,
 	verb_kill, verb_list, verb_panic, verb_record, verb_reload, verb_ruleset, verb_simulate,
-	verb_status, verb_top, verb_unban;
+	verb_states, verb_status, verb_top, verb_unban;
 
 struct tg_diag;
 /* The errors of a policy to stderr, with their carets. */

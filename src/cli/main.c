@@ -12,9 +12,9 @@
 #include "cli.h"
 
 static const struct cli_verb *const verbs[] = {
-	&verb_status,  &verb_list,   &verb_top,     &verb_ban,      &verb_unban,
-	&verb_check,   &verb_reload, &verb_ruleset, &verb_panic,    &verb_record,
-	&verb_explain, &verb_import, &verb_kill,    &verb_simulate, &verb_doctor,
+	&verb_status, &verb_list,     &verb_top,    &verb_ban,    &verb_unban,   &verb_check,
+	&verb_reload, &verb_ruleset,  &verb_panic,  &verb_record, &verb_explain, &verb_import,
+	&verb_kill,   &verb_simulate, &verb_doctor, &verb_states,
 };
 
 void cli_complain(const char *format, ...)
@@ -71,6 +71,23 @@ static int usage_error(const struct cli_verb *verb)
 	return CLI_USAGE;
 }
 
+/* "[TIME]" may be left out. */
+static int argument_of(const struct cli_option *option)
+{
+	if (!option->argument)
+		return no_argument;
+	return option->argument[0] == '[' ? optional_argument : required_argument;
+}
+
+/* -n is short for --count. The index of the option, or count if the verb has none. */
+static int find_count(const struct cli_verb *verb, int count)
+{
+	int id = 0;
+	while (id < count && strcmp(verb->options[id].name, "count") != 0)
+		id++;
+	return id;
+}
+
 /* -1: go on; else the exit status. */
 static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct cli_args *args)
 {
@@ -78,13 +95,15 @@ static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct
 	struct option options[CLI_OPTIONS_MAX + 2] = {0};
 	int count = 0, id;
 	for (; count < CLI_OPTIONS_MAX && verb->options[count].name; count++)
-		options[count] = (struct option){
-			.name = verb->options[count].name,
-			.has_arg = verb->options[count].argument ? required_argument : no_argument,
-			.val = count};
+		options[count] = (struct option){.name = verb->options[count].name,
+						 .has_arg = argument_of(&verb->options[count]),
+						 .val = count};
 	options[count] = (struct option){.name = "help", .val = HELP};
 	optind = 0; /* starts anew, with the verb in the place of the program */
-	while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	const int n = find_count(verb, count);
+	while ((id = getopt_long(argc, argv, n < count ? "n:" : "", options, NULL)) != -1) {
+		if (id == 'n')
+			id = n;
 		if (id == HELP) {
 			print_verb_help(stdout, verb);
 			return CLI_OK;

@@ -24,11 +24,18 @@ static size_t answer(void *buf, int family, const void *remote, bool info, uint3
 		.idiag_state = 1,
 		.idiag_uid = 33,
 		.idiag_inode = 4711,
+		.idiag_timer = SOCK_TIMER_KEEPALIVE,
+		.idiag_retrans = 3,
+		.idiag_expires = 7000,
+		.idiag_rqueue = 17,
+		.idiag_wqueue = 1400,
 		.id = {.idiag_sport = htons(443), .idiag_dport = htons(50000)},
 	};
 	const struct nlattr attr = {.nla_len = NLA_HDRLEN + sizeof(struct tcp_info),
 				    .nla_type = INET_DIAG_INFO};
-	const struct tcp_info tcp = {.tcpi_last_data_recv = received_ms};
+	const struct tcp_info tcp = {.tcpi_last_data_recv = received_ms,
+				     .tcpi_last_data_sent = received_ms + 1,
+				     .tcpi_last_ack_recv = received_ms + 2};
 	const struct nlmsghdr header = {
 		.nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof(diag)) + (info ? attr.nla_len : 0)),
 		.nlmsg_type = SOCK_DIAG_BY_FAMILY,
@@ -97,11 +104,14 @@ TEST(answers_are_read)
 	CHECK_STR(tg_addr_format(&socket.remote, text), "192.0.2.1");
 	CHECK(socket.local_port == 443 && socket.remote_port == 50000 && socket.state == 1);
 	CHECK(socket.uid == 33 && socket.inode == 4711 && !socket.info);
+	CHECK(socket.timer == SOCK_TIMER_KEEPALIVE && socket.timer_ms == 7000);
+	CHECK(socket.retransmits == 3 && socket.rqueue == 17 && socket.wqueue == 1400);
 	/* An IPv4 peer of a dual-stack listener is IPv4. */
 	answer(bytes, AF_INET6, mapped, true, 61000);
 	CHECK(sock_diag_decode((void *)bytes, &socket, &error) == SOCK_DIAG_SOCKET);
 	CHECK_STR(tg_addr_format(&socket.remote, text), "192.0.2.1");
 	CHECK(socket.info && socket.received_ms == 61000);
+	CHECK(socket.sent_ms == 61001 && socket.heard_ms == 61002);
 }
 
 TEST(ends_and_errors)
