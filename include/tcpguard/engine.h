@@ -18,7 +18,7 @@
 struct tg_engine;
 
 struct tg_engine_params {
-	uint32_t max_sources; /* of each family; rounded up to a power of two */
+	uint32_t max_sources; /* of each family; rounded up to a multiple of eight */
 	uint32_t max_flows;
 	uint32_t max_bans;
 	uint8_t seed[16]; /* of every hash */
