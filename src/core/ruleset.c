@@ -275,12 +275,12 @@ static bool buckets_create(struct tg_ruleset *ruleset, const struct tg_engine_pa
 	ruleset->bucket_sources = source_table_room(params->max_sources);
 	if (ruleset->bucket_count == 0)
 		return true;
+	ruleset->bucket_room = (size_t)ruleset->bucket_sources * ruleset->bucket_count;
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
-		size_t count = (size_t)ruleset->bucket_sources * ruleset->bucket_count;
-		ruleset->buckets[f] = calloc(count, sizeof(*ruleset->buckets[f]));
+		ruleset->buckets[f] = calloc(ruleset->bucket_room, sizeof(*ruleset->buckets[f]));
 		if (!ruleset->buckets[f])
 			return false;
-		ruleset->memory += count * sizeof(*ruleset->buckets[f]);
+		ruleset->memory += ruleset->bucket_room * sizeof(*ruleset->buckets[f]);
 	}
 	return true;
 }
@@ -390,11 +390,44 @@ bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b)
 	return true;
 }
 
-void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+static bool inherits_buckets(const struct tg_ruleset *ruleset, const struct tg_ruleset *old)
 {
-	for (unsigned f = 0; f < TG_FAMILY_COUNT && old->bucket_count > 0; f++)
-		memcpy(ruleset->buckets[f], old->buckets[f],
-		       (size_t)old->bucket_sources * old->bucket_count * sizeof(*old->buckets[f]));
+	const size_t rows = ruleset->bucket_sources;
+	return ruleset->bucket_count > 0 && old->bucket_room >= rows * ruleset->bucket_count;
+}
+
+static bool inherits_idle(const struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+{
+	return ruleset->idle && old->idle && ruleset->idle_count == old->idle_count;
+}
+
+size_t ruleset_grows(const struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+{
+	size_t bytes = 0;
+	if (!inherits_buckets(ruleset, old))
+		bytes += TG_FAMILY_COUNT * ruleset->bucket_room * sizeof(*ruleset->buckets[0]);
+	if (ruleset->idle && !inherits_idle(ruleset, old))
+		bytes += ruleset->idle_count * sizeof(*ruleset->idle);
+	return bytes;
+}
+
+static void inherit_buckets(struct tg_ruleset *ruleset, struct tg_ruleset *old)
+{
+	const size_t own = ruleset->bucket_room, theirs = old->bucket_room;
+	const size_t bytes = TG_FAMILY_COUNT * sizeof(*ruleset->buckets[0]);
+	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
+		uint64_t *buckets = ruleset->buckets[f];
+		ruleset->buckets[f] = old->buckets[f];
+		old->buckets[f] = buckets;
+	}
+	ruleset->bucket_room = theirs;
+	old->bucket_room = own;
+	ruleset->memory = ruleset->memory - own * bytes + theirs * bytes;
+	old->memory = old->memory - theirs * bytes + own * bytes;
+}
+
+static void inherit_totals(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+{
 	for (uint16_t v = 0; v < old->view_count; v++) {
 		const struct ruleset_total *from = old->views[v].total;
 		struct ruleset_total *to = ruleset->views[v].total;
@@ -405,6 +438,21 @@ void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
 		to->source = from->source;
 		to->destinations = from->destinations;
 	}
+}
+
+void ruleset_inherit(struct tg_ruleset *ruleset, struct tg_ruleset *old, bool same_shape)
+{
+	if (ruleset == old)
+		return;
+	if (inherits_buckets(ruleset, old))
+		inherit_buckets(ruleset, old);
+	if (inherits_idle(ruleset, old)) {
+		struct ruleset_idle *idle = ruleset->idle;
+		ruleset->idle = old->idle;
+		old->idle = idle;
+	}
+	if (same_shape)
+		inherit_totals(ruleset, old);
 }
 
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name)
