@@ -40,6 +40,7 @@ static struct ruleset_view *view_for(struct tg_ruleset *ruleset, uint16_t policy
 	view->policy = policy;
 	view->asks_address = ruleset->config->policies[policy].address_count > 0;
 	view->limits = calloc(limits, sizeof(*view->limits));
+	ruleset->memory += limits * sizeof(*view->limits);
 	if (len) {
 		memcpy(view->len, len, sizeof(view->len));
 		return view->limits ? view : NULL;
@@ -128,6 +129,7 @@ static bool views_create(struct tg_ruleset *ruleset, const enum tg_mode *mode_ov
 	for (size_t p = 0; p < config->policy_count; p++)
 		most += config->policies[p].limit_count + 1;
 	ruleset->views = calloc(MAX(most, 1), sizeof(*ruleset->views));
+	ruleset->memory += most * sizeof(*ruleset->views);
 	if (!ruleset->views)
 		return false;
 	for (uint16_t p = 0; p < config->policy_count; p++) {
@@ -182,6 +184,7 @@ static bool class_fill(struct tg_ruleset *ruleset, struct ruleset_class *class)
 	uint16_t *views = calloc(MAX(ruleset->view_count, 1), sizeof(*views));
 	if (!views)
 		return false;
+	ruleset->memory += ruleset->view_count * sizeof(*views);
 	class->views = views;
 	for (unsigned totals = 0; totals < 2; totals++) {
 		for (uint16_t v = 0; v < ruleset->view_count; v++) {
@@ -235,6 +238,7 @@ static bool classes_create(struct tg_ruleset *ruleset)
 	for (unsigned port = 0; port < 65536; port++)
 		capacity += edges[port];
 	ruleset->classes = calloc(capacity, sizeof(*ruleset->classes));
+	ruleset->memory += capacity * sizeof(*ruleset->classes);
 	bool ok = ruleset->classes != NULL;
 	uint16_t current = 0;
 	for (unsigned port = 0; ok && port < 65536; port++) {
@@ -293,7 +297,8 @@ struct tg_ruleset *tg_ruleset_create(const struct tg_config *config,
 	if (!ruleset)
 		return NULL;
 	ruleset->config = config;
-	ruleset->memory = sizeof(*ruleset);
+	ruleset->memory =
+		sizeof(*ruleset) + config->allow_count * sizeof(struct tg_protected_prefix);
 	ruleset->allow = allow_create(config);
 	if (!ruleset->allow || !views_create(ruleset, mode_override))
 		goto err;
