@@ -143,6 +143,7 @@ struct tg_brakes {
 struct tg_config {
 	enum tg_mode mode;
 	uint32_t max_sources; /* of each family */
+	bool sources_given;   /* max_sources is the policy's; else tg_engine_fitting_sources() */
 	uint32_t max_flows;
 	uint32_t max_bans;
 	struct tg_brakes brakes;

@@ -18,7 +18,7 @@
 struct tg_engine;
 
 struct tg_engine_params {
-	uint32_t max_sources; /* of each family; rounded up to a power of two */
+	uint32_t max_sources; /* of each family; rounded up to a multiple of eight */
 	uint32_t max_flows;
 	uint32_t max_bans;
 	uint8_t seed[16]; /* of every hash */
@@ -34,6 +34,21 @@ struct tg_ruleset *tg_ruleset_create(const struct tg_config *config,
 				     const enum tg_mode *mode_override);
 void tg_ruleset_destroy(struct tg_ruleset *ruleset);
 const struct tg_config *tg_ruleset_config(const struct tg_ruleset *ruleset);
+
+/*
+ * A policy that leaves max-sources open has so many that the daemon stays within this, as a whole
+ * process, as long as max-flows and max-bans are not raised.
+ */
+#define TG_MEMORY_MAX (UINT64_C(128) << 20)
+/* Of these for what is no table: program, libraries, buffers. Some 5 MiB were measured. */
+#define TG_MEMORY_PROCESS (UINT64_C(8) << 20)
+/* What an engine of this size reserves, its ruleset included. 0: memory ran out. */
+uint64_t tg_engine_memory(const struct tg_config *config, const struct tg_engine_params *params);
+/* The max-sources of a config that leaves it open, by its rates. 0: memory ran out. */
+uint32_t tg_engine_fitting_sources(const struct tg_config *config);
+/* What the engine would reserve beside what it has while it takes this into use: more rates, marks
+ * of idle flows. */
+uint64_t tg_engine_grows(const struct tg_engine *engine, const struct tg_ruleset *ruleset);
 
 /* NULL when memory runs out. The first event must be POLICY. */
 struct tg_engine *tg_engine_create(const struct tg_engine_params *params);

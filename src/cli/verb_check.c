@@ -8,6 +8,7 @@
 
 #include <tcpguard/config.h>
 #include <tcpguard/diag.h>
+#include <tcpguard/engine.h>
 
 #include "base/cleanup.h"
 #include "base/strbuf.h"
@@ -23,6 +24,19 @@ static bool is_readable(const char *path)
 		return true;
 	cli_complain("cannot read %s: %s", path, strerror(errno));
 	return false;
+}
+
+static uint64_t reserved(const struct tg_config *config)
+{
+	const struct tg_engine_params params = {.max_sources = config->max_sources,
+						.max_flows = config->max_flows,
+						.max_bans = config->max_bans};
+	return tg_engine_memory(config, &params);
+}
+
+static bool is_lowered(const struct tg_config *config)
+{
+	return !config->sources_given && config->max_sources < TG_MAX_SOURCES_DEFAULT;
 }
 
 static void print_json(const struct tg_config *config, const struct tg_diag *diag)
@@ -48,6 +62,11 @@ static void print_json(const struct tg_config *config, const struct tg_diag *dia
 		json_end(&json);
 	}
 	json_end(&json);
+	if (config) {
+		json_number(&json, "memory", reserved(config));
+		json_number(&json, "max_sources", config->max_sources);
+		json_bool(&json, "sources_lowered", is_lowered(config));
+	}
 	json_finish(&json);
 }
 
@@ -120,6 +139,24 @@ static void print_policy(const struct tg_policy *policy, uint64_t idle_after_ms)
 		print_limit(&policy->limits[i], idle_after_ms);
 }
 
+static void print_memory(const struct tg_config *config)
+{
+	const int most = (int)(TG_MEMORY_MAX >> 20);
+	const uint64_t bytes = reserved(config);
+	if (bytes == 0)
+		return; /* no memory to find out here: a daemon says so itself */
+	(void)printf("memory: %.1f MiB reserved at start, for %" PRIu32
+		     " sources of each family and %" PRIu32 " flows\n",
+		     (double)bytes / (1 << 20), config->max_sources, config->max_flows);
+	if (is_lowered(config))
+		(void)printf("  max-sources is %" PRIu32 " and not %d, to stay within %d MiB with "
+			     "the rates and lists of this policy; set it to have more\n",
+			     config->max_sources, TG_MAX_SOURCES_DEFAULT, most);
+	if (bytes + TG_MEMORY_PROCESS > TG_MEMORY_MAX)
+		(void)printf("  with what the daemon takes beside, this is more than %d MiB\n",
+			     most);
+}
+
 static void print_config(const struct tg_config *config)
 {
 	size_t limits = 0;
@@ -127,6 +164,7 @@ static void print_config(const struct tg_config *config)
 		print_policy(&config->policies[i], config->idle_after_ms);
 		limits += config->policies[i].limit_count;
 	}
+	print_memory(config);
 	(void)printf("ok: policies %zu, limits %zu, files %zu, allowed prefixes %zu, mode %s\n",
 		     config->policy_count, limits, config->file_count, config->allow_count,
 		     tg_mode_name(config->mode));

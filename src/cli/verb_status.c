@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tcpguard/config.h>
+#include <tcpguard/engine.h>
+
 #include "base/text.h"
 #include "base/util.h"
 #include "cli.h"
@@ -81,7 +84,8 @@ static uint64_t number(const struct status *status, const char *record, const ch
 
 static void json_value(struct json *json, const char *key, const char *text)
 {
-	static const char *const flags[] = {"owned", "stale", "closing_followed"};
+	static const char *const flags[] = {"owned", "stale", "closing_followed",
+					    "sources_lowered"};
 	uint64_t value;
 	if (!tg_text_u64(text, &value)) {
 		json_string(json, key, text);
@@ -294,6 +298,13 @@ static void print_figures(const struct cli *cli, const struct status *status)
 		     "flows", number(status, "status", "flows"),
 		     number(status, "status", "max_flows"), number(status, "status", "sources"),
 		     number(status, "status", "max_sources"));
+	(void)printf("%-10s  %.1f MiB reserved", "memory",
+		     (double)number(status, "status", "memory") / (1 << 20));
+	if (number(status, "status", "sources_lowered"))
+		(void)printf("; room for fewer sources than %d, to stay within %d MiB with this "
+			     "policy: set max-sources to have more",
+			     TG_MAX_SOURCES_DEFAULT, (int)(TG_MEMORY_MAX >> 20));
+	(void)fputc('\n', stdout);
 	(void)printf("%-10s ", "states");
 	for (size_t i = 0; i < status->count; i++) {
 		if (strcmp(status->values[i].record, "states") != 0)

@@ -103,18 +103,16 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 
 static void engine_policy(struct tg_engine *engine, struct tg_ruleset *ruleset)
 {
-	const struct tg_ruleset *old = engine->ruleset;
+	struct tg_ruleset *old = engine->ruleset;
 	notes_drop_questions(engine);
-	if (old && ruleset_same_shape(old, ruleset)) {
-		/* The same counts, other thresholds: buckets go on where they stood. */
-		ruleset_take_over(ruleset, old);
-		engine->ruleset = ruleset;
-		idle_policy(engine, old);
-	} else {
-		engine->ruleset = ruleset;
-		idle_policy(engine, old);
+	/* The same counts, other thresholds: buckets go on where they stood. */
+	const bool same = old && ruleset_same_shape(old, ruleset);
+	if (old)
+		ruleset_inherit(ruleset, old, same);
+	engine->ruleset = ruleset;
+	idle_policy(engine, old);
+	if (!same)
 		flows_recount(engine, true);
-	}
 	if (old) {
 		bans_policy(engine, old);
 		notes_follow_policy(engine);

@@ -269,7 +269,7 @@ void idle_begin(struct tg_engine *engine, uint32_t index);
 uint32_t idle_due(const struct tg_engine *engine, uint32_t index);
 /* The kernel's answer: is it idle? */
 bool idle_answer(struct tg_engine *engine, uint32_t index, const struct tg_flow_event *event);
-/* The marks of another ruleset; NULL: there was none. */
+/* The marks of another ruleset, which have been inherited; NULL: there was none. */
 void idle_policy(struct tg_engine *engine, const struct tg_ruleset *old);
 
 /* bans.c */

@@ -46,14 +46,26 @@ static uint64_t key_hash(const struct flow_table *table, const struct tg_flow_ke
 	return siphash_end(&s, last, sizeof(*key) - 1);
 }
 
+static uint32_t bucket_count(uint32_t max_flows)
+{
+	uint32_t buckets = 1024;
+	while (buckets < max_flows && buckets < WHEEL_HEAD)
+		buckets *= 2;
+	return buckets;
+}
+
+size_t flow_table_bytes(uint32_t max_flows)
+{
+	return sizeof(struct flow_table) + ((size_t)max_flows + 1) * sizeof(struct flow) +
+	       (size_t)bucket_count(max_flows) * sizeof(uint32_t);
+}
+
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16])
 {
 	struct flow_table *table = calloc(1, sizeof(*table));
 	if (!table)
 		return NULL;
-	uint32_t buckets = 1024;
-	while (buckets < max_flows && buckets < WHEEL_HEAD)
-		buckets *= 2;
+	const uint32_t buckets = bucket_count(max_flows);
 	table->max_flows = max_flows;
 	table->bucket_mask = buckets - 1;
 	table->free = FLOW_NONE;
@@ -255,6 +267,5 @@ uint32_t flow_table_next(const struct flow_table *table, uint32_t index)
 
 size_t flow_table_memory(const struct flow_table *table)
 {
-	return sizeof(*table) + ((size_t)table->max_flows + 1) * sizeof(*table->flows) +
-	       ((size_t)table->bucket_mask + 1) * sizeof(*table->buckets);
+	return flow_table_bytes(table->max_flows);
 }

@@ -66,6 +66,8 @@ struct flow_table {
 	bool turning;    /* cursor is in use */
 };
 
+/* What a table for so many flows takes. */
+size_t flow_table_bytes(uint32_t max_flows);
 struct flow_table *flow_table_create(uint32_t max_flows, const uint8_t seed[16]);
 void flow_table_destroy(struct flow_table *table);
 

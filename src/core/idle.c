@@ -4,8 +4,6 @@
  * the flow is asked for now and then, and what it has moved by then is compared with what it had
  * moved before: more bytes than the headers of that many packets are payload.
  */
-#include <string.h>
-
 #include "base/util.h"
 #include "engine_state.h"
 
@@ -106,8 +104,6 @@ void idle_policy(struct tg_engine *engine, const struct tg_ruleset *old)
 	const bool goes_on = old && old->idle && old->idle_count == ruleset->idle_count &&
 			     old->idle_unit == ruleset->idle_unit &&
 			     old->idle_units == ruleset->idle_units;
-	if (goes_on)
-		memcpy(ruleset->idle, old->idle, ruleset->idle_count * sizeof(*ruleset->idle));
 	for (uint32_t i = flow_table_next(engine->flows, 0); i != FLOW_NONE;
 	     i = flow_table_next(engine->flows, i + 1)) {
 		const struct flow *flow = flow_table_at(engine->flows, i);

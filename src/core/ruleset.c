@@ -40,6 +40,7 @@ static struct ruleset_view *view_for(struct tg_ruleset *ruleset, uint16_t policy
 	view->policy = policy;
 	view->asks_address = ruleset->config->policies[policy].address_count > 0;
 	view->limits = calloc(limits, sizeof(*view->limits));
+	ruleset->memory += limits * sizeof(*view->limits);
 	if (len) {
 		memcpy(view->len, len, sizeof(view->len));
 		return view->limits ? view : NULL;
@@ -128,6 +129,7 @@ static bool views_create(struct tg_ruleset *ruleset, const enum tg_mode *mode_ov
 	for (size_t p = 0; p < config->policy_count; p++)
 		most += config->policies[p].limit_count + 1;
 	ruleset->views = calloc(MAX(most, 1), sizeof(*ruleset->views));
+	ruleset->memory += most * sizeof(*ruleset->views);
 	if (!ruleset->views)
 		return false;
 	for (uint16_t p = 0; p < config->policy_count; p++) {
@@ -182,6 +184,7 @@ static bool class_fill(struct tg_ruleset *ruleset, struct ruleset_class *class)
 	uint16_t *views = calloc(MAX(ruleset->view_count, 1), sizeof(*views));
 	if (!views)
 		return false;
+	ruleset->memory += ruleset->view_count * sizeof(*views);
 	class->views = views;
 	for (unsigned totals = 0; totals < 2; totals++) {
 		for (uint16_t v = 0; v < ruleset->view_count; v++) {
@@ -235,6 +238,7 @@ static bool classes_create(struct tg_ruleset *ruleset)
 	for (unsigned port = 0; port < 65536; port++)
 		capacity += edges[port];
 	ruleset->classes = calloc(capacity, sizeof(*ruleset->classes));
+	ruleset->memory += capacity * sizeof(*ruleset->classes);
 	bool ok = ruleset->classes != NULL;
 	uint16_t current = 0;
 	for (unsigned port = 0; ok && port < 65536; port++) {
@@ -275,12 +279,12 @@ static bool buckets_create(struct tg_ruleset *ruleset, const struct tg_engine_pa
 	ruleset->bucket_sources = source_table_room(params->max_sources);
 	if (ruleset->bucket_count == 0)
 		return true;
+	ruleset->bucket_room = (size_t)ruleset->bucket_sources * ruleset->bucket_count;
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
-		size_t count = (size_t)ruleset->bucket_sources * ruleset->bucket_count;
-		ruleset->buckets[f] = calloc(count, sizeof(*ruleset->buckets[f]));
+		ruleset->buckets[f] = calloc(ruleset->bucket_room, sizeof(*ruleset->buckets[f]));
 		if (!ruleset->buckets[f])
 			return false;
-		ruleset->memory += count * sizeof(*ruleset->buckets[f]);
+		ruleset->memory += ruleset->bucket_room * sizeof(*ruleset->buckets[f]);
 	}
 	return true;
 }
@@ -293,7 +297,8 @@ struct tg_ruleset *tg_ruleset_create(const struct tg_config *config,
 	if (!ruleset)
 		return NULL;
 	ruleset->config = config;
-	ruleset->memory = sizeof(*ruleset);
+	ruleset->memory =
+		sizeof(*ruleset) + config->allow_count * sizeof(struct tg_protected_prefix);
 	ruleset->allow = allow_create(config);
 	if (!ruleset->allow || !views_create(ruleset, mode_override))
 		goto err;
@@ -390,11 +395,44 @@ bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b)
 	return true;
 }
 
-void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+static bool inherits_buckets(const struct tg_ruleset *ruleset, const struct tg_ruleset *old)
 {
-	for (unsigned f = 0; f < TG_FAMILY_COUNT && old->bucket_count > 0; f++)
-		memcpy(ruleset->buckets[f], old->buckets[f],
-		       (size_t)old->bucket_sources * old->bucket_count * sizeof(*old->buckets[f]));
+	const size_t rows = ruleset->bucket_sources;
+	return ruleset->bucket_count > 0 && old->bucket_room >= rows * ruleset->bucket_count;
+}
+
+static bool inherits_idle(const struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+{
+	return ruleset->idle && old->idle && ruleset->idle_count == old->idle_count;
+}
+
+size_t ruleset_grows(const struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+{
+	size_t bytes = 0;
+	if (!inherits_buckets(ruleset, old))
+		bytes += TG_FAMILY_COUNT * ruleset->bucket_room * sizeof(*ruleset->buckets[0]);
+	if (ruleset->idle && !inherits_idle(ruleset, old))
+		bytes += ruleset->idle_count * sizeof(*ruleset->idle);
+	return bytes;
+}
+
+static void inherit_buckets(struct tg_ruleset *ruleset, struct tg_ruleset *old)
+{
+	const size_t own = ruleset->bucket_room, theirs = old->bucket_room;
+	const size_t bytes = TG_FAMILY_COUNT * sizeof(*ruleset->buckets[0]);
+	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
+		uint64_t *buckets = ruleset->buckets[f];
+		ruleset->buckets[f] = old->buckets[f];
+		old->buckets[f] = buckets;
+	}
+	ruleset->bucket_room = theirs;
+	old->bucket_room = own;
+	ruleset->memory = ruleset->memory - own * bytes + theirs * bytes;
+	old->memory = old->memory - theirs * bytes + own * bytes;
+}
+
+static void inherit_totals(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
+{
 	for (uint16_t v = 0; v < old->view_count; v++) {
 		const struct ruleset_total *from = old->views[v].total;
 		struct ruleset_total *to = ruleset->views[v].total;
@@ -405,6 +443,21 @@ void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old)
 		to->source = from->source;
 		to->destinations = from->destinations;
 	}
+}
+
+void ruleset_inherit(struct tg_ruleset *ruleset, struct tg_ruleset *old, bool same_shape)
+{
+	if (ruleset == old)
+		return;
+	if (inherits_buckets(ruleset, old))
+		inherit_buckets(ruleset, old);
+	if (inherits_idle(ruleset, old)) {
+		struct ruleset_idle *idle = ruleset->idle;
+		ruleset->idle = old->idle;
+		old->idle = idle;
+	}
+	if (same_shape)
+		inherit_totals(ruleset, old);
 }
 
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name)

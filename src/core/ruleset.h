@@ -103,6 +103,7 @@ struct tg_ruleset {
 	uint16_t bucket_count;              /* rates of the view by source that has the most */
 	uint32_t bucket_sources;            /* rows of buckets, for each family */
 	uint64_t *buckets[TG_FAMILY_COUNT]; /* row of a source = its slot in the source table */
+	size_t bucket_room;                 /* of each family; more than all rows, if inherited */
 	struct ruleset_idle *idle;          /* by index of flow; NULL: no limit asks */
 	size_t idle_count;
 	uint32_t idle_unit;  /* of ruleset_idle.since, in ticks */
@@ -149,8 +150,14 @@ bool ruleset_match_address(const struct tg_policy *policy, const struct tg_addr 
 /* Counts of the one mean the same as counts of the other: same policies, lengths and buckets. */
 bool ruleset_same_shape(const struct tg_ruleset *a, const struct tg_ruleset *b);
 
-/* What the buckets and totals of old held, in a ruleset of the same shape. */
-void ruleset_take_over(struct tg_ruleset *ruleset, const struct tg_ruleset *old);
+/*
+ * Takes the tables of the one in force before, where they are large enough, and leaves its own,
+ * which nothing has touched, in their place: so a reload needs no second copy. With the same shape
+ * they go on as they are, and so do the totals; else what stands in them means nothing.
+ */
+void ruleset_inherit(struct tg_ruleset *ruleset, struct tg_ruleset *old, bool same_shape);
+/* The bytes of tables that it would not inherit. */
+size_t ruleset_grows(const struct tg_ruleset *ruleset, const struct tg_ruleset *old);
 
 /* Indexes by name; TG_NO_INDEX. */
 uint16_t ruleset_find_policy(const struct tg_ruleset *ruleset, const char *name);

@@ -10,12 +10,19 @@
 #define WAYS SOURCE_WAYS
 #define CACHE_LINE 64
 
+/* So that the numbers of slots of both families fit into 32 bits. */
+#define SOURCES_MOST (UINT32_C(1) << 30)
+
 uint32_t source_table_room(uint32_t max_sources)
 {
-	uint32_t sets = 1;
-	while (sets < UINT32_C(1) << 28 && sets * WAYS < max_sources)
-		sets *= 2;
-	return sets * WAYS;
+	const uint32_t sets = (MIN(max_sources, SOURCES_MOST) + WAYS - 1) / WAYS;
+	return MAX(sets, 1) * WAYS;
+}
+
+size_t source_table_bytes(uint32_t max_sources)
+{
+	const size_t sets = source_table_room(max_sources) / WAYS;
+	return sizeof(struct source_table) + (sets + 1) * sizeof(struct source_set);
 }
 
 struct source_table *source_table_create(uint32_t max_sources, const uint8_t seed[16])
@@ -24,7 +31,7 @@ struct source_table *source_table_create(uint32_t max_sources, const uint8_t see
 	if (!table)
 		return NULL;
 	const uint32_t sets = source_table_room(max_sources) / WAYS;
-	table->set_mask = sets - 1;
+	table->set_count = sets;
 	memcpy(table->seed, seed, sizeof(table->seed));
 	/* One set more, to begin at a cache line; and untouched, so that what is never used costs
 	 * no page. */
@@ -48,7 +55,7 @@ void source_table_destroy(struct source_table *table)
 
 void source_table_clear(struct source_table *table)
 {
-	for (uint32_t i = 0; i <= table->set_mask; i++)
+	for (uint32_t i = 0; i < table->set_count; i++)
 		memset(table->sets[i].tags, 0, sizeof(table->sets[i].tags));
 	table->count = 0;
 }
@@ -66,6 +73,12 @@ static inline uint64_t source_hash(const struct source_table *table, uint64_t hi
 	return siphash_end(&s, view, 16 + sizeof(view));
 }
 
+/* A set for 32 bits of a hash, whatever the number of sets; the high bits decide. */
+static uint32_t set_of(const struct source_table *table, uint32_t bits)
+{
+	return (uint32_t)((uint64_t)bits * table->set_count >> 32);
+}
+
 /* Two sets may hold a source, and a new one goes to the emptier: so both fill evenly, to the rim.
  */
 static struct source_ahead place_of(const struct source_table *table, uint64_t high, uint64_t low,
@@ -75,8 +88,7 @@ static struct source_ahead place_of(const struct source_table *table, uint64_t h
 	const uint16_t tag = (uint16_t)(hash >> 48);
 	return (struct source_ahead){
 		.addr = {high, low},
-		.sets = {(uint32_t)hash & table->set_mask,
-			 (uint32_t)(hash >> 24) & table->set_mask},
+		.sets = {set_of(table, (uint32_t)hash), set_of(table, (uint32_t)(hash >> 16))},
 		.slot = SOURCE_NONE,
 		.tag = tag ? tag : 1,
 		.view = view,
@@ -258,7 +270,7 @@ uint32_t source_table_count(const struct source_table *table)
 
 uint32_t source_table_capacity(const struct source_table *table)
 {
-	return (table->set_mask + 1) * WAYS;
+	return table->set_count * WAYS;
 }
 
 uint64_t source_table_evicted(const struct source_table *table)
@@ -273,5 +285,5 @@ const struct source *source_table_last_evicted(const struct source_table *table)
 
 size_t source_table_memory(const struct source_table *table)
 {
-	return sizeof(*table) + ((size_t)table->set_mask + 2) * sizeof(*table->sets);
+	return source_table_bytes(table->set_count * WAYS);
 }

@@ -81,7 +81,7 @@ struct source_ahead {
 struct source_table {
 	void *memory;
 	struct source_set *sets; /* in memory */
-	uint32_t set_mask;
+	uint32_t set_count;
 	uint32_t count;
 	uint64_t evicted;
 	struct source last_evicted;
@@ -90,8 +90,10 @@ struct source_table {
 	unsigned expected_count;
 };
 
-/* The slots that a table for so many sources has: at least as many. */
+/* The slots that a table for so many sources has: as many, rounded up to whole sets. */
 uint32_t source_table_room(uint32_t max_sources);
+/* What such a table takes. */
+size_t source_table_bytes(uint32_t max_sources);
 struct source_table *source_table_create(uint32_t max_sources, const uint8_t seed[16]);
 void source_table_destroy(struct source_table *table);
 void source_table_clear(struct source_table *table);

@@ -80,6 +80,7 @@ static void put_head(const struct daemon *daemon, const struct tg_engine_stats *
 	tg_record_put_u64(out, "sources",
 			  (uint64_t)stats->sources[TG_IPV4] + stats->sources[TG_IPV6]);
 	tg_record_put_u64(out, "max_sources", stats->max_sources);
+	tg_record_put_u64(out, "sources_lowered", daemon->sources_lowered);
 	tg_record_put_u64(out, "memory", stats->memory);
 	/* Without such a limit the kernel is not asked to tell how connections close. */
 	tg_record_put_u64(out, "closing_followed", tg_config_follows_closing(config));

@@ -76,6 +76,14 @@ static enum daemon_exit load_first(struct daemon *daemon)
 					  .max_flows = daemon->policy.config->max_flows,
 					  .max_bans = daemon->policy.config->max_bans};
 	memcpy(daemon->params.seed, daemon->options.seed, sizeof(daemon->params.seed));
+	daemon->sources_lowered = !daemon->policy.config->sources_given &&
+				  daemon->params.max_sources < TG_MAX_SOURCES_DEFAULT;
+	if (daemon->sources_lowered)
+		log_write(daemon->log, LOG_NOTE,
+			  "max-sources is %" PRIu32 " and not %d, to stay within %d MiB with the "
+			  "rates and lists of this policy; set it to have more",
+			  daemon->params.max_sources, TG_MAX_SOURCES_DEFAULT,
+			  (int)(TG_MEMORY_MAX >> 20));
 	daemon->engine = tg_engine_create(&daemon->params);
 	if (!daemon->engine) {
 		log_write(daemon->log, LOG_ERROR,

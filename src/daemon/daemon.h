@@ -90,6 +90,7 @@ struct daemon {
 	struct control *control; /* NULL: it could not be made yet */
 	struct tg_engine *engine;
 	struct tg_engine_params params;
+	bool sources_lowered; /* max_sources, by the rates of the policy at start */
 	struct daemon_policy policy;
 	struct daemon_policy
 		before;             /* comes back unless the running one is confirmed; no ruleset */

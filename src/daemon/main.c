@@ -2,6 +2,9 @@
 /* Options, the random seed, and exit statuses of tcpguardd. */
 #include <errno.h>
 #include <getopt.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +128,18 @@ static void parse(struct arguments *arguments, int argc, char **argv)
 	}
 }
 
+/*
+ * glibc takes a large piece that is freed for a sign that such pieces come and go, and then cuts
+ * the next ones out of the heap: cleared by hand, so that every page of them is taken, and perhaps
+ * never given back. Tables of a policy that is replaced are such pieces.
+ */
+static void keep_memory_low(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024); /* as at the start, and from now on fixed */
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments arguments = {.daemon = {.config = TCPGUARD_CONFIG,
@@ -132,6 +147,7 @@ int main(int argc, char **argv)
 						 .socket = TCPGUARD_SOCKET},
 				      .level = LOG_INFORM,
 				      .exit_status = -1};
+	keep_memory_low();
 	parse(&arguments, argc, argv);
 	if (arguments.exit_status >= 0)
 		return arguments.exit_status;

@@ -57,15 +57,48 @@ void policy_finish(struct daemon_policy *policy)
 	*policy = (struct daemon_policy){0};
 }
 
+/* For people. */
+static double mib(uint64_t bytes)
+{
+	return (double)bytes / (1 << 20);
+}
+
+/*
+ * Tables that are in use cannot be made smaller, so that a policy with more rates may not have room
+ * beside them. One that names max-sources has what it says.
+ */
+static bool fits(const struct daemon *daemon, const struct daemon_policy *policy,
+		 struct tg_strbuf *text)
+{
+	struct tg_engine_stats stats;
+	const uint64_t grows = tg_engine_grows(daemon->engine, policy->ruleset);
+	tg_engine_stats(daemon->engine, &stats);
+	if (grows == 0 || policy->config->sources_given ||
+	    daemon->params.max_flows > TG_MAX_FLOWS_DEFAULT ||
+	    daemon->params.max_bans > TG_MAX_BANS_DEFAULT ||
+	    stats.memory + grows + TG_MEMORY_PROCESS <= TG_MEMORY_MAX)
+		return true;
+	tg_strbuf_printf(text,
+			 "its rates and idle limits want %.1f MiB more, and the tables hold %.1f "
+			 "MiB of %.1f already, made for the policy at start: restart tcpguardd, "
+			 "which then has room for %" PRIu32 " sources of each family, or set "
+			 "max-sources in the policy, which says that there is memory for it\n",
+			 mib(grows), mib(stats.memory), mib(TG_MEMORY_MAX - TG_MEMORY_PROCESS),
+			 policy->config->max_sources);
+	return false;
+}
+
 /* The sizes of tables are fixed at start. */
 static void note_sizes(const struct daemon *daemon, const struct tg_config *config,
 		       struct tg_strbuf *text)
 {
 	if (config->max_sources != daemon->params.max_sources)
 		tg_strbuf_printf(text,
-				 "max-sources is now %" PRIu32 " in the policy; a restart is "
+				 "max-sources is now %" PRIu32 " %s; a restart is "
 				 "needed, until then %" PRIu32 " stays in force\n",
-				 config->max_sources, daemon->params.max_sources);
+				 config->max_sources,
+				 config->sources_given ? "in the policy" : "by the policy's rates",
+				 daemon->params.max_sources);
 	if (config->max_flows != daemon->params.max_flows)
 		tg_strbuf_printf(text,
 				 "max-flows is now %" PRIu32 " in the policy; a restart is "
@@ -181,8 +214,11 @@ bool policy_reload(struct daemon *daemon, uint64_t confirm_ms, struct tg_strbuf 
 		else
 			tg_strbuf_printf(text, "cannot load the policy: %s\n", strerror(-err));
 	} else {
-		note_sizes(daemon, policy.config, text);
-		done = replace(daemon, &policy, text, &old);
+		done = fits(daemon, &policy, text);
+		if (done) {
+			note_sizes(daemon, policy.config, text);
+			done = replace(daemon, &policy, text, &old);
+		}
 		if (!done) {
 			policy_finish(&policy);
 		} else {

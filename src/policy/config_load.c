@@ -292,6 +292,8 @@ static struct loader *loader_create(struct tg_diag *diag)
 static struct tg_config *loader_destroy(struct loader *loader, size_t errors_before)
 {
 	struct tg_config *config = loader->config;
+	if (loader->diag->count == errors_before && !loader->diag->lost)
+		loader_resolve_sources(loader);
 	if (loader->diag->count > errors_before || loader->diag->lost) {
 		tg_config_destroy(config);
 		config = NULL;

@@ -111,6 +111,8 @@ void loader_finish_lists(struct loader *loader);
 
 /* loader_settings.c: what is said once for the host. */
 void loader_resolve_settings(struct loader *loader);
+/* How many sources, if the policy leaves it open: when all its limits are known, and right. */
+void loader_resolve_sources(struct loader *loader);
 bool loader_mode(const struct yaml_tree_node *node, enum tg_mode *ret_mode);
 
 /* loader_policy.c: the policies and their limits. */

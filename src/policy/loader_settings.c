@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tcpguard/engine.h>
+
 #include "base/util.h"
 #include "schema.h"
 
@@ -193,6 +195,7 @@ void loader_resolve_settings(struct loader *loader)
 	if (found[DEFAULT_IDLE_AFTER])
 		(void)schema_duration(found[DEFAULT_IDLE_AFTER], "idle-after", IDLE_AFTER_MIN_MS,
 				      IDLE_AFTER_MAX_MS, &config->idle_after_ms);
+	config->sources_given = found[DEFAULT_MAX_SOURCES];
 	if (found[DEFAULT_MAX_SOURCES])
 		(void)schema_number(found[DEFAULT_MAX_SOURCES], "max-sources", MAX_SOURCES_MIN,
 				    MAX_SOURCES_MAX, &config->max_sources);
@@ -205,4 +208,16 @@ void loader_resolve_settings(struct loader *loader)
 	resolve_brakes(loader, &config->brakes);
 	resolve_hook(loader);
 	resolve_admin_ports(loader);
+}
+
+void loader_resolve_sources(struct loader *loader)
+{
+	struct tg_config *config = loader->config;
+	if (config->sources_given)
+		return;
+	const uint32_t fitting = tg_engine_fitting_sources(config);
+	if (fitting == 0)
+		loader_memory(loader);
+	else
+		config->max_sources = fitting;
 }

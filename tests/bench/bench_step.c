@@ -183,19 +183,9 @@ static uint64_t engine_memory(const struct tg_config *config, uint32_t max_sourc
 	const struct tg_engine_params params = {
 		.max_sources = max_sources,
 		.max_flows = config->max_flows,
-		.max_bans = 106496, /* as the daemon has it */
+		.max_bans = TG_MAX_BANS_DEFAULT,
 	};
-	struct tg_engine *engine = tg_engine_create(&params);
-	struct tg_ruleset *ruleset = tg_ruleset_create(config, &params, NULL);
-	struct tg_engine_stats stats = {0};
-	if (engine && ruleset) {
-		tg_engine_step(engine,
-			       &(struct tg_event){.type = TG_EVENT_POLICY, .ruleset = ruleset});
-		tg_engine_stats(engine, &stats);
-	}
-	tg_engine_destroy(engine);
-	tg_ruleset_destroy(ruleset);
-	return stats.memory;
+	return tg_engine_memory(config, &params);
 }
 
 /* Bytes that a source more costs, with tables of twice as many for a difference. */
@@ -206,25 +196,35 @@ static double per_source(const struct tg_config *config)
 	       (double)sources / TG_FAMILY_COUNT;
 }
 
+static void print_policy_memory(const char *name, const struct tg_config *config)
+{
+	struct tg_config sized = *config;
+	sized.max_bans = TG_MAX_BANS_DEFAULT;
+	const uint32_t fitting = tg_engine_fitting_sources(&sized);
+	printf("%s: %.1f bytes a source; %u sources: %.1f MiB; by default %" PRIu32
+	       " sources: %.1f MiB\n",
+	       name, per_source(config), TG_MAX_SOURCES_DEFAULT,
+	       (double)engine_memory(config, TG_MAX_SOURCES_DEFAULT) / (1 << 20), fitting,
+	       (double)engine_memory(config, fitting) / (1 << 20));
+}
+
 static void print_memory(void)
 {
 	struct tg_limit limits[TG_LIMITS_MAX];
+	char name[32];
 	struct tg_policy policy = twenty_policy;
 	struct tg_config config = twenty_config;
 	config.policies = &policy;
 	policy.limits = limits;
 	printf("a source: %zu bytes, and its place among the tags 2\n", sizeof(struct source));
-	printf("twenty limits: %.1f bytes a source, %.1f MiB at the defaults\n",
-	       per_source(&twenty_config),
-	       (double)engine_memory(&twenty_config, TG_MAX_SOURCES_DEFAULT) / (1 << 20));
+	print_policy_memory("twenty limits", &twenty_config);
 	for (size_t rates = 0; rates <= 16; rates = rates ? rates * 2 : 1) {
 		limits[0] = twenty_limits[0];
 		for (size_t i = 0; i < rates; i++)
 			limits[1 + i] = twenty_limits[2];
 		policy.limit_count = 1 + rates;
-		printf("%2zu rates by one length: %.1f bytes a source, %.1f MiB\n", rates,
-		       per_source(&config),
-		       (double)engine_memory(&config, TG_MAX_SOURCES_DEFAULT) / (1 << 20));
+		(void)snprintf(name, sizeof(name), "%2zu rates by one length", rates);
+		print_policy_memory(name, &config);
 	}
 }
 

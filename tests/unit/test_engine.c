@@ -457,7 +457,7 @@ TEST(what_pushes_out_sources_makes_counts_too_low_until_a_resync)
 {
 	/* With this seed all that is left after a flood has room in its sets; with one of four
 	 * some sources meet in them and push each other out for ever. */
-	static const struct tg_engine_params small = {256, 4096, 256, "all have room"};
+	static const struct tg_engine_params small = {256, 4096, 256, "all has room"};
 	struct tg_engine_stats stats;
 	struct world w;
 	world_init(&w, &small);

@@ -120,9 +120,12 @@ TEST(source_evicts_the_least_and_counts_it)
 TEST(source_sets_fill_evenly_under_chosen_keys)
 {
 	/* Keys that meet in one chain of any table that masks or sums its key; three quarters full.
+	 * Of random keys, as of these, one is pushed out by then for every other seed; of keys that
+	 * meet, thousands. And with as many sets as fit, which is no power of two.
 	 */
-	enum { FILL = 65536 / 4 * 3 };
-	struct source_table *table = source_table_create(65536, seed);
+	enum { SOURCES = 65000, FILL = SOURCES / 4 * 3, FEW = 8 };
+	struct source_table *table = source_table_create(SOURCES, seed);
+	CHECK_U64(source_table_capacity(table), SOURCES);
 	bool made;
 	for (uint32_t n = 0; n < FILL; n++) {
 		uint8_t addr[16] = {0};
@@ -133,8 +136,8 @@ TEST(source_sets_fill_evenly_under_chosen_keys)
 		uint32_t slot = source_table_get(table, addr, 0, 1, &made);
 		source_table_at(table, slot)->states[0] = 1;
 	}
-	CHECK_U64(source_table_evicted(table), 0);
-	CHECK_U64(source_table_count(table), FILL);
+	CHECK(source_table_evicted(table) <= FEW);
+	CHECK_U64(source_table_count(table) + source_table_evicted(table), FILL);
 	source_table_destroy(table);
 }
 
