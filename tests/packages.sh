@@ -8,7 +8,8 @@ packages_build=(gcc libc6-dev meson ninja-build pkg-config libmnl-dev libnftnl-d
 # netbase: nft prints protocols by the names of /etc/protocols.
 packages_lab=(iproute2 nftables conntrack jq procps kmod netbase)
 # What run.sh wants beyond that: a second compiler with its sanitizers and fuzzers, and lint.
-packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3)
+packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3 iptables firewalld
+	dbus-daemon)
 
 packages_missing() {
 	local package
