@@ -8,8 +8,12 @@ packages_build=(gcc libc6-dev meson ninja-build pkg-config libmnl-dev libnftnl-d
 # netbase: nft prints protocols by the names of /etc/protocols.
 packages_lab=(iproute2 nftables conntrack jq procps kmod netbase)
 # What run.sh wants beyond that: a second compiler with its sanitizers and fuzzers, and lint.
-packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3 iptables firewalld
-	dbus-daemon)
+packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3 iptables dbus-daemon
+	python3-dbus python3-gi gir1.2-glib-2.0 python3-nftables python3-cap-ng libdevmapper1.02.1
+	libseccomp2)
+# Programs that guard or publish a host as soon as they are installed: only taken out of their
+# packages, so that nothing of them is started, and run in network namespaces.
+packages_unpacked=(firewalld python3-firewall docker.io containerd runc busybox-static)
 
 packages_missing() {
 	local package
@@ -17,6 +21,22 @@ packages_missing() {
 	for package; do
 		dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null |
 			grep -qx installed || printf '%s\n' "$package"
+	done
+}
+
+# packages_unpack DIRECTORY PACKAGE…: their files below it, once. Nothing is installed.
+packages_unpack() {
+	local root=$1 package
+
+	shift
+	for package; do
+		[[ -e $root/.unpacked-$package ]] && continue
+		mkdir -p "$root" || return 1
+		(cd "$root" && { apt-get -q download "$package" || { apt-get -q update && apt-get -q download "$package"; }; }) \
+			>"$root/.log" 2>&1 || { cat "$root/.log" >&2; return 1; }
+		dpkg -x "$root/$package"_*.deb "$root" || return 1
+		rm -f "$root/$package"_*.deb
+		touch "$root/.unpacked-$package"
 	done
 }
 

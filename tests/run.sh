@@ -80,6 +80,7 @@ build_fuzzers() {
 }
 
 step packages packages_install "${packages_build[@]}" "${packages_lab[@]}" "${packages_tests[@]}" || exit 2
+step unpacked packages_unpack "$top/build-packages" "${packages_unpacked[@]}" || exit 2
 
 # A build that fails is a failed case, and does not keep the others from running.
 builds_passed=0

@@ -7,7 +7,13 @@ set -uo pipefail
 LAB_BUILD=${LAB_BUILD:?names the build directory}
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/lab.sh"
+# shellcheck source-path=SCRIPTDIR source=../packages.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../packages.sh"
 lab_begin
+UNPACKED=$(dirname "${BASH_SOURCE[0]}")/../../build-packages
+packages_unpack "$UNPACKED" firewalld python3-firewall || tap_bail 'no firewalld to be had'
+UNPACKED=$(realpath "$UNPACKED")
+export PYTHONPATH=$UNPACKED/usr/lib/python3/dist-packages
 
 guard_policy <<'EOF'
 version: 1
@@ -41,14 +47,18 @@ bus_start() {
 	wait_until "$LAB_PATIENCE" test -S "$LAB_DIR/bus"
 }
 
+firewall_cmd() {
+	"$UNPACKED/usr/bin/firewall-cmd" "$@"
+}
+
 is_running() {
-	firewall-cmd --state >/dev/null 2>&1
+	firewall_cmd --state >/dev/null 2>&1
 }
 
 firewalld_start() {
 	mkdir -p "$LAB_DIR/firewalld"
-	cp /etc/firewalld/firewalld.conf "$LAB_DIR/firewalld/" 2>/dev/null
-	ip netns exec "$GUARD" firewalld --nofork --nopid --system-config "$LAB_DIR/firewalld" \
+	ip netns exec "$GUARD" "$UNPACKED/usr/sbin/firewalld" --nofork --nopid \
+		--default-config "$UNPACKED/usr/lib/firewalld" --system-config "$LAB_DIR/firewalld" \
 		--log-file "$LAB_DIR/firewalld.log" >"$LAB_DIR/firewalld.out" 2>&1 &
 	disown
 	wait_until "$LAB_PATIENCE" is_running
@@ -56,7 +66,7 @@ firewalld_start() {
 
 # Everything that is not ours, as text. Counters of packets are not the rules.
 theirs() {
-	on "$GUARD" nft -s list ruleset | awk '/^table / { ours = /inet tcpguard/ } !ours'
+	on "$GUARD" nft -s list ruleset 2>/dev/null | awk '/^table / { ours = /inet tcpguard/ } !ours'
 }
 
 # holds WHEN: the banned are out, the others in, by both families.
@@ -98,15 +108,15 @@ all_we_do() {
 
 bus_start || tap_bail 'no bus'
 firewalld_start || tap_bail "no firewalld: $(tail -n 3 "$LAB_DIR/firewalld.log")"
-quietly firewall-cmd --add-port 80/tcp
-quietly firewall-cmd --permanent --add-port 80/tcp
+quietly firewall_cmd --add-port 80/tcp
+quietly firewall_cmd --permanent --add-port 80/tcp
 guard_start || tap_bail 'no daemon'
 all_we_do firewalld
 holds 'beside firewalld'
-check 'firewalld reloads' quietly firewall-cmd --reload
+check 'firewalld reloads' quietly firewall_cmd --reload
 check 'its table is its own again' same
 holds 'after its reload'
-check 'firewalld loads all anew' quietly firewall-cmd --complete-reload
+check 'firewalld loads all anew' quietly firewall_cmd --complete-reload
 holds 'after its complete reload'
 check 'status is whole' tg_true '.health == "ok"' status
 pkill -f "system-config $LAB_DIR/firewalld"
