@@ -122,7 +122,7 @@ turn() {
 	local name=$1 sources=$2 packets=$3 ns received instructions=0 counter=()
 
 	command -v perf >/dev/null &&
-		counter=(perf stat -x, -o "$LAB_DIR/perf" -e instructions:k -t "${NAPI[$name]}" --)
+		counter=(perf stat '-x,' -o "$LAB_DIR/perf" -e instructions:k -t "${NAPI[$name]}" --)
 	ns=$(busy_ns "$name") received=$(received "$name")
 	flood_at "$name" "$sources" "$packets"
 	sleep 0.05
@@ -173,13 +173,14 @@ others() {
 	LAB_PAUSE=1 clients_start "$name" "10.77.${DEV[$name]#eth}.2:80" 10.78.0.1 8 32
 	clients_report
 	clients_line "$name, before" 3 "$name"
-	flood_at "$name" "$2" 4000000000 --rate "$3" &
+	ip netns exec "$CLIENT" taskset -c "$TX_CPU" "$LAB_TOOLS/lab-flood" --dev "${DEV[$name]}" \
+		--mac "${MAC[$name]}" --to "10.77.${DEV[$name]#eth}.2:80" --from 100.64.0.0 --sources "$2" \
+		--count 4000000000 --rate "$3" >/dev/null &
 	flooder=$!
 	sleep 0.5
 	clients_report
 	clients_line "during $3 SYN/s" 4 "$name"
-	on "$CLIENT" bash -c 'kill $(ip netns pids "$0" | xargs ps -o pid=,comm= -p | awk "/lab-flood/ { print \$1 }")' \
-		"$CLIENT"
+	kill "$flooder"
 	wait "$flooder"
 	sleep 0.5
 	clients_report
@@ -200,7 +201,8 @@ for bans in "${SIZES[@]}"; do
 	guard "guard-$bans" "$bans" '' || die 'no daemon'
 	guard "guard-ingress-$bans" "$bans" "$(printf 'hook: ingress\ninterfaces: [eth0]')" || die 'no daemon'
 done
-host nothing $((++n)) && host conntrack $((++n)) || die 'no host'
+host nothing $((++n)) || die 'no host'
+host conntrack $((++n)) || die 'no host'
 on "${NS[conntrack]}" nft -f - <<<'table inet tracked { chain c { type filter hook prerouting priority -150; ct state new; }; }'
 
 for bans in "${SIZES[@]}"; do

@@ -82,7 +82,10 @@ for ((i = 1; i <= BANS; i++)); do
 done >"$LAB_DIR/idle"
 summary 'daemon, idle' "$LAB_DIR/idle"
 
-flood --to 10.77.0.2:80 --from 10.79.0.1 --sources 60000 --rate 100000 --count 4000000000 >"$LAB_DIR/flood" &
+# Without a function around it, so that $! is the flood itself.
+ip netns exec "$CLIENT" "$LAB_TOOLS/lab-flood" --dev eth0 --mac "$LAB_MAC" --to 10.77.0.2:80 \
+	--from 10.79.0.1 --sources 60000 --rate 100000 --count 4000000000 >"$LAB_DIR/flood" &
+flooder=$!
 before=$(on "$GUARD" cat /sys/class/net/eth0/statistics/rx_packets)
 began=$(lab_now_ns)
 sleep 1
@@ -91,7 +94,7 @@ for ((i = 1; i <= BANS; i++)); do
 done >"$LAB_DIR/flooded"
 after=$(on "$GUARD" cat /sys/class/net/eth0/statistics/rx_packets)
 took=$(($(lab_now_ns) - began))
-kill $(ip netns pids "$CLIENT" | xargs ps -o pid=,comm= -p | awk '/lab-flood/ { print $1 }')
+kill "$flooder"
 summary 'daemon, forged flood' "$LAB_DIR/flooded"
 echo "  the flood: $(((after - before) * 1000000000 / took)) packets/s received"
 tg status --json >"$LAB_DIR/status"
