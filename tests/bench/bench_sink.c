@@ -3,7 +3,8 @@
  * Bans per second into the kernel: the sink, a bare writer that does with libnftnl
  * what has to be done and no more (no refresh, no acknowledgement per ban), and
  * `nft -f`. All three write elements with timeout, counter and comment, of the same
- * addresses. Run by hand, as root; makes a network namespace of its own.
+ * addresses. Then what one ban costs where there are a hundred thousand. Run by hand, as root;
+ * makes a network namespace of its own.
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -29,7 +30,8 @@
 #include "netfilter/nft_socket.h"
 
 #define FIRST 0x0a000000u
-#define ROUNDS 3 /* the best one counts: the machine may be shared */
+#define ROUNDS 5 /* the best one counts: the machine may be shared */
+#define ONE_BY_ONE 5000
 
 static const struct tg_limit limit = {.name = "open-per-ip",
 				      .prefix_len = {32, 64},
@@ -59,35 +61,77 @@ static void count_error(void *data, uint32_t ban, uint32_t version, int error)
 	*(unsigned *)data += error != 0;
 }
 
-static double by_sink(unsigned per_transaction, unsigned transactions)
+static struct nft_sink *sink_open(void)
 {
 	const struct nft_sink_params params = {0};
 	struct nft_sink *sink;
-	unsigned errors = 0, n = 0;
+	if (nft_sink_create(&params, &sink) < 0 || nft_sink_install(sink, &config, NULL, NULL) < 0)
+		die("the sink");
+	return sink;
+}
+
+static void sink_close(struct nft_sink *sink)
+{
+	nft_sink_destroy(sink);
+	if (nft_sink_remove_table() < 0)
+		die("nft_sink_remove_table");
+}
+
+/* One transaction of bans, from the number *n on. */
+static void sink_transaction(struct nft_sink *sink, unsigned *n, unsigned count)
+{
+	unsigned errors = 0;
 	struct tg_decision decision = {.type = TG_DECISION_BAN};
 	decision.ban = (struct tg_ban){.source = {.addr = {.family = TG_IPV4}, .len = 32},
 				       .action = TG_ACTION_DROP,
 				       .scope = TG_SCOPE_PORTS,
 				       .until = 600 * TG_SEC};
-	if (nft_sink_create(&params, &sink) < 0 || nft_sink_install(sink, &config, NULL, NULL) < 0)
-		die("the sink");
-	const double start = seconds();
-	for (unsigned t = 0; t < transactions; t++) {
-		for (unsigned i = 0; i < per_transaction; i++) {
-			const uint32_t be = htonl(FIRST + n);
-			decision.ban.id = n++;
-			memcpy(decision.ban.source.addr.bytes, &be, 4);
-			if (nft_sink_add(sink, &decision, 0, 1800000000) < 0)
-				die("nft_sink_add");
-		}
-		if (nft_sink_commit(sink, count_error, &errors) < 0 || errors > 0)
-			die("nft_sink_commit");
+	for (unsigned i = 0; i < count; i++) {
+		const uint32_t be = htonl(FIRST + *n);
+		decision.ban.id = (*n)++;
+		memcpy(decision.ban.source.addr.bytes, &be, 4);
+		if (nft_sink_add(sink, &decision, 0, 1800000000) < 0)
+			die("nft_sink_add");
 	}
+	if (nft_sink_commit(sink, count_error, &errors) < 0 || errors > 0)
+		die("nft_sink_commit");
+}
+
+static double by_sink(unsigned per_transaction, unsigned transactions)
+{
+	struct nft_sink *sink = sink_open();
+	unsigned n = 0;
+	const double start = seconds();
+	for (unsigned t = 0; t < transactions; t++)
+		sink_transaction(sink, &n, per_transaction);
 	const double took = seconds() - start;
-	nft_sink_destroy(sink);
-	if (nft_sink_remove_table() < 0)
-		die("nft_sink_remove_table");
+	sink_close(sink);
 	return took;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+/* Each ban in a transaction of its own, in a set that holds so many. */
+static void one_among(unsigned count)
+{
+	static double took[ONE_BY_ONE];
+	struct nft_sink *sink = sink_open();
+	unsigned n = 0;
+	while (n < count)
+		sink_transaction(sink, &n, MIN(count - n, 1000));
+	for (unsigned i = 0; i < ONE_BY_ONE; i++) {
+		const double start = seconds();
+		sink_transaction(sink, &n, 1);
+		took[i] = (seconds() - start) * 1e6;
+	}
+	sink_close(sink);
+	qsort(took, ONE_BY_ONE, sizeof(took[0]), compare_doubles);
+	printf("one ban among %7u: median %5.1f us, p99 %5.1f us\n", count, took[ONE_BY_ONE / 2],
+	       took[ONE_BY_ONE / 100 * 99]);
 }
 
 static struct nftnl_set_elem *bare_elem(uint32_t n, const struct nftnl_udata_buf *comment)
@@ -192,7 +236,7 @@ int main(void)
 	char dir[] = "/tmp/bench_sink.XXXXXX", command[64];
 	if (unshare(CLONE_NEWNET) < 0 || !mkdtemp(dir))
 		die("a network namespace (root?) or a directory");
-	printf("bans per second, best of %d\n%8s %12s %12s %12s\n", ROUNDS, "per tx", "sink",
+	printf("bans per second, best of %d\n%8s %9s %9s %15s\n", ROUNDS, "per tx", "sink",
 	       "libnftnl", "nft -f");
 	for (size_t r = 0; r < ARRAY_SIZE(rows); r++) {
 		double best[3] = {1e9, 1e9, 1e9};
@@ -209,9 +253,13 @@ int main(void)
 			best[2] = MIN(best[2], took);
 			bench_table(false);
 		}
-		printf("%8u %12.0f %12.0f %12.0f\n", rows[r].size, rows[r].size / best[0],
-		       rows[r].size / best[1], rows[r].size / best[2]);
+		printf("%8u %7.0f/s %7.0f/s %5.2f x %7.0f/s %6.2f x\n", rows[r].size,
+		       rows[r].size / best[0], rows[r].size / best[1], best[1] / best[0],
+		       rows[r].size / best[2], best[2] / best[0]);
 	}
+	one_among(0);
+	one_among(1000);
+	one_among(100000);
 	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
 	return system(command) == 0 ? 0 : 1;
 }
