@@ -288,12 +288,8 @@ static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *da
 	const struct layout_rule events = {
 		.chain = track, .tcp = true, .ct_new = true, .ct_events = mask};
 	rule(data, &events);
-	bool any = has_late(layout, TG_NO_INDEX);
-	for (size_t i = 0; i < layout->config->policy_count; i++)
-		any = any || wants_late(layout, (uint16_t)i);
-	/* By hand at any time: its chain is empty then, and one jump is cheap. */
-	if (any)
-		accepts(track, rule, data);
+	/* Whatever the policies want: a cap by hand comes at any time, and finds these rules. */
+	accepts(track, rule, data);
 	char chain[LAYOUT_NAME_MAX];
 	const struct layout_rule hand = {.chain = track, .verdict = LAYOUT_JUMP, .jump = chain};
 	chain_name(layout, TG_NO_INDEX, true, chain);
