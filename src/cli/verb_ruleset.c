@@ -65,29 +65,56 @@ static void print_set(const struct layout *layout, const struct layout_set *set)
 			     set->counts, types[set->family], layout->set_size);
 }
 
+/* Neighbours are one range, as the daemon has them. */
 static void print_ports(const struct tg_policy *policy)
 {
 	const bool one = policy->port_count == 1 && policy->ports[0].first == policy->ports[0].last;
 	(void)printf("tcp dport %s", one ? "" : "{ ");
-	for (size_t i = 0; i < policy->port_count; i++) {
-		(void)printf("%s%u", i ? ", " : "", policy->ports[i].first);
-		if (policy->ports[i].last != policy->ports[i].first)
-			(void)printf("-%u", policy->ports[i].last);
+	for (size_t i = 0, next; i < policy->port_count; i = next) {
+		const uint16_t first = policy->ports[i].first;
+		for (next = i + 1; next < policy->port_count &&
+				   policy->ports[next].first == policy->ports[next - 1].last + 1;)
+			next++;
+		(void)printf("%s%u", i ? ", " : "", first);
+		if (policy->ports[next - 1].last != first)
+			(void)printf("-%u", policy->ports[next - 1].last);
 	}
 	(void)printf("%s ", one ? "" : " }");
+}
+
+/* Does b begin right behind the end of a? */
+static bool is_next(const struct tg_prefix *a, const struct tg_prefix *b)
+{
+	struct tg_addr end = tg_prefix_last(a);
+	for (unsigned byte = tg_family_bits(end.family) / 8u; byte-- > 0;)
+		if (++end.bytes[byte] != 0)
+			return tg_addr_equal(&end, &b->addr);
+	return false;
+}
+
+static void print_range(const struct tg_prefix *first, const struct tg_prefix *last)
+{
+	const struct tg_addr end = tg_prefix_last(last);
+	char text[TG_PREFIX_STRLEN];
+	tg_addr_format(&first->addr, text);
+	(void)printf("%s", text);
+	if (tg_addr_equal(&first->addr, &end))
+		return;
+	tg_addr_format(&end, text);
+	(void)printf("-%s", text);
 }
 
 static void print_destinations(const struct tg_prefix_set *set, enum tg_family family)
 {
 	size_t count;
 	const struct tg_protected_prefix *members = tg_prefix_set_members(set, family, &count);
-	char text[TG_PREFIX_STRLEN];
 	(void)printf("%s daddr { ", families[family]);
-	for (size_t i = 0; i < count; i++) {
-		tg_prefix_format(&members[i].prefix, text);
-		if (members[i].prefix.len == tg_family_bits(family))
-			*strchr(text, '/') = '\0';
-		(void)printf("%s%s", i ? ", " : "", text);
+	for (size_t i = 0, next; i < count; i = next) {
+		for (next = i + 1;
+		     next < count && is_next(&members[next - 1].prefix, &members[next].prefix);)
+			next++;
+		(void)printf("%s", i ? ", " : "");
+		print_range(&members[i].prefix, &members[next - 1].prefix);
 	}
 	(void)printf(" } ");
 }

@@ -143,38 +143,50 @@ static void tell(struct layout_rule it, const struct layout_set *set, layout_rul
 	it.prefix_len = set->prefix_len;
 	it.spared = true;
 	it.verdict = LAYOUT_VERDICT_DROP;
-	if (set->form == LAYOUT_REJECT) {
-		const bool only_tcp = it.tcp;
-		it.tcp = true;
-		it.verdict = LAYOUT_RESET;
+	if (set->form != LAYOUT_REJECT) {
 		rule(data, &it);
-		it.tcp = only_tcp;
-		it.verdict = LAYOUT_VERDICT_DROP;
-		if (set->scope != TG_SCOPE_EVERYTHING)
-			return; /* a policy is about TCP */
+		return;
 	}
-	rule(data, &it);
+	struct layout_rule reset = it;
+	reset.tcp = true;
+	reset.verdict = LAYOUT_RESET;
+	/* What is not TCP comes behind; a policy is about TCP alone. */
+	const bool both = set->scope == TG_SCOPE_EVERYTHING;
+	if (both && it.first)
+		rule(data, &it); /* each goes ahead of what was told before */
+	rule(data, &reset);
+	if (both && !it.first)
+		rule(data, &it);
+}
+
+/* Whatever it is sent to: not where only the policy's ports come by. */
+static bool is_for_all(const struct layout_set *set)
+{
+	return set->form != LAYOUT_CAP &&
+	       (set->policy == TG_NO_INDEX || set->scope == TG_SCOPE_EVERYTHING);
+}
+
+/* first: ahead of the rules that are there. */
+static void all_rules(const struct layout *layout, const struct layout_set *set, bool first,
+		      layout_rule_fn *rule, void *data)
+{
+	struct layout_rule it = {.chain = pre, .first = first};
+	it.tcp = it.syn = set->scope == TG_SCOPE_NEW;
+	tell(it, set, rule, data);
+	it.chain = ingress;
+	if (has_ingress(layout))
+		tell(it, set, rule, data);
 }
 
 static void early_rules(const struct layout *layout, const struct layout_set *set,
 			layout_rule_fn *rule, void *data)
 {
 	char chain[LAYOUT_NAME_MAX];
-	struct layout_rule it = {.chain = pre};
-	if (set->form == LAYOUT_CAP)
+	struct layout_rule it = {.chain = chain};
+	if (set->form == LAYOUT_CAP || is_for_all(set))
 		return;
 	it.tcp = it.syn = set->scope == TG_SCOPE_NEW || spares_replies(layout, set);
-	/* Whatever it is sent to: not where only the policy's ports come by. */
-	if (set->policy == TG_NO_INDEX || set->scope == TG_SCOPE_EVERYTHING) {
-		it.first = true;
-		tell(it, set, rule, data);
-		it.chain = ingress;
-		if (has_ingress(layout))
-			tell(it, set, rule, data);
-		return;
-	}
 	chain_name(layout, set->policy, false, chain);
-	it.chain = chain;
 	tell(it, set, rule, data);
 }
 
@@ -208,8 +220,11 @@ static void late_rules(const struct layout *layout, const struct layout_set *set
 void layout_each_set_rule(const struct layout *layout, size_t index, layout_rule_fn *rule,
 			  void *data)
 {
-	early_rules(layout, &layout->sets[index], rule, data);
-	late_rules(layout, &layout->sets[index], rule, data);
+	const struct layout_set *set = &layout->sets[index];
+	if (is_for_all(set))
+		all_rules(layout, set, true, rule, data);
+	early_rules(layout, set, rule, data);
+	late_rules(layout, set, rule, data);
 }
 
 /* The policy's own addresses as a set; NULL when memory runs out. */
@@ -283,11 +298,16 @@ static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *da
 
 bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *data)
 {
+	for (size_t i = 0; i < layout->count; i++)
+		if (is_for_all(&layout->sets[i]))
+			all_rules(layout, &layout->sets[i], false, rule, data);
 	if (!entry(layout, pre, rule, data))
 		return false;
 	if (has_ingress(layout) && !entry(layout, ingress, rule, data))
 		return false;
-	for (size_t i = 0; i < layout->count; i++)
-		layout_each_set_rule(layout, i, rule, data);
+	for (size_t i = 0; i < layout->count; i++) {
+		early_rules(layout, &layout->sets[i], rule, data);
+		late_rules(layout, &layout->sets[i], rule, data);
+	}
 	return tracking(layout, rule, data);
 }
