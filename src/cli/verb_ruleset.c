@@ -92,16 +92,40 @@ static bool is_next(const struct tg_prefix *a, const struct tg_prefix *b)
 	return false;
 }
 
+/* All of first up to the end of last as one prefix, if it is one. */
+static bool joins(const struct tg_prefix *first, const struct tg_prefix *last,
+		  struct tg_prefix *ret_all)
+{
+	const struct tg_addr end = tg_prefix_last(last);
+	for (unsigned len = first->len + 1u; len-- > 0;) {
+		const struct tg_prefix all = tg_addr_mask(&first->addr, (uint8_t)len);
+		const struct tg_addr its_end = tg_prefix_last(&all);
+		if (!tg_addr_equal(&all.addr, &first->addr))
+			return false;
+		if (!tg_addr_equal(&its_end, &end))
+			continue;
+		*ret_all = all;
+		return true;
+	}
+	return false;
+}
+
 static void print_range(const struct tg_prefix *first, const struct tg_prefix *last)
 {
 	const struct tg_addr end = tg_prefix_last(last);
+	struct tg_prefix all;
 	char text[TG_PREFIX_STRLEN];
-	tg_addr_format(&first->addr, text);
-	(void)printf("%s", text);
-	if (tg_addr_equal(&first->addr, &end))
+	if (joins(first, last, &all)) {
+		tg_prefix_format(&all, text);
+		if (all.len == tg_family_bits(all.addr.family))
+			*strchr(text, '/') = '\0';
+		(void)printf("%s", text);
 		return;
+	}
+	tg_addr_format(&first->addr, text);
+	(void)printf("%s-", text);
 	tg_addr_format(&end, text);
-	(void)printf("-%s", text);
+	(void)printf("%s", text);
 }
 
 static void print_destinations(const struct tg_prefix_set *set, enum tg_family family)

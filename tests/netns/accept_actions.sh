@@ -78,9 +78,9 @@ answer() {
 	EOF
 }
 
-# offends NAME SOURCE PORT: 11 connections that go on talking.
+# offends NAME SOURCE ENDPOINT: 11 connections that go on talking.
 offends() {
-	conns_start "$1" --from "$2" --to "$HOST:$3" --count 11 --talk 50 --quiet
+	conns_start "$1" --from "$2" --to "$3" --count 11 --talk 50 --quiet
 	conns_done "$1" || tap_bail "$1: the connects do not end"
 }
 
@@ -99,43 +99,44 @@ bare() {
 	echo "${host%\]}"
 }
 
-# policies_of TAG BASE LEN NEIGHBOUR: BASE%s is an offender's address, LEN the length of sources.
+# policies_of TAG HOST FORMAT LEN NEIGHBOUR: FORMAT gives offenders' addresses, LEN is the length of
+# what is counted as one.
 policies_of() {
-	local tag=$1 len=$3 neighbour=$4 address a
+	local tag=$1 host=$2 format=$3 len=$4 neighbour=$5 address a
 
 	# shellcheck disable=SC2059 # the format is given
-	a() { printf "$2" "$1"; }
-	address=$(bare "$HOST:0")
+	offender() { printf "$format" "$1"; }
+	address=$(bare "$host:0")
 
-	a=$(a 81 "$2")
-	offends "cap$tag" "$a" 81
+	a=$(offender 81)
+	offends "cap$tag" "$a" "$host:81"
 	check "$tag: cap: the offender is capped" wait_until 5 acted "$(source_of "$a" "$len")" cap new
 	check "$tag: cap: what it has goes on" holds "$GUARD" "dst $(quoted "$a") sport = 81" 11
-	check "$tag: cap: at most so many more" at_most "$(more "more$tag" "$a" "$HOST:81")" 5
+	check "$tag: cap: at most so many more" at_most "$(more "more$tag" "$a" "$host:81")" 5
 	check "$tag: cap: its other ports do not mind" equal "$(answer "$a" "$address" 80)" open
 
-	a=$(a 82 "$2")
-	offends "reject$tag" "$a" 82
+	a=$(offender 82)
+	offends "reject$tag" "$a" "$host:82"
 	check "$tag: reject: the offender is rejected" wait_until 5 acted "$(source_of "$a" "$len")" reject ports
 	check "$tag: reject: what it has ends by a reset" wait_until 5 holds "$CLIENT" "src $(quoted "$a")" 0
 	check "$tag: reject: a new one is refused at once" equal "$(answer "$a" "$address" 82)" refused
 	check "$tag: reject: other ports are open" equal "$(answer "$a" "$address" 80)" open
 
-	a=$(a 83 "$2")
-	offends "later$tag" "$a" 83
+	a=$(offender 83)
+	offends "later$tag" "$a" "$host:83"
 	check "$tag: reject new: the offender is rejected" wait_until 5 acted "$(source_of "$a" "$len")" reject new
 	check "$tag: reject new: a new one is refused" equal "$(answer "$a" "$address" 83)" refused
 	check "$tag: reject new: what it has goes on" holds "$CLIENT" "src $(quoted "$a")" 11
 
-	a=$(a 84 "$2")
-	offends "shut$tag" "$a" 84
+	a=$(offender 84)
+	offends "shut$tag" "$a" "$host:84"
 	check "$tag: everything: the offender is dropped" wait_until 5 acted "$(source_of "$a" "$len")" drop everything
 	check "$tag: everything: no port answers" equal "$(answer "$a" "$address" 84) $(answer "$a" "$address" 80)" \
 		'silence silence'
 	check "$tag: everything: nor the host behind" equal "$(answer "$a" "$address" 8080)" silence
 
-	a=$(a 85 "$2")
-	offends "ended$tag" "$a" 85
+	a=$(offender 85)
+	offends "ended$tag" "$a" "$host:85"
 	check "$tag: kill: the offender is dropped" wait_until 5 acted "$(source_of "$a" "$len")" drop ports
 	check "$tag: kill: its sockets are gone" wait_until 5 holds "$GUARD" "dst $(quoted "$a")" 0
 	check "$tag: kill: and it was told" wait_until 5 holds "$CLIENT" "src $(quoted "$a")" 0
@@ -184,8 +185,8 @@ by_hand() {
 	conns_stop "$CONNS_PID"
 }
 
-HOST=10.77.0.2 policies_of v4 10.78.20.%s 32 10.78.20.86
-HOST='[fd77::2]' policies_of v6 fd78:0:0:20%s::1 64 fd78:0:0:2086::1
+policies_of v4 10.77.0.2 10.78.20.%s 32 10.78.20.86
+policies_of v6 '[fd77::2]' fd78:0:0:20%s::1 64 fd78:0:0:2086::1
 by_hand dnat4 10.78.30.1 10.78.30.2 10.77.0.2:8080
 by_hand dnat6 fd78:0:0:3001::1 fd78:0:0:3002::1 '[fd77::2]:8080'
 by_hand forwarded4 10.78.30.3 10.78.30.4 10.88.0.2:80

@@ -28,7 +28,7 @@ normalised() {
 same() {
 	local file=$1
 
-	rm -rf "$LAB_DIR/etc" "$LAB_DIR/state"
+	rm -rf "${LAB_DIR:?}/etc" "${LAB_DIR:?}/state"
 	mkdir -p "$LAB_DIR/state"
 	cp -r "$(dirname "$file")" "$LAB_DIR/etc"
 	cp "$file" "$LAB_DIR/etc/tcpguard.yaml"

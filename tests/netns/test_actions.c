@@ -397,6 +397,8 @@ static void check_cap(const struct side *side, uint16_t policy, const char *bann
 	const int listener = dial_listen(lab.inside, lab.inside, side->server, LISTENS);
 	struct pair before[2], pairs[CAP + 1];
 	unsigned count = 0;
+	/* A port that is used again would else belong to a connection that is tracked already. */
+	CHECK(run("conntrack -F 2>/dev/null") == 0);
 	before[0] = pair_open(side, side->source, listener);
 	before[1] = pair_open(side, second, listener);
 	put(&ban);
