@@ -9,7 +9,7 @@
 #include "allocations.h"
 #include "base/util.h"
 
-/* The engine counts quarter seconds in 32 bits, which is for 34 years. */
+/* The engine counts quarter seconds in 32 bits, which is for 34 years. What settles comes on top. */
 #define TIME_MOST (20 * 365 * 86400 * TG_SEC)
 #define EVENTS_MOST 1000
 /* To make a ruleset takes as long as some hundred events. */
@@ -216,7 +216,7 @@ static void tell_counters(struct step_world *w, const struct tg_flow_key *key, u
 
 static void pass_time(struct step_world *w, tg_time by)
 {
-	w->now = MIN(w->now + by, TIME_MOST);
+	w->now += by;
 	tell_simple(w, TG_EVENT_TICK);
 }
 
@@ -629,7 +629,7 @@ static void tell_next(struct step_world *w, struct step_input *input)
 		break;
 	case 7:
 	case 8:
-		pass_time(w, waits[(op - 7) * 8 + p]);
+		pass_time(w, MIN(waits[(op - 7) * 8 + p], TIME_MOST - w->now));
 		break;
 	case 9:
 		tell(w, (struct tg_event){.type = TG_EVENT_GAP, .lost = p});

@@ -104,7 +104,7 @@ tg ban 10.78.7.7 >/dev/null
 check 'a ban by hand keeps from the container' eval '! connects 10.78.7.7 10.77.0.2:8080 300'
 check 'others are served' serves
 
-conns_start greedy --from 10.78.200.3 --to 10.77.0.2:8080 --count 60 --timeout 300 --quiet
+conns_start greedy --from 10.78.200.3 --to 10.77.0.2:8080 --count 300 --rate 100 --timeout 900 --quiet
 conns_done greedy
 # No socket of this host has it: the container's may be anybody's.
 check 'connections to a container are counted and held to a rate' wait_until "$LAB_PATIENCE" \
