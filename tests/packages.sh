@@ -13,7 +13,7 @@ packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3 i
 	libseccomp2)
 # Programs that guard or publish a host as soon as they are installed: only taken out of their
 # packages, so that nothing of them is started, and run in network namespaces.
-packages_unpacked=(firewalld python3-firewall docker.io containerd runc busybox-static)
+packages_unpacked=(prometheus firewalld python3-firewall docker.io containerd runc busybox-static)
 
 packages_missing() {
 	local package

@@ -45,8 +45,8 @@ struct cli_verb {
 };
 
 extern const struct cli_verb verb_ban, verb_check, verb_doctor, verb_explain, verb_import,
-	verb_kill, verb_list, verb_panic, verb_record, verb_reload, verb_ruleset, verb_simulate,
-	verb_states, verb_status, verb_top, verb_unban;
+	verb_kill, verb_list, verb_metrics, verb_panic, verb_record, verb_reload, verb_ruleset,
+	verb_simulate, verb_states, verb_status, verb_top, verb_unban;
 
 struct tg_diag;
 /* The errors of a policy to stderr, with their carets. */

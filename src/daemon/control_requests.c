@@ -13,6 +13,7 @@
 #include "control_explain.h"
 #include "control_kill.h"
 #include "control_list.h"
+#include "control_metrics.h"
 #include "control_record.h"
 #include "control_status.h"
 #include "daemon.h"
@@ -322,11 +323,20 @@ static void begin_panic(void *data, struct control_client *client, const struct 
 const struct control_verb *control_requests(size_t *ret_count)
 {
 	static const struct control_verb verbs[] = {
-		{"status", begin_status},   {"list", control_list}, {"top", begin_top},
-		{"ban", begin_ban},         {"unban", begin_unban}, {"reload", begin_reload},
-		{"panic", begin_panic},     {"kill", control_kill}, {"explain", control_explain},
-		{"record", control_record},
+		{"status", begin_status},     {"list", control_list},
+		{"top", begin_top},           {"ban", begin_ban},
+		{"unban", begin_unban},       {"reload", begin_reload},
+		{"panic", begin_panic},       {"kill", control_kill},
+		{"explain", control_explain}, {"record", control_record},
+		{"metrics", control_metrics},
 	};
+	*ret_count = ARRAY_SIZE(verbs);
+	return verbs;
+}
+
+const struct control_verb *control_requests_readable(size_t *ret_count)
+{
+	static const struct control_verb verbs[] = {{"metrics", control_metrics}};
 	*ret_count = ARRAY_SIZE(verbs);
 	return verbs;
 }

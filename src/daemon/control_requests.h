@@ -8,5 +8,7 @@ struct control_verb;
 
 /* What the daemon answers; their data is the struct daemon. docs/control.md describes them. */
 const struct control_verb *control_requests(size_t *ret_count);
+/* Of them those that neither change anything nor name a source: for who may only read numbers. */
+const struct control_verb *control_requests_readable(size_t *ret_count);
 
 #endif

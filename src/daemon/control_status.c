@@ -85,6 +85,10 @@ static void put_head(const struct daemon *daemon, const struct tg_engine_stats *
 	/* Without such a limit the kernel is not asked to tell how connections close. */
 	tg_record_put_u64(out, "closing_followed", tg_config_follows_closing(config));
 	tg_record_end(out);
+}
+
+static void put_files(const struct tg_config *config, struct tg_strbuf *out)
+{
 	for (size_t i = 0; i < config->file_count; i++) {
 		tg_record_begin(out, "file");
 		tg_record_put(out, "path", config->files[i]);
@@ -250,12 +254,17 @@ static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats
 
 static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 {
-	struct control_stats control;
-	control_stats(daemon->control, &control);
+	struct control_stats control = {0}, metrics = {0};
+	if (daemon->control)
+		control_stats(daemon->control, &control);
+	if (daemon->metrics)
+		control_stats(daemon->metrics, &metrics);
 	const struct number numbers[] = {
-		{"accepted", control.accepted},   {"denied", control.denied},
-		{"busy", control.busy},           {"malformed", control.malformed},
-		{"timed_out", control.timed_out},
+		{"accepted", control.accepted + metrics.accepted},
+		{"denied", control.denied + metrics.denied},
+		{"busy", control.busy + metrics.busy},
+		{"malformed", control.malformed + metrics.malformed},
+		{"timed_out", control.timed_out + metrics.timed_out},
 	};
 	put_numbers(out, "control", numbers, ARRAY_SIZE(numbers));
 	struct state_stats kept;
@@ -281,23 +290,38 @@ static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 	put_numbers(out, "log", log, ARRAY_SIZE(log));
 }
 
+static void put_counters(const struct daemon *daemon, const struct tg_engine_stats *stats,
+			 struct tg_strbuf *out)
+{
+	put_events(daemon, stats, out);
+	tg_record_begin(out, "states");
+	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
+		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats->states[i]);
+	tg_record_end(out);
+	put_bans(daemon, stats, out);
+	put_evidence(daemon, out);
+	put_conntrack(out);
+	put_kernel(daemon, stats, out);
+	put_own(daemon, out);
+}
+
 void control_status(const struct daemon *daemon, struct tg_strbuf *out)
 {
 	struct tg_engine_stats stats;
 	tg_engine_stats(daemon->engine, &stats);
 	put_head(daemon, &stats, out);
+	put_files(daemon->policy.config, out);
 	put_health(daemon, out);
 	put_services(daemon, &stats, out);
-	put_events(daemon, &stats, out);
-	tg_record_begin(out, "states");
-	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
-		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats.states[i]);
-	tg_record_end(out);
-	put_bans(daemon, &stats, out);
-	put_evidence(daemon, out);
-	put_conntrack(out);
-	put_kernel(daemon, &stats, out);
-	put_own(daemon, out);
+	put_counters(daemon, &stats, out);
+}
+
+void control_status_numbers(const struct daemon *daemon, struct tg_strbuf *out)
+{
+	struct tg_engine_stats stats;
+	tg_engine_stats(daemon->engine, &stats);
+	put_head(daemon, &stats, out);
+	put_counters(daemon, &stats, out);
 }
 
 void control_status_source(const struct daemon *daemon, const struct tg_source_count *source,

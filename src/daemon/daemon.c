@@ -192,6 +192,7 @@ static enum daemon_exit take_table(struct daemon *daemon)
 {
 	struct nft_sink_params params = {
 		.plain = daemon->options.plain_table,
+		.clock = loop_clock,
 		.set_size = MAX(NFT_SINK_SET_SIZE_LEAST, 2 * daemon->policy.config->max_bans)};
 	int err = nft_sink_create(&params, &daemon->sink);
 	if (err)
@@ -402,6 +403,7 @@ void daemon_destroy(struct daemon *daemon)
 {
 	if (!daemon)
 		return;
+	control_destroy(daemon->metrics);
 	control_destroy(daemon->control);
 	if (daemon->loop) {
 		turn_detach_feed(daemon);
@@ -416,6 +418,7 @@ void daemon_destroy(struct daemon *daemon)
 	rt_watch_destroy(daemon->watch);
 	state_destroy(daemon->state);
 	tg_engine_destroy(daemon->engine);
+	limit_counts_finish(&daemon->limit_counts);
 	policy_forget_before(daemon);
 	policy_finish(&daemon->policy);
 	tg_prefix_set_destroy(daemon->protected);

@@ -9,6 +9,7 @@
 
 #include "control.h"
 #include "health.h"
+#include "limit_counts.h"
 #include "log.h"
 #include "loop.h"
 #include "netfilter/ct_feed.h"
@@ -38,8 +39,9 @@ struct daemon_options {
 	const char *config;
 	const char *state_dir;
 	const char *socket;
-	bool observe;     /* only observe, whatever the policy says */
-	bool plain_table; /* do not own the table */
+	const char *metrics_socket; /* NULL: none */
+	bool observe;               /* only observe, whatever the policy says */
+	bool plain_table;           /* do not own the table */
 	uint8_t seed[16];
 };
 
@@ -88,6 +90,7 @@ struct daemon {
 	struct notify notify;
 	struct loop *loop;
 	struct control *control; /* NULL: it could not be made yet */
+	struct control *metrics; /* the same for who may read numbers only; or not asked for */
 	struct tg_engine *engine;
 	struct tg_engine_params params;
 	bool sources_lowered; /* max_sources, by the rates of the policy at start */
@@ -105,6 +108,7 @@ struct daemon {
 	struct admins *admins;
 	struct resolvers resolvers;
 	struct health health;
+	struct limit_counts limit_counts;
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
 	struct loop_timer *tick, *drain, *query, *repair, *refeed, *reprotect, *upkeep, *watchdog;
 	struct loop_timer *reopen;

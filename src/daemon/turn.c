@@ -183,6 +183,7 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 {
 	struct daemon *daemon = turn->daemon;
 	note_request(daemon, decision);
+	limit_counts_add(&daemon->limit_counts, daemon->policy.config, decision);
 	switch (decision->type) {
 	case TG_DECISION_BAN:
 	case TG_DECISION_LIFT:
@@ -476,6 +477,7 @@ static void saw_admin(void *data, const struct tg_addr *addr)
 void turn_follow_policy(struct daemon *daemon)
 {
 	const struct tg_config *config = daemon->policy.config;
+	limit_counts_follow(&daemon->limit_counts, config);
 	killer_set_config(daemon->killer, config);
 	admins_set_ports(daemon->admins, config->admin_ports, config->admin_port_count);
 	witness_set_admins(daemon->witness, config->admin_ports, config->admin_port_count,

@@ -83,6 +83,8 @@ int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_
 	err = nft_probe(&sink->socket, &features);
 	if (err < 0)
 		goto err_sink;
+	/* Not before: what a probe provokes is no transaction of ours. */
+	sink->socket.clock_ns = params->clock;
 	sink->stats.owned = features.owner && !params->plain;
 	sink->stats.destroy = features.destroy && !params->no_destroy;
 	sink->stats.update = features.update && !params->no_update;
@@ -422,4 +424,5 @@ int nft_sink_remove_table(void)
 void nft_sink_stats(const struct nft_sink *sink, struct nft_sink_stats *ret_stats)
 {
 	*ret_stats = sink->stats;
+	ret_stats->took = sink->socket.took;
 }

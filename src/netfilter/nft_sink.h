@@ -8,6 +8,8 @@
 
 #include <tcpguard/decision.h>
 
+#include "base/histogram.h"
+
 struct tg_config;
 struct tg_prefix_set;
 
@@ -24,8 +26,9 @@ struct nft_sink_params {
 			   with nft */
 	bool no_update; /* never move the end of an element in place, as on old kernels; for tests
 			 */
-	bool no_destroy;   /* do without DESTROYSETELEM, as on a kernel before 6.3; for tests */
-	uint32_t set_size; /* room of a set of bans; 0: the least. Less is for tests */
+	bool no_destroy; /* do without DESTROYSETELEM, as on a kernel before 6.3; for tests */
+	tg_time (*clock)(void); /* to time transactions by; NULL: they are not timed */
+	uint32_t set_size;      /* room of a set of bans; 0: the least. Less is for tests */
 };
 
 /*
@@ -43,6 +46,7 @@ struct nft_sink_stats {
 	uint64_t elements_added, elements_removed;
 	uint64_t elements_failed; /* alone refused, after the batch was taken apart */
 	uint64_t repairs;         /* times the table was found changed or gone and put back */
+	struct tg_histogram took; /* from sending a batch to the kernel's answer, errors too */
 };
 
 /*

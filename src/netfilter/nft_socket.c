@@ -163,7 +163,10 @@ int nft_socket_send(struct nft_socket *sock, struct nft_batch *batch)
 	sock->seq = batch->seq;
 	int err = 0;
 	for (int i = 0; i < TRIES; i++) {
+		const uint64_t begun = sock->clock_ns ? sock->clock_ns() : 0;
 		err = batch_once(sock, batch);
+		if (sock->clock_ns)
+			tg_histogram_add(&sock->took, sock->clock_ns() - begun);
 		if (err != -EINTR && err != -EAGAIN && err != -ENOBUFS && err != -ERESTART)
 			break;
 	}

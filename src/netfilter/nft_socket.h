@@ -9,6 +9,8 @@
 
 #include <libmnl/libmnl.h>
 
+#include "base/histogram.h"
+
 struct nft_batch;
 
 /* One netlink socket for requests to nf_tables: transactions and questions, one at a time. */
@@ -16,7 +18,9 @@ struct nft_socket {
 	int fd; /* -1: closed */
 	uint32_t portid;
 	uint32_t seq;
-	char *buffer; /* what is received goes here */
+	char *buffer;               /* what is received goes here */
+	uint64_t (*clock_ns)(void); /* NULL: transactions are not timed */
+	struct tg_histogram took;   /* from sending a transaction to its answer */
 };
 
 /* 0 or -errno. */
