@@ -103,6 +103,18 @@ struct tg_traffic {
 	uint64_t packets;
 };
 
+/* What becomes of a ban when another policy takes the place of the running one. */
+enum tg_fate {
+	TG_FATE_STAYS,
+	TG_FATE_ENDS,
+	TG_FATE_BEGINS /* it was only observed, and is to be in force now; but for a brake */
+};
+/*
+ * limit: that of the other policy of the same names, or NULL; enforces: it does more than observe.
+ * For a ban by a policy whose source is not protected.
+ */
+enum tg_fate tg_ban_fate(const struct tg_ban *ban, const struct tg_limit *limit, bool enforces);
+
 const char *tg_origin_name(enum tg_origin origin);
 /* What still passes: "5/1s" of a rate-limit, "20" of a cap; NULL: the action has none. */
 const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_STRLEN]);

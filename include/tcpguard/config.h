@@ -183,7 +183,23 @@ struct tg_config {
  * NULL when anything is wrong: then diag has at least one entry. Out of memory is an entry, too.
  */
 struct tg_config *tg_config_load(const char *path, const char *instead, struct tg_diag *diag);
+/*
+ * The same set as it would be if the file `as` held what `file` holds: the main file, a drop-in,
+ * which need not be there yet, or a list. Errors and tg_config.files name `as`; a file that the set
+ * does not read is an error.
+ */
+struct tg_config *tg_config_load_as(const char *path, const char *as, const char *file,
+				    struct tg_diag *diag);
 void tg_config_destroy(struct tg_config *config);
+
+/*
+ * What a config says, key by key, in the words of the policy's language: equal when two do the
+ * same. A key may come several times, as of a list. Not the policies and the allow list, which have
+ * calls and fields of their own.
+ */
+typedef void tg_setting_fn(void *data, const char *section, const char *key, const char *value);
+void tg_config_describe(const struct tg_config *config, tg_setting_fn *fn, void *data);
+void tg_policy_describe(const struct tg_policy *policy, tg_setting_fn *fn, void *data);
 
 /* Is the policy about traffic to this address and port of this side? */
 bool tg_policy_holds(const struct tg_policy *policy, const struct tg_addr *addr, uint16_t port);

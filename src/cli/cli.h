@@ -45,10 +45,17 @@ struct cli_verb {
 };
 
 extern const struct cli_verb verb_ban, verb_check, verb_doctor, verb_explain, verb_import,
-	verb_kill, verb_list, verb_metrics, verb_panic, verb_record, verb_reload, verb_ruleset,
-	verb_simulate, verb_states, verb_status, verb_top, verb_unban;
+	verb_kill, verb_list, verb_metrics, verb_panic, verb_plan, verb_record, verb_reload,
+	verb_ruleset, verb_simulate, verb_states, verb_status, verb_top, verb_unban;
 
+struct tg_config;
 struct tg_diag;
+/*
+ * The policy in use; with file in the place of the file of it that it will become, or of as. An
+ * exit status: NO with the reasons in diag, USAGE after a complaint.
+ */
+int cli_load_policy(const struct cli *cli, const char *file, const char *as, struct tg_diag *diag,
+		    struct tg_config **ret_config);
 /* The errors of a policy to stderr, with their carets. */
 void cli_print_errors(const struct tg_diag *diag);
 

@@ -16,6 +16,8 @@
 #include "json.h"
 #include "output.h"
 
+enum { CHECK_JSON, CHECK_AS };
+
 static bool is_readable(const char *path)
 {
 	char byte;
@@ -190,21 +192,35 @@ void cli_print_errors(const struct tg_diag *diag)
 	tg_strbuf_finish(&text);
 }
 
+int cli_load_policy(const struct cli *cli, const char *file, const char *as, struct tg_diag *diag,
+		    struct tg_config **ret_config)
+{
+	if (as && !file) {
+		cli_complain("--as wants the FILE that shall be read in its place");
+		return CLI_USAGE;
+	}
+	if (!is_readable(file ? file : cli->config))
+		return CLI_USAGE;
+	*ret_config = as ? tg_config_load_as(cli->config, as, file, diag)
+			 : tg_config_load(cli->config, file, diag);
+	return *ret_config ? CLI_OK : CLI_NO;
+}
+
 static int run_check(const struct cli *cli, const struct cli_args *args)
 {
 	const char *instead = args->operand_count > 0 ? args->operands[0] : NULL;
+	struct tg_config *config = NULL;
 	struct tg_diag diag;
-	if (!is_readable(instead ? instead : cli->config))
-		return CLI_USAGE;
 	tg_diag_init(&diag);
-	struct tg_config *config = tg_config_load(cli->config, instead, &diag);
-	if (args->values[0])
+	const int status = cli_load_policy(cli, instead, args->values[CHECK_AS], &diag, &config);
+	if (status == CLI_USAGE)
+		return status;
+	if (args->values[CHECK_JSON])
 		print_json(config, &diag);
 	else if (config)
 		print_config(config);
 	else
 		cli_print_errors(&diag);
-	int status = config ? CLI_OK : CLI_NO;
 	tg_config_destroy(config);
 	tg_diag_finish(&diag);
 	return status;
@@ -214,7 +230,9 @@ const struct cli_verb verb_check = {
 	.name = "check",
 	.operands = "[FILE]",
 	.summary = "Check the policy, with FILE in the place of the file it will become",
-	.options = {{"json", NULL, "as one JSON object"}},
+	.options = {[CHECK_JSON] = {"json", NULL, "as one JSON object"},
+		    [CHECK_AS] = {"as", "PATH",
+				  "as if this file of the policy held what is in FILE"}},
 	.operands_max = 1,
 	.run = run_check,
 };

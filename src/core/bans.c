@@ -219,31 +219,6 @@ struct tg_prefix bans_total(const struct ruleset_limit *limit)
 	return total;
 }
 
-static bool limit_observes(const struct tg_limit *limit)
-{
-	for (size_t i = 0; i < limit->step_count; i++)
-		if (limit->steps[i].action == TG_ACTION_OBSERVE)
-			return true;
-	return false;
-}
-
-bool bans_survives(const struct ban *ban, const struct ruleset_limit *limit)
-{
-	if (!limit || limit->limit->total != tg_prefix_is_total(&ban->source))
-		return false;
-	if (limit->limit->total)
-		return true;
-	if (ban->action > TG_ACTION_RATE_LIMIT &&
-	    tg_measure_evidence(limit->limit->measure) != TG_EVIDENCE_WITNESSABLE)
-		return false;
-	if (!tg_limit_uses_scope(limit->limit, (enum tg_scope)ban->scope) &&
-	    !(ban->scope == TG_SCOPE_NEW && limit_observes(limit->limit)))
-		return false;
-	const unsigned family = ban->source.addr.family;
-	return ban->source.len == limit->limit->prefix_len[family] ||
-	       ban->source.len == tg_family_bits(ban->source.addr.family);
-}
-
 /* Told, and gone from the kernel: nothing is left but its offence, if that is remembered. */
 static void ban_leave(struct tg_engine *engine, uint32_t id)
 {
@@ -410,18 +385,22 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 	ban->confirmed = false; /* its set may be another */
 	if (ban->life != BAN_LIVE)
 		return;
-	const bool enforce =
-		limit && bans_enforces(engine, limit) &&
-		ladder_rung(limit->limit, ban->offence, (enum tg_scope)ban->scope, ban->proven)
-				.action != TG_ACTION_OBSERVE;
-	const bool held = limit && ban->proven && !ban->enforced && enforce &&
+	const struct tg_ban known = {.source = ban->source,
+				     .action = ban->action,
+				     .scope = ban->scope,
+				     .offence = ban->offence,
+				     .enforced = ban->enforced};
+	const enum tg_fate fate =
+		limit ? tg_ban_fate(&known, limit->limit, bans_enforces(engine, limit))
+		      : TG_FATE_ENDS;
+	const bool held = fate == TG_FATE_BEGINS && ban->proven &&
 			  brakes_hold(engine, id, limit, ladder_step(limit->limit, ban->offence),
 				      ban->measured);
-	if (!bans_survives(ban, limit) || (ban->enforced && !enforce) || held) {
+	if (fate == TG_FATE_ENDS || held) {
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
 	} else if (limit->limit->total) {
 		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
-	} else if (!ban->enforced && enforce) {
+	} else if (fate == TG_FATE_BEGINS) {
 		/* As the limit says now: it was observed in order to be put right. */
 		const tg_time most = ladder_end(engine, limit->limit, ban->offence, ban->proven);
 		if (ban->proven)

@@ -14,6 +14,7 @@
 #include "control_kill.h"
 #include "control_list.h"
 #include "control_metrics.h"
+#include "control_policy.h"
 #include "control_record.h"
 #include "control_status.h"
 #include "daemon.h"
@@ -328,7 +329,7 @@ const struct control_verb *control_requests(size_t *ret_count)
 		{"unban", begin_unban},       {"reload", begin_reload},
 		{"panic", begin_panic},       {"kill", control_kill},
 		{"explain", control_explain}, {"record", control_record},
-		{"metrics", control_metrics},
+		{"metrics", control_metrics}, {"policy", control_policy},
 	};
 	*ret_count = ARRAY_SIZE(verbs);
 	return verbs;

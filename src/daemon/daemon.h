@@ -128,6 +128,7 @@ struct daemon {
 	tg_time started_at;
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;
+	uint64_t replaced; /* policies, by reloads and by what takes them back */
 	uint64_t sink_adds_failed;
 	uint64_t probes, probes_failed;
 	enum daemon_exit status;

@@ -133,6 +133,7 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	witness_forget(daemon->witness);
 	*ret_old = daemon->policy;
 	daemon->policy = *policy;
+	daemon->replaced++;
 	turn_follow_policy(daemon);
 	upkeep_check_accounting(daemon);
 	state_refresh(daemon->state); /* bans of a policy that is gone must not come back with it */

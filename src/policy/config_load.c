@@ -85,6 +85,65 @@ static void dropins_finish(struct dropins *dropins)
 	*dropins = (struct dropins){0};
 }
 
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/* Of files that need not be there: one name in one directory. */
+static bool same_place(const char *a, const char *b)
+{
+	_cleanup_free_ char *x = path_dir(a), *y = path_dir(b);
+	return strcmp(a, b) == 0 ||
+	       (strcmp(base_name(a), base_name(b)) == 0 && x && y && same_file(x, y));
+}
+
+const char *loader_stands_for(struct loader *loader, const char *path)
+{
+	if (!loader->as || !same_place(path, loader->as))
+		return path;
+	loader->as_read = true;
+	return loader->file;
+}
+
+/* The one that is going to be there. False: reported. */
+static bool dropins_add(struct loader *loader, struct dropins *dropins)
+{
+	_cleanup_free_ char *dir = path_dir(loader->as);
+	struct dirent *entry = calloc(1, sizeof(*entry));
+	const char *name = base_name(loader->as);
+	const size_t len = strlen(name);
+	if (!dir || !entry) {
+		free(entry);
+		loader_memory(loader);
+		return false;
+	}
+	if (len < sizeof(entry->d_name))
+		memcpy(entry->d_name, name, len + 1);
+	bool wanted = (strcmp(dir, dropins->dir) == 0 || same_file(dir, dropins->dir)) &&
+		      is_dropin(entry);
+	for (int i = 0; wanted && i < dropins->count; i++)
+		wanted = strcmp(dropins->entries[i]->d_name, entry->d_name) != 0;
+	if (!wanted) {
+		free(entry);
+		return true;
+	}
+	struct dirent **entries =
+		reallocarray(dropins->entries, (size_t)dropins->count + 1, sizeof(*entries));
+	if (!entries) {
+		free(entry);
+		loader_memory(loader);
+		return false;
+	}
+	int at = dropins->count++;
+	for (; at > 0 && strcmp(entries[at - 1]->d_name, entry->d_name) > 0; at--)
+		entries[at] = entries[at - 1];
+	entries[at] = entry;
+	dropins->entries = entries;
+	return true;
+}
+
 /* False: reported. No such directory is no drop-ins. */
 static bool dropins_find(struct loader *loader, const char *beside, struct dropins *dropins)
 {
@@ -94,13 +153,13 @@ static bool dropins_find(struct loader *loader, const char *beside, struct dropi
 		return false;
 	}
 	dropins->count = scandir(dropins->dir, &dropins->entries, is_dropin, compare_names);
-	if (dropins->count >= 0)
-		return true;
-	dropins->count = 0;
-	if (errno == ENOENT)
-		return true;
+	const int error = dropins->count < 0 ? errno : 0;
+	if (error)
+		dropins->count = 0;
+	if (error == 0 || error == ENOENT)
+		return !loader->as || dropins_add(loader, dropins);
 	tg_diag_add(loader->diag, dropins->dir, 0, 0, 1, NULL, "it cannot be read: %s",
-		    strerror(errno));
+		    strerror(error));
 	return false;
 }
 
@@ -125,7 +184,7 @@ static struct policy_file *file_read(struct loader *loader, const char *path)
 	struct policy_file *file = file_create(loader, path, &name);
 	if (!file)
 		return NULL;
-	int error = source_read(&file->source, name, path, loader->diag);
+	int error = source_read(&file->source, name, loader_stands_for(loader, path), loader->diag);
 	if (error < 0)
 		tg_diag_add(loader->diag, name, 0, 0, 1, NULL, "it cannot be read: %s",
 			    source_reason(error));
@@ -156,12 +215,6 @@ static bool defines_same(const struct yaml_tree_node *a, const struct yaml_tree_
 			return true;
 	}
 	return false;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
 }
 
 static bool replaces(const struct policy_file *instead, const struct policy_file *dropin)
@@ -306,13 +359,20 @@ static struct tg_config *loader_destroy(struct loader *loader, size_t errors_bef
 	return config;
 }
 
-struct tg_config *tg_config_load(const char *path, const char *instead, struct tg_diag *diag)
+/* A set without the file says nothing about it. With another error, perhaps nothing got so far. */
+static void check_as(struct loader *loader, const char *path, size_t errors_before)
 {
-	const size_t before = diag->count;
+	if (loader->as && !loader->as_read && loader->diag->count == errors_before)
+		tg_diag_add(loader->diag, loader->as, 0, 0, 1, NULL,
+			    "no policy reads it: it is not %s, no .yaml in policies.d beside that, "
+			    "and no list that these name",
+			    path);
+}
+
+static struct tg_config *load(struct loader *loader, const char *path, const char *instead)
+{
+	const size_t before = loader->diag->count;
 	struct dropins dropins = {0};
-	struct loader *loader = loader_create(diag);
-	if (!loader)
-		return NULL;
 	_cleanup_free_ char *dir = path_dir(path);
 	if (dir && instead && !is_directory(dir)) {
 		free(dir);
@@ -324,7 +384,25 @@ struct tg_config *tg_config_load(const char *path, const char *instead, struct t
 	else if (dropins_find(loader, dir, &dropins) && read_set(loader, path, instead, &dropins))
 		resolve(loader);
 	dropins_finish(&dropins);
+	check_as(loader, path, before);
 	return loader_destroy(loader, before);
+}
+
+struct tg_config *tg_config_load(const char *path, const char *instead, struct tg_diag *diag)
+{
+	struct loader *loader = loader_create(diag);
+	return loader ? load(loader, path, instead) : NULL;
+}
+
+struct tg_config *tg_config_load_as(const char *path, const char *as, const char *file,
+				    struct tg_diag *diag)
+{
+	struct loader *loader = loader_create(diag);
+	if (!loader)
+		return NULL;
+	loader->as = as;
+	loader->file = file;
+	return load(loader, path, NULL);
 }
 
 struct tg_config *config_load_text(const char *name, const void *text, size_t len,

@@ -72,6 +72,8 @@ enum brake_key { BRAKE_BANS_PER_MINUTE, BRAKE_SHARE_OF_SOURCES, BRAKE_SHARE_OF_F
 struct loader {
 	struct tg_diag *diag;
 	const char *dir;         /* where the lists are looked for; NULL: no list file is read */
+	const char *as, *file;   /* file is read in the place of as; NULL: nothing is */
+	bool as_read;            /* as is a file of the set */
 	struct tg_arena scratch; /* nodes and names; gone when the config is complete */
 	struct tg_arena *arena;  /* what the config is made of */
 	struct tg_config *config;
@@ -139,6 +141,9 @@ const struct ladder *loader_find_ladder(struct loader *loader, const struct yaml
 /* loader_limit.c */
 bool loader_limit(struct loader *loader, const struct named *named, enum tg_mode mode,
 		  struct tg_limit *ret_limit);
+
+/* config_load.c: where to read what the set calls path. */
+const char *loader_stands_for(struct loader *loader, const char *path);
 
 /* config_load.c: one text as a main file by itself; it names no list files. For the fuzzer. */
 struct tg_config *config_load_text(const char *name, const void *text, size_t len,

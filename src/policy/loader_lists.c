@@ -150,7 +150,7 @@ static bool read_file(struct loader *loader, struct list *list, const struct yam
 		loader_memory(loader);
 		return false;
 	}
-	int error = source_read(source, name, path, loader->diag);
+	int error = source_read(source, name, loader_stands_for(loader, path), loader->diag);
 	loader->list_sources[loader->list_source_count++] = source;
 	if (error < 0) {
 		schema_error(file, "'%s' cannot be read: %s", source_quote(path, quoted),

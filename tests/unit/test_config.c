@@ -767,6 +767,70 @@ TEST(instead_of_a_dropin)
 	check_error(at("copy.tmp"), "main.yaml", 0, 0, "No such file");
 }
 
+/* The first error of the set with candidate in the place of as; NULL: there is none. */
+static const char *load_as(const char *as, size_t policies)
+{
+	static char text[512];
+	tg_diag_finish(&diag);
+	struct tg_config *config = tg_config_load_as(main_path, as, at("candidate"), &diag);
+	CHECK((config == NULL) == (diag.count > 0));
+	if (config)
+		CHECK_U64(config->policy_count, policies);
+	tg_config_destroy(config);
+	if (diag.count == 0)
+		return NULL;
+	(void)snprintf(text, sizeof(text), "%s:%u: %s", diag.entries[0].file, diag.entries[0].line,
+		       diag.entries[0].message);
+	return text;
+}
+
+static void check_as_error(const char *as, const char *expected)
+{
+	const char *text = load_as(as, 0);
+	CHECK(text && strstr(text, expected));
+	if (text && !strstr(text, expected))
+		printf("# %s\n", text);
+}
+
+TEST(as_a_file_of_the_set)
+{
+	begin();
+	put("main.yaml", "version: 1\nlists: {a: {file: lists/a.txt}}\nallow: [a]\n"
+			 "policies: {one: {" LIMITS "}}\n");
+	put_dir("lists");
+	put("lists/a.txt", "192.0.2.1\n");
+	put_dir("policies.d");
+	put("policies.d/20.yaml", "policies: {two: {" LIMITS "}}\n");
+
+	put("candidate", "version: 1\npolicies: {other: {" LIMITS "}, more: {" LIMITS "}}\n");
+	CHECK(load_as(main_path, 3) == NULL);
+	put("candidate", "version: 1\npolicies: {other: {limits: {}}}\n");
+	check_as_error(main_path, "main.yaml:2:");
+	/* In its own place, whatever it defines: here before what it lies under. */
+	put("candidate", "policies: {new: {" LIMITS "}}\n");
+	CHECK(load_as(at("policies.d/20.yaml"), 2) == NULL);
+	CHECK(load_as(at("policies.d/30.yaml"), 3) == NULL);
+	put("candidate", "policies: {two: {override: true, mode: enforce}}\n");
+	CHECK(load_as(at("policies.d/30.yaml"), 2) == NULL);
+	check_as_error(at("policies.d/10.yaml"), "policies.d/10.yaml:1:");
+	put("candidate", "192.0.2.1/24\n");
+	check_as_error(at("lists/a.txt"), "lists/a.txt:1:");
+	put("candidate", "192.0.2.0/24\n");
+	CHECK(load_as(at("lists/a.txt"), 2) == NULL);
+	/* What nothing reads would be accepted whatever it says. */
+	check_as_error(at("lists/b.txt"), "no policy reads it");
+	check_as_error(at("policies.d/40.yml"), "no policy reads it");
+	check_as_error("/etc/none/tcpguard.yaml", "no policy reads it");
+	/* Also before the first is installed. */
+	begin();
+	put("candidate", "version: 1\npolicies: {one: {" LIMITS "}}\n");
+	CHECK(load_as(main_path, 1) == NULL);
+	put("candidate", "policies: {one: {" LIMITS "}}\n");
+	check_as_error(main_path, "version");
+	CHECK(unlink(at("candidate")) == 0);
+	check_as_error(main_path, "main.yaml:0: it cannot be read");
+}
+
 int main(void)
 {
 	if (!mkdtemp(root))
@@ -797,6 +861,7 @@ int main(void)
 	RUN(instead_is_of_the_set);
 	RUN(instead_of_the_main_file);
 	RUN(instead_of_a_dropin);
+	RUN(as_a_file_of_the_set);
 	begin();
 	(void)rmdir(root); /* nothing of it is left */
 	return DONE();
