@@ -238,21 +238,30 @@ static enum daemon_exit start_feed(struct daemon *daemon)
 
 static int make_control(struct daemon *daemon)
 {
-	size_t count;
-	const struct control_verb *verbs = control_requests(&count);
-	struct control_params params = {.path = daemon->options.socket,
-					.group = "tcpguard",
-					.verbs = verbs,
-					.verb_count = count,
-					.data = daemon};
-	return control_create(daemon->loop, &params, &daemon->control);
+	struct control_params params = {
+		.path = daemon->options.socket, .group = "tcpguard", .data = daemon};
+	params.verbs = control_requests(&params.verb_count);
+	return daemon->control ? 0 : control_create(daemon->loop, &params, &daemon->control);
 }
 
-static void control_missing(struct daemon *daemon, int err)
+/* For those who watch and do not steer: one request, another group. */
+static int make_metrics(struct daemon *daemon)
+{
+	struct control_params params = {.path = daemon->options.metrics_socket,
+					.group = "tcpguard-metrics",
+					.data = daemon};
+	params.verbs = control_requests_readable(&params.verb_count);
+	return daemon->metrics || !params.path
+		       ? 0
+		       : control_create(daemon->loop, &params, &daemon->metrics);
+}
+
+/* path: the socket that is missing. */
+static void control_missing(struct daemon *daemon, const char *path, int err)
 {
 	tg_time now = loop_now(daemon->loop);
 	health_set(&daemon->health, daemon->log, HEALTH_CONTROL, now,
-		   "the control socket cannot be made: %s; guarding without it, tried again",
+		   "the socket %s cannot be made: %s; guarding without it, tried again", path,
 		   err == -EEXIST       ? "something that is no socket stands there"
 		   : err == -EADDRINUSE ? "another daemon answers there"
 					: strerror(-err));
@@ -265,11 +274,20 @@ static void control_missing(struct daemon *daemon, int err)
 static void reopen_control(void *data)
 {
 	struct daemon *daemon = data;
-	int err = make_control(daemon);
+	int err = make_control(daemon), metrics_err = make_metrics(daemon);
 	if (err)
-		control_missing(daemon, err);
+		control_missing(daemon, daemon->options.socket, err);
+	else if (metrics_err)
+		control_missing(daemon, daemon->options.metrics_socket, metrics_err);
 	else
 		health_clear(&daemon->health, daemon->log, HEALTH_CONTROL, loop_now(daemon->loop));
+}
+
+static enum daemon_exit path_wrong(const struct daemon *daemon, const char *path)
+{
+	log_write(daemon->log, LOG_ERROR,
+		  "the socket '%s' cannot be made: a path has 1 to 107 bytes", path);
+	return DAEMON_EXIT_USAGE;
 }
 
 /* A host without an operator is still guarded: only what no later try can mend ends the start. */
@@ -286,13 +304,15 @@ static enum daemon_exit open_control(struct daemon *daemon)
 			  daemon->options.socket);
 		return DAEMON_EXIT_RUNNING;
 	}
-	if (err == -ENAMETOOLONG) {
-		log_write(daemon->log, LOG_ERROR, "the control socket cannot be made: %s: %s",
-			  daemon->options.socket, strerror(ENAMETOOLONG));
-		return DAEMON_EXIT_USAGE;
-	}
+	if (err == -ENAMETOOLONG)
+		return path_wrong(daemon, daemon->options.socket);
 	if (err)
-		control_missing(daemon, err);
+		control_missing(daemon, daemon->options.socket, err);
+	err = make_metrics(daemon);
+	if (err == -ENAMETOOLONG)
+		return path_wrong(daemon, daemon->options.metrics_socket);
+	if (err)
+		control_missing(daemon, daemon->options.metrics_socket, err);
 	return DAEMON_EXIT_OK;
 }
 

@@ -20,6 +20,7 @@ enum option_id {
 	OPTION_CONFIG = 1000,
 	OPTION_STATE_DIR,
 	OPTION_SOCKET,
+	OPTION_METRICS_SOCKET,
 	OPTION_LOG_LEVEL,
 	OPTION_OBSERVE,
 	OPTION_PLAIN_TABLE,
@@ -39,6 +40,8 @@ static const struct option_row {
 	{"state-dir", "DIR", OPTION_STATE_DIR,
 	 "what must outlive a restart (" TCPGUARD_STATE_DIR ")"},
 	{"socket", "PATH", OPTION_SOCKET, "control socket (" TCPGUARD_SOCKET ")"},
+	{"metrics-socket", "PATH", OPTION_METRICS_SOCKET,
+	 "another one, which tells numbers only (none)"},
 	{"log-level", "LEVEL", OPTION_LOG_LEVEL, "error, warning, notice, info (default) or debug"},
 	{"observe", NULL, OPTION_OBSERVE, "decide and report only, whatever the policy says"},
 	{"plain-table", NULL, OPTION_PLAIN_TABLE, "let others change table inet tcpguard"},
@@ -78,6 +81,9 @@ static void apply(struct arguments *arguments, int id, const char *value)
 		return;
 	case OPTION_SOCKET:
 		arguments->daemon.socket = value;
+		return;
+	case OPTION_METRICS_SOCKET:
+		arguments->daemon.metrics_socket = value;
 		return;
 	case OPTION_LOG_LEVEL:
 		if (!log_level_parse(value, &arguments->level)) {
