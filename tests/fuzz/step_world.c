@@ -9,7 +9,7 @@
 #include "allocations.h"
 #include "base/util.h"
 
-/* The engine counts quarter seconds in 32 bits, which is for 34 years. What settles comes on top. */
+/* The engine counts quarter seconds in 32 bits, which is for 34 years; what settles is on top. */
 #define TIME_MOST (20 * 365 * 86400 * TG_SEC)
 #define EVENTS_MOST 1000
 /* To make a ruleset takes as long as some hundred events. */
