@@ -285,8 +285,8 @@ static void reopen_control(void *data)
 
 static enum daemon_exit path_wrong(const struct daemon *daemon, const char *path)
 {
-	log_write(daemon->log, LOG_ERROR,
-		  "the socket '%s' cannot be made: a path has 1 to 107 bytes", path);
+	log_write(daemon->log, LOG_ERROR, "the socket '%s' cannot be made: %s", path,
+		  path[0] ? "its path is too long, 107 bytes is the most" : "it needs a path");
 	return DAEMON_EXIT_USAGE;
 }
 

@@ -60,7 +60,7 @@ TEST(judged)
 		const char *request = cases[i].request;
 		if (http_judge(request, strlen(request)) == cases[i].status)
 			continue;
-		printf("# request %zu: %s\n", i, request);
+		printf("# request %zu\n", i);
 		CHECK_U64(http_judge(request, strlen(request)), cases[i].status);
 	}
 }
