@@ -115,6 +115,12 @@ enum tg_fate {
  */
 enum tg_fate tg_ban_fate(const struct tg_ban *ban, const struct tg_limit *limit, bool enforces);
 
+/*
+ * The source of the bans of a limit of a total: each limit has a state of its own. By name: the
+ * place of a limit in its policy may be another after a reload.
+ */
+struct tg_prefix tg_ban_total(const char *limit);
+
 const char *tg_origin_name(enum tg_origin origin);
 /* What still passes: "5/1s" of a rate-limit, "20" of a cap; NULL: the action has none. */
 const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_STRLEN]);

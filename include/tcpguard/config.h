@@ -213,6 +213,9 @@ bool tg_config_follows_closing(const struct tg_config *config);
  */
 bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope);
 
+/* Does any step of it do more than observe? */
+bool tg_limit_acts(const struct tg_limit *limit);
+
 const char *tg_mode_name(enum tg_mode mode);
 const char *tg_measure_name(enum tg_measure measure);
 const char *tg_action_name(enum tg_action action);

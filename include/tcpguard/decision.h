@@ -21,6 +21,8 @@ enum tg_decision_type {
 				are real; answer with WITNESS, or not at all if nobody can tell */
 	TG_DECISION_PROBE,   /* ask the kernel what the ban's element has counted; answer with
 				TRAFFIC */
+	TG_DECISION_PASS,    /* this source has finished a handshake: let it pass by the policy's
+				budget of SYNs. Nothing comes back */
 	TG_DECISION_KILL,    /* the kernel holds the ban: end what its source has, within the ban's
 				scope. Nothing comes back */
 	TG_DECISION_COUNT
@@ -70,6 +72,10 @@ struct tg_decision {
 		/* BAN, LIFT, EXPIRE, WITNESS, PROBE, REFUSE (its id is then TG_BAN_NONE) */
 		struct tg_ban ban;
 		struct tg_flow_key flow; /* VERIFY */
+		struct {
+			struct tg_addr source;
+			uint16_t policy;
+		} pass; /* PASS */
 	};
 	/* BAN: the kernel has confirmed the same but for its end, which moves. */
 	bool renewed;

@@ -48,7 +48,8 @@ static void take(struct simulation *simulation)
 			/* What a question would have been answered is in the trace, and nobody is
 			 * there whose connections could be ended. */
 			if (d->type == TG_DECISION_VERIFY || d->type == TG_DECISION_WITNESS ||
-			    d->type == TG_DECISION_PROBE || d->type == TG_DECISION_KILL)
+			    d->type == TG_DECISION_PROBE || d->type == TG_DECISION_PASS ||
+			    d->type == TG_DECISION_KILL)
 				continue;
 			simulation->decided(simulation->data, d);
 			if ((d->type == TG_DECISION_BAN || d->type == TG_DECISION_LIFT) &&

@@ -19,7 +19,8 @@ enum { RULESET_POLICY };
 #define SET_SIZE_LEAST 262144u
 
 static const char *const families[] = {[TG_IPV4] = "ip", [TG_IPV6] = "ip6"};
-static const char *const types[] = {[TG_IPV4] = "ipv4_addr", [TG_IPV6] = "ipv6_addr"};
+static const char *const types[] = {
+	[TG_IPV4] = "ipv4_addr", [TG_IPV6] = "ipv6_addr", [LAYOUT_NO_FAMILY] = "inet_proto"};
 
 static void print_elements(const struct tg_prefix_set *set, enum tg_family family)
 {
@@ -181,6 +182,9 @@ static void print_verdict(const struct layout_rule *rule)
 	case LAYOUT_ACCEPT:
 		(void)printf("accept");
 		break;
+	case LAYOUT_RETURN:
+		(void)printf("return");
+		break;
 	case LAYOUT_VERDICT_DROP:
 		(void)printf("drop");
 		break;
@@ -211,7 +215,10 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		(void)printf("ct direction original ");
 	if (rule->ct_stray)
 		(void)printf("ct state invalid,untracked ");
-	if (rule->source) {
+	if (rule->source && rule->prefix_len == TG_TOTAL_LEN) {
+		(void)printf("meta nfproto %s meta l4proto @%s ",
+			     rule->family == TG_IPV4 ? "ipv4" : "ipv6", rule->source);
+	} else if (rule->source) {
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("@%s ", rule->source);
 	}

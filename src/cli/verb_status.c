@@ -365,6 +365,7 @@ static void print_losses(const struct status *status)
 		{"table", "elements_failed", "elements refused"},
 		{"table", "retried", "kernel errors retried"},
 		{"table", "repairs", "repairs of the table"},
+		{"table", "verified_refused", "verified sources without a place"},
 		{"control", "denied", "clients denied"},
 		{"control", "busy", "clients too many"},
 		{"control", "malformed", "requests malformed"},

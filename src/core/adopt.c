@@ -20,7 +20,8 @@ static enum tg_cause unwanted(const struct tg_engine *engine, const struct ban *
 		return TG_CAUSE_PROTECTED;
 	if (engine->stats.panic)
 		return TG_CAUSE_PANIC;
-	if (!by_hand && (!bans_survives(ban, limit) || limit->mode != TG_MODE_ENFORCE))
+	if (!by_hand &&
+	    (!bans_survives(ban, limit) || limit->mode != TG_MODE_ENFORCE || !limit->acts))
 		return TG_CAUSE_RELOAD;
 	return TG_CAUSE_NONE;
 }
@@ -94,7 +95,7 @@ static tg_time end_of(const struct tg_engine *engine, const struct tg_adopt *ado
 	return engine->now + left_ms * TG_MSEC;
 }
 
-void adopt_ban(struct tg_engine *engine, const struct tg_adopt *adopt)
+static void adopt_named(struct tg_engine *engine, const struct tg_adopt *adopt)
 {
 	const bool by_hand = adopt->policy[0] == '\0';
 	const uint16_t policy =
@@ -135,6 +136,8 @@ void adopt_ban(struct tg_engine *engine, const struct tg_adopt *adopt)
 	ban_table_set_until(engine->bans, id, end_of(engine, adopt, limit, endless));
 	insist_arm(engine, id);
 	bans_account(engine, ban, 1);
+	if (limit && tg_prefix_is_total(&ban->source))
+		services_begin(engine, ruleset_view(engine->ruleset, limit), limit);
 	if (adopt->stored)
 		engine->stats.restored++;
 	else
@@ -147,4 +150,21 @@ void adopt_ban(struct tg_engine *engine, const struct tg_adopt *adopt)
 		bans_begin(engine, ban);
 		bans_change(engine, id, TG_CAUSE_AGAIN);
 	}
+}
+
+void adopt_ban(struct tg_engine *engine, const struct tg_adopt *adopt)
+{
+	if (!tg_prefix_is_total(&adopt->source)) {
+		adopt_named(engine, adopt);
+		return;
+	}
+	/* The kernel does not know what tells the totals of a policy apart: the limit does. */
+	const uint16_t policy = ruleset_find_policy(engine->ruleset, adopt->policy);
+	const struct ruleset_limit *limit = ruleset_limit(
+		engine->ruleset, policy, ruleset_find_limit(engine->ruleset, policy, adopt->limit));
+	if (!limit || !limit->limit->total)
+		return; /* its set goes with its limit when the table is installed */
+	struct tg_adopt named = *adopt;
+	named.source = tg_ban_total(limit->limit->name);
+	adopt_named(engine, &named);
 }

@@ -208,13 +208,11 @@ uint32_t bans_lift_all(struct tg_engine *engine, enum tg_cause cause, uint32_t r
 	return lifted;
 }
 
-/* By name: the place of a limit in its policy may be another after a reload. */
-struct tg_prefix bans_total(const struct ruleset_limit *limit)
+struct tg_prefix tg_ban_total(const char *limit)
 {
 	static const uint8_t key[16] = {0};
-	const char *name = limit->limit->name;
-	const uint64_t hash = tg_siphash13(key, name, strlen(name));
-	struct tg_prefix total = {.len = TG_TOTAL_LEN};
+	const uint64_t hash = tg_siphash13(key, limit, strlen(limit));
+	struct tg_prefix total = {.len = TG_TOTAL_LEN, .addr.family = TG_IPV6}; /* room for it */
 	memcpy(total.addr.bytes, &hash, sizeof(hash));
 	return total;
 }
@@ -398,9 +396,13 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 				      ban->measured);
 	if (fate == TG_FATE_ENDS || held) {
 		bans_lift(engine, id, TG_CAUSE_RELOAD, 0);
-	} else if (limit->limit->total) {
+		return;
+	}
+	if (limit->limit->total) {
 		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
-	} else if (fate == TG_FATE_BEGINS) {
+		services_begin(engine, ruleset_view(engine->ruleset, limit), limit);
+	}
+	if (fate == TG_FATE_BEGINS) {
 		/* As the limit says now: it was observed in order to be put right. */
 		const tg_time most = ladder_end(engine, limit->limit, ban->offence, ban->proven);
 		if (ban->proven)

@@ -61,6 +61,14 @@ bool tg_measure_is_rate(enum tg_measure measure)
 	return measure == TG_MEASURE_NEW || measure == TG_MEASURE_FAILED;
 }
 
+bool tg_limit_acts(const struct tg_limit *limit)
+{
+	for (size_t i = 0; i < limit->step_count; i++)
+		if (limit->steps[i].action != TG_ACTION_OBSERVE)
+			return true;
+	return false;
+}
+
 bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)
 {
 	for (size_t i = 0; i < limit->step_count; i++) {

@@ -45,6 +45,7 @@ struct tg_engine *tg_engine_create(const struct tg_engine_params *params)
 	engine->stats.stale = true; /* nothing is known before the first resync */
 	engine->flood_noted = TG_NEVER;
 	engine->refused_noted = TG_NEVER;
+	engine->pass_next = FLOW_NONE;
 	engine->retry_at = TG_NEVER;
 	engine->retry_delay = ENGINE_RETRY_FIRST;
 	brakes_init(&engine->brakes);
@@ -95,7 +96,7 @@ static void engine_advance(struct tg_engine *engine, tg_time at)
 		engine->verify_left = engine->probe_left = VERIFY_PER_TICK;
 		flows_expire(engine);
 		if (engine->stats.services > 0)
-			insist_services(engine);
+			services_tick(engine);
 		bans_retry(engine);
 	}
 	bans_expire(engine);
@@ -220,8 +221,9 @@ void tg_engine_step_batch(struct tg_engine *engine, const struct tg_event *event
 
 size_t tg_engine_take(struct tg_engine *engine, struct tg_decision *out, size_t cap)
 {
-	const size_t count = bans_take(engine, out, cap);
-	return count + notes_take(engine, out + count, cap - count);
+	size_t count = bans_take(engine, out, cap);
+	count += notes_take(engine, out + count, cap - count);
+	return count + services_take(engine, out + count, cap - count);
 }
 
 tg_time tg_engine_deadline(const struct tg_engine *engine)

@@ -73,6 +73,11 @@ struct tg_engine {
 	struct tg_decision *notes;
 	uint32_t notes_head, notes_count;
 
+	uint32_t pass_next; /* flow to look at next, for who passes by a budget; FLOW_NONE: done */
+	uint16_t pass_view; /* of its totals: the one to look at next */
+	uint32_t pass_left; /* that this tick may still let pass */
+	bool pass_again;    /* some were not told */
+
 	struct tg_engine_stats stats;
 };
 
@@ -85,7 +90,7 @@ static inline const struct tg_config *engine_config(const struct tg_engine *engi
 /* A new decision to tell, or NULL when there is no room (counted). */
 struct tg_decision *notes_add(struct tg_engine *engine, enum tg_decision_type type,
 			      enum tg_cause cause, bool reserved);
-/* What is to be asked about bans names limits of the policy that is going. */
+/* What is to be asked about bans names limits of the policy that is going; who passes, it. */
 void notes_drop_questions(struct tg_engine *engine);
 /* What waits to be killed is named as the policy that has come names it. */
 void notes_follow_policy(struct tg_engine *engine);
@@ -255,6 +260,26 @@ bool fan_out_follows(const struct tg_engine *engine, const struct tg_flow_key *k
 /* As counts_move(), of such a flow. */
 void fan_out_move(struct tg_engine *engine, struct flow *flow, unsigned from, unsigned to);
 
+/* services.c */
+/* A flow of the total went from one slot to another, as in counts_move(). */
+void services_move(const struct tg_engine *engine, struct ruleset_total *total, unsigned from,
+		   unsigned to, unsigned poured);
+/* The measure is over the threshold: is that a flood, and not what the last one left behind? */
+bool services_begins(const struct tg_engine *engine, const struct ruleset_view *view,
+		     const struct ruleset_limit *limit);
+/* The state of the limit is live from now on. */
+void services_begin(struct tg_engine *engine, const struct ruleset_view *view,
+		    const struct ruleset_limit *limit);
+/* A flow of the total has finished its handshake. */
+void services_established(struct tg_engine *engine, const struct ruleset_view *view,
+			  const struct tg_flow_key *key);
+/* Once a tick: what goes on, and what is over. */
+void services_tick(struct tg_engine *engine);
+/* What the element of a total's ban has dropped. */
+void services_traffic(struct tg_engine *engine, uint32_t id, uint64_t packets);
+/* Who passes by a budget; as tg_engine_take(). */
+size_t services_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
+
 /* idle.c */
 /* Is the flow to be asked whether it says anything? */
 bool idle_asks(const struct tg_engine *engine, const struct flow *flow);
@@ -314,8 +339,6 @@ static inline uint32_t bans_threshold(const struct tg_limit *limit)
 {
 	return limit->threshold + limit->burst;
 }
-/* The source of a total's ban: each limit of a policy's total has a state of its own. */
-struct tg_prefix bans_total(const struct ruleset_limit *limit);
 
 /* adopt.c */
 /* What the kernel had at start, or the state directory knows of. */
@@ -381,7 +404,8 @@ void insist_arm(struct tg_engine *engine, uint32_t id);
 void insist_wake(struct tg_engine *engine, uint32_t id);
 /* Its time is over: does it stay? Then it has been extended. */
 bool insist_stays(struct tg_engine *engine, uint32_t id);
-void insist_services(struct tg_engine *engine);
+/* Asks what the ban's element has counted. False: nobody can be asked now. */
+bool insist_ask(struct tg_engine *engine, uint32_t id);
 /* What its element has counted: does its source still try? */
 void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
 

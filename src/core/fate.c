@@ -49,5 +49,5 @@ enum tg_fate tg_ban_fate(const struct tg_ban *ban, const struct tg_limit *limit,
 		ladder_rung(limit, ban->offence, ban->scope, proven).action != TG_ACTION_OBSERVE;
 	if (ban->enforced && !enforce)
 		return TG_FATE_ENDS;
-	return !ban->enforced && enforce && !limit->total ? TG_FATE_BEGINS : TG_FATE_STAYS;
+	return !ban->enforced && enforce ? TG_FATE_BEGINS : TG_FATE_STAYS;
 }

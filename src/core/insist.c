@@ -20,12 +20,11 @@ void insist_arm(struct tg_engine *engine, uint32_t id)
 	ban->probe = BAN_PROBE_NONE;
 	ban->insists = false;
 	if (ban->enforced && ban->origin == TG_ORIGIN_AUTO && ban->policy != TG_NO_INDEX &&
-	    left >= TOO_SHORT)
+	    !tg_prefix_is_total(&ban->source) && left >= TOO_SHORT)
 		ban_table_set_wake(engine->bans, id, engine->now + left / 2);
 }
 
-/* False: nobody can be asked now. */
-static bool ask(struct tg_engine *engine, uint32_t id)
+bool insist_ask(struct tg_engine *engine, uint32_t id)
 {
 	const struct ban *ban = ban_table_at(engine->bans, id);
 	/* What a cap lets through cannot be told from what it does not. */
@@ -46,11 +45,11 @@ void insist_wake(struct tg_engine *engine, uint32_t id)
 	const tg_time last = ban->until - LAST_ASKED;
 	tg_time wake = ban->until;
 	if (ban->probe == BAN_PROBE_NONE && engine->now < last) {
-		if (ask(engine, id)) {
+		if (insist_ask(engine, id)) {
 			ban->probe = BAN_PROBE_FIRST_ASKED;
 			wake = last;
 		}
-	} else if (ban->probe == BAN_PROBE_FIRST_KNOWN && ask(engine, id)) {
+	} else if (ban->probe == BAN_PROBE_FIRST_KNOWN && insist_ask(engine, id)) {
 		ban->probe = BAN_PROBE_LAST_ASKED;
 	}
 	ban_table_set_wake(engine->bans, id, wake);
@@ -77,6 +76,10 @@ void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
 			: ban_table_find(engine->bans, policy, traffic->scope, &traffic->source);
 	if (id == TG_BAN_NONE)
 		return;
+	if (tg_prefix_is_total(&traffic->source)) {
+		services_traffic(engine, id, traffic->packets);
+		return;
+	}
 	struct ban *ban = ban_table_at(engine->bans, id);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, ban->limit);
 	if (ban->life != BAN_LIVE || !limit)
@@ -140,30 +143,4 @@ bool insist_stays(struct tg_engine *engine, uint32_t id)
 		return false;
 	ladder_extend(engine, id, limit, measured, TG_CAUSE_EXTENDED);
 	return true;
-}
-
-/*
- * The state of a service ends when its measure has been at or below half of the threshold for the
- * whole of its time. Looked at once a tick; what happened just behind the last look counts.
- */
-void insist_services(struct tg_engine *engine)
-{
-	for (uint16_t v = 0; v < engine->ruleset->view_count; v++) {
-		const struct ruleset_view *view = &engine->ruleset->views[v];
-		for (uint16_t i = 0; view->total && i < view->limit_count; i++) {
-			const struct ruleset_limit *limit = &view->limits[i];
-			if (!limit->up ||
-			    totals_measure(engine, view, limit) <= bans_threshold(limit->limit) / 2)
-				continue;
-			const struct tg_prefix source = bans_total(limit);
-			const uint32_t id =
-				ban_table_find(engine->bans, view->policy, TG_SCOPE_NEW, &source);
-			if (id != TG_BAN_NONE)
-				ban_table_set_until(
-					engine->bans, id,
-					ladder_end(engine, limit->limit,
-						   ban_table_at(engine->bans, id)->offence, false) +
-						FLOW_TICK);
-		}
-	}
 }

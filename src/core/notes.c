@@ -32,7 +32,8 @@ void notes_drop_questions(struct tg_engine *engine)
 	for (uint32_t i = 0; i < engine->notes_count; i++) {
 		const struct tg_decision *note =
 			&engine->notes[(engine->notes_head + i) % ENGINE_NOTES];
-		if (note->type == TG_DECISION_WITNESS || note->type == TG_DECISION_PROBE)
+		if (note->type == TG_DECISION_WITNESS || note->type == TG_DECISION_PROBE ||
+		    note->type == TG_DECISION_PASS)
 			continue;
 		engine->notes[(engine->notes_head + kept++) % ENGINE_NOTES] = *note;
 	}

@@ -209,9 +209,12 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 		  uint32_t measured, uint32_t threshold)
 {
 	if (tg_prefix_is_total(source)) {
-		const struct tg_prefix total = bans_total(limit);
-		if (!limit->up)
-			offence_new(engine, view, limit, &total, measured, threshold);
+		const struct tg_prefix total = tg_ban_total(limit->limit->name);
+		if (limit->up || !services_begins(engine, view, limit))
+			return;
+		offence_new(engine, view, limit, &total, measured, threshold);
+		if (limit->up)
+			services_begin(engine, view, limit);
 		return;
 	}
 	if (bans_cover(engine, source)) {

@@ -103,6 +103,7 @@ static void view_add_limit(struct ruleset_view *view, const struct tg_limit *lim
 		if (!in_states(entry->slots, from))
 			view->rises[from] |= entry->slots;
 	view->pours |= entry->pours;
+	entry->acts = tg_limit_acts(limit);
 	view->counts_hosts |= limit->min_hosts > 0;
 	view->asks_idle |= limit->measure == TG_MEASURE_IDLE;
 	view->counts_destinations |= limit->measure == TG_MEASURE_FAN_OUT;

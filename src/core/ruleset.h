@@ -30,7 +30,8 @@ struct ruleset_limit {
 	uint16_t bucket; /* of the source's buckets */
 	uint64_t cost;
 	uint64_t room;
-	bool up; /* of a total: its state is live; bans.c says so */
+	bool acts; /* some step does more than observe */
+	bool up;   /* of a total: its state is live; bans.c says so */
 };
 
 /* What a total knows for each of its limits. */
@@ -39,12 +40,24 @@ struct ruleset_service {
 	uint32_t told; /* tick in which the offence was last told */
 	bool has_sample;
 	struct tg_flow_key sample; /* that crossed it last */
+	/* While its state is live and acts; services.c. */
+	tg_time pressed;  /* when it was last over half of the threshold */
+	uint64_t packets; /* that its element has dropped, as last told */
+	uint64_t dropped; /* of these in a second */
+	uint32_t heard;   /* tick in which that was */
+	uint32_t asked;   /* and in which it was asked for last */
 };
+
+/* A second, and the part of the next one that has begun, in ticks. */
+#define TOTAL_PARTS 5
 
 /* A policy's whole traffic as one source, which nothing can push out of a table. */
 struct ruleset_total {
-	struct source source;             /* only its states mean something */
-	uint32_t destinations;            /* that this host has a SYN under way to */
+	struct source source;  /* only its states mean something */
+	uint32_t destinations; /* that this host has a SYN under way to */
+	/* Handshakes begun less those finished, by tick: parts that go around. services.c */
+	int32_t begun[TOTAL_PARTS];
+	uint32_t begun_tick;              /* the last part that was written */
 	struct ruleset_service *services; /* one for each limit of the view */
 };
 

@@ -51,6 +51,9 @@ static void total_move(struct tg_engine *engine, const struct ruleset_view *view
 		       const struct flow *flow, unsigned from, unsigned to, unsigned poured)
 {
 	struct ruleset_total *total = view->total;
+	services_move(engine, total, from, to, poured);
+	if (to == TG_TCP_ESTABLISHED && from != SLOT_NONE && engine->stats.services > 0)
+		services_established(engine, view, &flow->key);
 	if (to != SLOT_NONE)
 		total->source.states[to]++;
 	if (from != SLOT_NONE)

@@ -194,6 +194,18 @@ static void get_prefix(struct cursor *c, struct tg_prefix *prefix)
 	check_mapped(c, at, prefix->addr.family, prefix->addr.bytes);
 }
 
+/* Who is banned: a prefix, or a total. */
+static void get_source(struct cursor *c, struct tg_prefix *source)
+{
+	if (c->end - c->next < 2 || c->next[0] != TG_IPV6 || c->next[1] != TG_TOTAL_LEN) {
+		get_prefix(c, source);
+		return;
+	}
+	source->addr.family = get_u8(c);
+	source->len = get_u8(c);
+	memcpy(source->addr.bytes, get_bytes(c, 16), 16);
+}
+
 static void get_key(const struct tg_trace_reader *reader, struct cursor *c, struct tg_flow_key *key,
 		    struct endpoint *endpoint, uint8_t *index)
 {
@@ -304,7 +316,7 @@ static void get_adopt(struct cursor *c, struct tg_adopt *adopt)
 	adopt->stored = flags & TRACE_STORED;
 	adopt->record = flags & TRACE_RECORD;
 	adopt->unproven = flags & TRACE_UNPROVEN;
-	get_prefix(c, &adopt->source);
+	get_source(c, &adopt->source);
 	adopt->action = get_action(c);
 	adopt->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
 	adopt->origin = (enum tg_origin)get_choice(c, TG_ORIGIN_COUNT, "no such origin");
@@ -329,7 +341,7 @@ static void get_witness(struct cursor *c, struct tg_witness *witness)
 
 static void get_traffic(struct cursor *c, struct tg_traffic *traffic)
 {
-	get_prefix(c, &traffic->source);
+	get_source(c, &traffic->source);
 	traffic->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
 	get_text(c, traffic->policy, sizeof(traffic->policy));
 	traffic->packets = get_varint(c, UINT64_MAX);

@@ -248,6 +248,8 @@ static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats
 		{"elements_failed", sink.elements_failed + daemon->sink_adds_failed},
 		{"retried", stats->sink_errors},
 		{"repairs", sink.repairs},
+		{"verified", sink.verified},
+		{"verified_refused", sink.verified_refused},
 	};
 	put_numbers(out, "table", table, ARRAY_SIZE(table));
 }

@@ -68,14 +68,24 @@ static const char *left(const struct tg_decision *decision, char buf[static TG_D
 	return tg_duration_format(ms < 1000 ? 1000 : (ms + 500) / 1000 * 1000, buf);
 }
 
-/* Not a source, but a service: nobody is held back for it. */
+/* Not a source, but a service. */
 static void put_service(struct tg_strbuf *out, const struct tg_config *config,
 			const struct tg_decision *decision)
 {
 	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
 	const struct tg_flow_key *key = &decision->sample;
-	tg_strbuf_puts(out, "over its limit in all: ");
-	put_why(out, config, &decision->ban);
+	const struct tg_ban *ban = &decision->ban;
+	char duration[TG_DURATION_STRLEN];
+	tg_strbuf_puts(out, decision->cause == TG_CAUSE_EXTENDED ? "still over its limit in all: "
+								 : "over its limit in all: ");
+	put_why(out, config, ban);
+	if (ban->action != TG_ACTION_OBSERVE) {
+		tg_strbuf_puts(out, "; ");
+		put_action(out, ban);
+		tg_strbuf_printf(
+			out, " of the SYNs of all who are not known to be real, for %s, %s",
+			left(decision, duration), ban->enforced ? "enforced" : "only observed");
+	}
 	if (decision->has_sample) {
 		const bool ipv4 = key->family == TG_IPV4;
 		const struct tg_addr from =
@@ -125,7 +135,10 @@ static void put_end(struct tg_strbuf *out, const struct tg_config *config,
 	const struct tg_ban *ban = &decision->ban;
 	char source[TG_PREFIX_STRLEN];
 	if (tg_prefix_is_total(&ban->source)) {
-		tg_strbuf_puts(out, "no longer over its limit in all: ");
+		if (decision->type == TG_DECISION_LIFT && decision->cause != TG_CAUSE_EXPIRED)
+			tg_strbuf_printf(out, "%s; it was: ", tg_cause_name(decision->cause));
+		else
+			tg_strbuf_puts(out, "no longer over its limit in all: ");
 		put_why(out, config, ban);
 		return;
 	}
@@ -226,6 +239,7 @@ void report_decision(struct log *log, const struct tg_config *config,
 	case TG_DECISION_VERIFY:
 	case TG_DECISION_WITNESS:
 	case TG_DECISION_PROBE:
+	case TG_DECISION_PASS:
 	case TG_DECISION_KILL:
 	case TG_DECISION_COUNT:
 		return;

@@ -166,7 +166,8 @@ static void write_piece(struct state *state)
 	tg_strbuf_init(&out);
 	for (int i = 0; i < PIECE && (more = next_of(state, &ban)); i++) {
 		struct state_line line;
-		if (state->fresh == FRESH_BANS && !ban.enforced)
+		if ((state->fresh == FRESH_BANS && !ban.enforced) ||
+		    tg_prefix_is_total(&ban.source))
 			continue;
 		state_line_describe(*state->params.config, &ban, now, now_ms, &line);
 		if (state->fresh == FRESH_RECORDS)
@@ -319,6 +320,9 @@ int state_restore(struct state *state, void (*found)(void *data, const struct tg
 void state_change(struct state *state, const struct tg_decision *decision)
 {
 	struct state_line line;
+	/* A flood of before the reboot says nothing about the service after it. */
+	if (tg_prefix_is_total(&decision->ban.source))
+		return;
 	if (state->stats.error) {
 		state->stats.lost++;
 		return;

@@ -210,6 +210,10 @@ static void handle(struct turn *turn, const struct tg_decision *decision)
 	case TG_DECISION_PROBE:
 		probe(turn, &decision->ban);
 		break;
+	case TG_DECISION_PASS:
+		nft_sink_pass(daemon->sink, decision->pass.policy, &decision->pass.source);
+		turn->queued = true;
+		break;
 	case TG_DECISION_KILL:
 		control_kill_banned(daemon, &decision->ban);
 		break;

@@ -17,6 +17,8 @@
 #define REJECT_PREFIX "reject."
 #define CAP_PREFIX "cap"
 #define COUNT_PREFIX "count"
+#define VERIFIED "verified"
+#define BUDGET "-budget."
 
 static const char *const own_names[] = {[TG_IPV4] = "own4", [TG_IPV6] = "own6"};
 static const char *const allow_names[] = {[TG_IPV4] = "allow4", [TG_IPV6] = "allow6"};
@@ -33,13 +35,24 @@ static const char *owner_name(const struct layout *layout, uint16_t policy)
 	return policy == TG_NO_INDEX ? TG_NAME_HAND : layout->config->policies[policy].name;
 }
 
-/* OWNER-WORD-ipF-LEN; the word says scope and form. */
-static void name_set(struct layout_set *set, const char *owner)
+uint32_t layout_key_len(const struct layout_set *set)
+{
+	return set->family == LAYOUT_NO_FAMILY ? 1
+					       : tg_family_bits((enum tg_family)set->family) / 8u;
+}
+
+/* OWNER-WORD-ipF-LEN; the word says scope and form. OWNER-budget.LIMIT. */
+static void name_set(struct layout_set *set, const char *owner, const char *limit)
 {
 	const char family = set->family == TG_IPV4 ? '4' : '6';
 	const char *scope = tg_scope_name((enum tg_scope)set->scope);
 	set->counts[0] = '\0';
-	if (set->form == LAYOUT_CAP) {
+	if (set->form == LAYOUT_BUDGET) {
+		(void)snprintf(set->name, sizeof(set->name), "%s" BUDGET "%s", owner, limit);
+	} else if (set->form == LAYOUT_VERIFIED) {
+		(void)snprintf(set->name, sizeof(set->name), "%s-" VERIFIED "-ip%c-%u", owner,
+			       family, set->prefix_len);
+	} else if (set->form == LAYOUT_CAP) {
 		(void)snprintf(set->name, sizeof(set->name), "%s-" CAP_PREFIX "%u-ip%c-%u", owner,
 			       set->cap, family, set->prefix_len);
 		(void)snprintf(set->counts, sizeof(set->counts), "%s-" COUNT_PREFIX "%u-ip%c-%u",
@@ -54,7 +67,16 @@ static void name_set(struct layout_set *set, const char *owner)
 static bool is_same(const struct layout_set *a, const struct layout_set *b)
 {
 	return a->policy == b->policy && a->scope == b->scope && a->form == b->form &&
-	       a->family == b->family && a->prefix_len == b->prefix_len && a->cap == b->cap;
+	       a->family == b->family && a->prefix_len == b->prefix_len && a->cap == b->cap &&
+	       a->limit == b->limit;
+}
+
+/* Of a budget. */
+static const char *limit_name(const struct layout *layout, const struct layout_set *set)
+{
+	return set->form == LAYOUT_BUDGET
+		       ? layout->config->policies[set->policy].limits[set->limit].name
+		       : "";
 }
 
 /* 0 also when it is there already. */
@@ -77,7 +99,7 @@ static int add(struct layout *layout, const struct layout_set *what, size_t from
 	struct layout_set *set = &layout->sets[layout->count];
 	*set = *what;
 	set->present = false;
-	name_set(set, owner_name(layout, set->policy));
+	name_set(set, owner_name(layout, set->policy), limit_name(layout, set));
 	*ret_index = layout->count++;
 	return 0;
 }
@@ -110,10 +132,43 @@ static struct layout_set step_set(uint16_t policy, const struct tg_step *step)
 				   .cap = (uint16_t)step->cap};
 }
 
-static int add_limit(struct layout *layout, uint16_t policy, const struct tg_limit *limit,
-		     size_t from)
+static struct layout_set budget_set(uint16_t policy, uint16_t limit)
 {
-	for (size_t i = 0; i < limit->step_count && !limit->total; i++) {
+	return (struct layout_set){.policy = policy,
+				   .scope = TG_SCOPE_NEW,
+				   .form = LAYOUT_BUDGET,
+				   .family = LAYOUT_NO_FAMILY,
+				   .prefix_len = TG_TOTAL_LEN,
+				   .limit = limit};
+}
+
+static struct layout_set verified_set(uint16_t policy, enum tg_family family)
+{
+	return (struct layout_set){.policy = policy,
+				   .scope = TG_SCOPE_NEW,
+				   .form = LAYOUT_VERIFIED,
+				   .family = (uint8_t)family,
+				   .prefix_len = LAYOUT_VERIFIED_LEN(family)};
+}
+
+static int add_budget(struct layout *layout, uint16_t policy, uint16_t limit, size_t from)
+{
+	size_t ignored;
+	int err = 0;
+	for (enum tg_family family = 0; family < TG_FAMILY_COUNT && err == 0; family++) {
+		const struct layout_set verified = verified_set(policy, family);
+		err = add(layout, &verified, from, &ignored);
+	}
+	const struct layout_set budget = budget_set(policy, limit);
+	return err == 0 ? add(layout, &budget, from, &ignored) : err;
+}
+
+static int add_limit(struct layout *layout, uint16_t policy, uint16_t index, size_t from)
+{
+	const struct tg_limit *limit = &layout->config->policies[policy].limits[index];
+	if (limit->total)
+		return tg_limit_acts(limit) ? add_budget(layout, policy, index, from) : 0;
+	for (size_t i = 0; i < limit->step_count; i++) {
 		const struct tg_step *step = &limit->steps[i];
 		if (step->action == TG_ACTION_OBSERVE)
 			continue;
@@ -134,7 +189,7 @@ static int add_policy(struct layout *layout, uint16_t index)
 		return -EINVAL;
 	/* Also for limits that only observe: a change of mode then changes no rule. */
 	for (size_t i = 0; i < policy->limit_count; i++) {
-		int err = add_limit(layout, index, &policy->limits[i], from);
+		int err = add_limit(layout, index, (uint16_t)i, from);
 		if (err < 0)
 			return err;
 	}
@@ -177,6 +232,19 @@ static bool step_admits(const struct tg_step *step, const struct layout_set *set
 		stand_in.form == set->form);
 }
 
+/* Of that limit; with those who pass by it, of any. */
+static bool has_budget(const struct layout *layout, const struct layout_set *set)
+{
+	if (set->policy == TG_NO_INDEX)
+		return false;
+	const struct tg_policy *policy = &layout->config->policies[set->policy];
+	for (size_t i = 0; i < policy->limit_count; i++)
+		if (policy->limits[i].total && tg_limit_acts(&policy->limits[i]) &&
+		    (set->form == LAYOUT_VERIFIED || set->limit == i))
+			return true;
+	return false;
+}
+
 /*
  * Can there be such bans? By hand all but those of ports, of which the hand knows none. Of a
  * policy those of its limits, and single addresses out of a wider prefix: a network that holds a
@@ -187,6 +255,8 @@ static bool admits(const struct layout *layout, const struct layout_set *set)
 	const enum tg_family family = (enum tg_family)set->family;
 	if (set->form == LAYOUT_CAP && (set->scope != TG_SCOPE_NEW || set->cap == 0))
 		return false;
+	if (set->form == LAYOUT_BUDGET || set->form == LAYOUT_VERIFIED)
+		return has_budget(layout, set);
 	if (set->policy == TG_NO_INDEX)
 		return set->scope != TG_SCOPE_PORTS;
 	const struct tg_policy *policy = &layout->config->policies[set->policy];
@@ -204,7 +274,7 @@ static bool admits(const struct layout *layout, const struct layout_set *set)
 
 int layout_find(struct layout *layout, const struct tg_ban *ban, size_t *ret_index)
 {
-	const struct layout_set set = {
+	const struct layout_set of_source = {
 		.policy = ban->policy,
 		.scope = (uint8_t)ban->scope,
 		.form = (uint8_t)layout_form(ban->action),
@@ -212,9 +282,18 @@ int layout_find(struct layout *layout, const struct tg_ban *ban, size_t *ret_ind
 		.prefix_len = ban->source.len,
 		.cap = ban->action == TG_ACTION_CAP ? (uint16_t)ban->to.count : 0,
 	};
+	const struct layout_set set =
+		tg_prefix_is_total(&ban->source) ? budget_set(ban->policy, ban->limit) : of_source;
 	if (!admits(layout, &set))
 		return -ENOENT;
 	return add(layout, &set, 0, ret_index);
+}
+
+int layout_find_verified(struct layout *layout, uint16_t policy, enum tg_family family,
+			 size_t *ret_index)
+{
+	const struct layout_set set = verified_set(policy, family);
+	return has_budget(layout, &set) ? add(layout, &set, 0, ret_index) : -ENOENT;
 }
 
 bool layout_next_sibling(const struct layout *layout, size_t index, size_t *at, size_t *ret_index)
@@ -223,7 +302,8 @@ bool layout_next_sibling(const struct layout *layout, size_t index, size_t *at, 
 	for (; *at < layout->count; (*at)++) {
 		const struct layout_set *other = &layout->sets[*at];
 		if (*at == index || other->policy != set->policy || other->scope != set->scope ||
-		    other->family != set->family || other->prefix_len != set->prefix_len)
+		    other->family != set->family || other->prefix_len != set->prefix_len ||
+		    other->limit != set->limit || other->form == LAYOUT_VERIFIED)
 			continue;
 		*ret_index = (*at)++;
 		return true;
@@ -245,6 +325,11 @@ static const char *cut_last(char *name)
 static bool parse_word(const char *word, struct layout_set *set)
 {
 	set->form = LAYOUT_DROP;
+	if (strcmp(word, VERIFIED) == 0) {
+		set->form = LAYOUT_VERIFIED;
+		set->scope = TG_SCOPE_NEW;
+		return true;
+	}
 	if (strncmp(word, CAP_PREFIX, strlen(CAP_PREFIX)) == 0 ||
 	    strncmp(word, COUNT_PREFIX, strlen(COUNT_PREFIX)) == 0) {
 		const unsigned long cap = strtoul(word + strcspn(word, "0123456789"), NULL, 10);
@@ -266,15 +351,34 @@ static bool parse_word(const char *word, struct layout_set *set)
 	return false;
 }
 
+/* OWNER-budget.LIMIT: no name has a dot in it. ret_limit: the limit's. */
+static bool parse_budget(char *rest, char ret_policy[static TG_NAME_MAX + 1],
+			 char ret_limit[static TG_NAME_MAX + 1], struct layout_set *ret_set)
+{
+	char *word = strstr(rest, BUDGET);
+	const char *limit = word + strlen(BUDGET);
+	if (word == rest || word > rest + TG_NAME_MAX || strlen(limit) > TG_NAME_MAX)
+		return false;
+	*word = '\0';
+	*ret_set = budget_set(TG_NO_INDEX, 0);
+	name_set(ret_set, rest, limit);
+	(void)snprintf(ret_policy, TG_NAME_MAX + 1, "%s", rest);
+	(void)snprintf(ret_limit, TG_NAME_MAX + 1, "%s", limit);
+	return true;
+}
+
 /* The set that a name belongs to, as the one of its bans or as the one that counts. */
 static bool parse(const char *name, char ret_policy[static TG_NAME_MAX + 1],
-		  struct layout_set *ret_set)
+		  char ret_limit[static TG_NAME_MAX + 1], struct layout_set *ret_set)
 {
 	struct layout_set set = {.policy = TG_NO_INDEX};
 	char rest[LAYOUT_NAME_MAX];
 	if (strlen(name) >= sizeof(rest))
 		return false;
 	(void)snprintf(rest, sizeof(rest), "%s", name);
+	ret_limit[0] = '\0';
+	if (strstr(rest, BUDGET))
+		return parse_budget(rest, ret_policy, ret_limit, ret_set);
 	const char *len = cut_last(rest), *family = len ? cut_last(rest) : NULL;
 	const char *word = family ? cut_last(rest) : NULL;
 	if (!word || strlen(rest) > TG_NAME_MAX || !parse_word(word, &set))
@@ -284,7 +388,7 @@ static bool parse(const char *name, char ret_policy[static TG_NAME_MAX + 1],
 	if (prefix_len > tg_family_bits(set.family))
 		return false;
 	set.prefix_len = (uint8_t)prefix_len;
-	name_set(&set, rest);
+	name_set(&set, rest, "");
 	(void)snprintf(ret_policy, TG_NAME_MAX + 1, "%s",
 		       strcmp(rest, TG_NAME_HAND) == 0 ? "" : rest);
 	*ret_set = set;
@@ -295,7 +399,8 @@ bool layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX + 1]
 		       struct layout_set *ret_set)
 {
 	struct layout_set set;
-	if (!parse(name, ret_policy, &set) || strcmp(set.name, name) != 0)
+	char limit[TG_NAME_MAX + 1];
+	if (!parse(name, ret_policy, limit, &set) || strcmp(set.name, name) != 0)
 		return false;
 	*ret_set = set;
 	return true;
@@ -303,24 +408,40 @@ bool layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX + 1]
 
 bool layout_is_count_name(const char *name, enum tg_family *ret_family)
 {
-	char policy[TG_NAME_MAX + 1];
+	char policy[TG_NAME_MAX + 1], limit[TG_NAME_MAX + 1];
 	struct layout_set set;
-	if (!parse(name, policy, &set) || strcmp(set.counts, name) != 0)
+	if (!parse(name, policy, limit, &set) || strcmp(set.counts, name) != 0)
 		return false;
 	*ret_family = (enum tg_family)set.family;
 	return true;
 }
 
+/* The limit of a budget, in its policy. */
+static bool find_limit(const struct layout *layout, struct layout_set *set, const char *limit)
+{
+	if (set->policy == TG_NO_INDEX)
+		return false;
+	const struct tg_policy *policy = &layout->config->policies[set->policy];
+	for (uint16_t i = 0; i < policy->limit_count; i++) {
+		set->limit = i;
+		if (strcmp(policy->limits[i].name, limit) == 0)
+			return true;
+	}
+	return false;
+}
+
 int layout_find_name(struct layout *layout, const char *name, size_t *ret_index)
 {
-	char policy[TG_NAME_MAX + 1];
+	char policy[TG_NAME_MAX + 1], limit[TG_NAME_MAX + 1];
 	struct layout_set set;
-	if (!parse(name, policy, &set) ||
+	if (!parse(name, policy, limit, &set) ||
 	    (strcmp(set.name, name) != 0 && strcmp(set.counts, name) != 0))
 		return -ENOENT;
 	for (uint16_t i = 0; policy[0] && i < layout->config->policy_count; i++)
 		if (strcmp(layout->config->policies[i].name, policy) == 0)
 			set.policy = i;
+	if (limit[0] && !find_limit(layout, &set, limit))
+		return -ENOENT;
 	if ((policy[0] && set.policy == TG_NO_INDEX) || !admits(layout, &set))
 		return -ENOENT;
 	return add(layout, &set, 0, ret_index);

@@ -31,12 +31,25 @@ struct tg_prefix_set;
  * says.
  */
 enum layout_form {
-	LAYOUT_DROP,   /* drop, or what the element's own limit says */
-	LAYOUT_REJECT, /* TCP reset; what is not TCP is dropped */
-	LAYOUT_CAP,    /* drop of new connections beyond a number at once */
+	LAYOUT_DROP,     /* drop, or what the element's own limit says */
+	LAYOUT_REJECT,   /* TCP reset; what is not TCP is dropped */
+	LAYOUT_CAP,      /* drop of new connections beyond a number at once */
+	LAYOUT_BUDGET,   /* drop of a policy's SYNs beyond what the one element's own limit says */
+	LAYOUT_VERIFIED, /* no ban: who passes by the budget, as far as the element's own limit lets
+			    it */
 	LAYOUT_FORM_COUNT
 };
 enum layout_form layout_form(enum tg_action action);
+
+/*
+ * The state of a service is no address: the key of its set is the protocol, which is TCP. In the
+ * place of a family.
+ */
+#define LAYOUT_NO_FAMILY TG_FAMILY_COUNT
+
+/* So long a source is known that has shown that it is no forgery. */
+#define LAYOUT_VERIFIED_MS 600000
+#define LAYOUT_VERIFIED_LEN(family) ((uint8_t)((family) == TG_IPV4 ? 32 : 64))
 
 /* A set of bans: one policy (or the hand), scope, form, family and prefix length. */
 struct layout_set {
@@ -45,10 +58,11 @@ struct layout_set {
 	uint16_t policy;              /* index into the config, or TG_NO_INDEX */
 	uint8_t scope;                /* enum tg_scope */
 	uint8_t form;                 /* enum layout_form */
-	uint8_t family;
-	uint8_t prefix_len;
-	uint16_t cap; /* of a cap: connections at once */
-	bool present; /* the kernel has it, and the rules that look into it */
+	uint8_t family;               /* or LAYOUT_NO_FAMILY, of a budget */
+	uint8_t prefix_len;           /* of a budget: TG_TOTAL_LEN */
+	uint16_t cap;                 /* of a cap: connections at once */
+	uint16_t limit;               /* of a budget: index into the policy's limits; else 0 */
+	bool present;                 /* the kernel has it, and the rules that look into it */
 };
 
 struct layout {
@@ -75,6 +89,11 @@ void layout_finish(struct layout *layout);
 int layout_find(struct layout *layout, const struct tg_ban *ban, size_t *ret_index);
 /* The same by name. */
 int layout_find_name(struct layout *layout, const char *name, size_t *ret_index);
+/* The set of those who pass by the policy's budgets. -ENOENT: it has none. */
+int layout_find_verified(struct layout *layout, uint16_t policy, enum tg_family family,
+			 size_t *ret_index);
+/* Bytes of a key. */
+uint32_t layout_key_len(const struct layout_set *set);
 /*
  * Another set in which the same ban may have been before its action changed: from index *at on,
  * which moves behind it. False: there is none.
@@ -107,6 +126,7 @@ void layout_each_chain(const struct layout *layout,
 enum layout_verdict {
 	LAYOUT_CONTINUE,
 	LAYOUT_ACCEPT,
+	LAYOUT_RETURN, /* to the chain that jumped here */
 	LAYOUT_VERDICT_DROP,
 	LAYOUT_RESET, /* reject with a TCP reset */
 	LAYOUT_JUMP
@@ -124,7 +144,7 @@ struct layout_rule {
 	/* A set's elements count what is looked up in them: nearly all matches come before. */
 	enum tg_family family; /* of destinations and source */
 	const char *source;    /* the set that holds it; NULL: any */
-	uint8_t prefix_len;    /* of the source */
+	uint8_t prefix_len;    /* of the source; TG_TOTAL_LEN: the set's key is the protocol */
 	bool spared;           /* not if the source's address is protected or allowed */
 	const char *counts;    /* over `over` connections of the source, counted in this set */
 	uint16_t over;

@@ -17,6 +17,7 @@
 
 #define CHAIN_PREFIX "policy-"
 #define LATE_PREFIX "late-"
+#define BUDGET_PREFIX "budget-"
 
 static const char pre[] = "pre", track[] = "track", ingress[] = "ingress";
 
@@ -31,10 +32,10 @@ static const char pre[] = "pre", track[] = "track", ingress[] = "ingress";
  */
 #define EPHEMERAL_FIRST 1024
 
-static void chain_name(const struct layout *layout, uint16_t policy, bool late,
+static void chain_name(const struct layout *layout, uint16_t policy, const char *prefix,
 		       char name[static LAYOUT_NAME_MAX])
 {
-	(void)snprintf(name, LAYOUT_NAME_MAX, "%s%s", late ? LATE_PREFIX : CHAIN_PREFIX,
+	(void)snprintf(name, LAYOUT_NAME_MAX, "%s%s", prefix,
 		       layout->config->policies[policy].name);
 }
 
@@ -58,8 +59,16 @@ static bool spares_replies(const struct layout *layout, const struct layout_set 
 	       may_hold_replies(&layout->config->policies[set->policy]);
 }
 
+/* What is no ban of a source: the policy's chain leads to it. */
+static bool is_of_budget(const struct layout_set *set)
+{
+	return set->form == LAYOUT_BUDGET || set->form == LAYOUT_VERIFIED;
+}
+
 static bool is_late(const struct layout *layout, const struct layout_set *set)
 {
+	if (is_of_budget(set))
+		return false;
 	return set->form == LAYOUT_CAP || spares_replies(layout, set);
 }
 
@@ -75,6 +84,14 @@ static bool has_late(const struct layout *layout, uint16_t policy)
 static bool wants_late(const struct layout *layout, uint16_t policy)
 {
 	return has_late(layout, policy) || may_hold_replies(&layout->config->policies[policy]);
+}
+
+static bool wants_budget(const struct layout *layout, uint16_t policy)
+{
+	for (size_t i = 0; i < layout->count; i++)
+		if (layout->sets[i].policy == policy && is_of_budget(&layout->sets[i]))
+			return true;
+	return false;
 }
 
 static bool has_ingress(const struct layout *layout)
@@ -116,11 +133,15 @@ void layout_each_chain(const struct layout *layout,
 	char name[LAYOUT_NAME_MAX];
 	struct layout_chain it = {.name = name};
 	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
-		chain_name(layout, i, false, name);
+		chain_name(layout, i, CHAIN_PREFIX, name);
 		chain(data, &it);
+		if (wants_budget(layout, i)) {
+			chain_name(layout, i, BUDGET_PREFIX, name);
+			chain(data, &it);
+		}
 		if (!wants_late(layout, i))
 			continue;
-		chain_name(layout, i, true, name);
+		chain_name(layout, i, LATE_PREFIX, name);
 		chain(data, &it);
 	}
 	it = (struct layout_chain){.name = pre, .base = true, .priority = LAYOUT_PRE};
@@ -183,10 +204,10 @@ static void early_rules(const struct layout *layout, const struct layout_set *se
 {
 	char chain[LAYOUT_NAME_MAX];
 	struct layout_rule it = {.chain = chain};
-	if (set->form == LAYOUT_CAP || is_for_all(set))
+	if (set->form == LAYOUT_CAP || is_of_budget(set) || is_for_all(set))
 		return;
 	it.tcp = it.syn = set->scope == TG_SCOPE_NEW || spares_replies(layout, set);
-	chain_name(layout, set->policy, false, chain);
+	chain_name(layout, set->policy, CHAIN_PREFIX, chain);
 	tell(it, set, rule, data);
 }
 
@@ -200,7 +221,7 @@ static void late_rules(const struct layout *layout, const struct layout_set *set
 	if (set->policy == TG_NO_INDEX)
 		it.chain = track;
 	else
-		chain_name(layout, set->policy, true, chain);
+		chain_name(layout, set->policy, LATE_PREFIX, chain);
 	it.tcp = true;
 	if (set->form == LAYOUT_CAP) {
 		it.counts = set->counts;
@@ -227,6 +248,45 @@ void layout_each_set_rule(const struct layout *layout, size_t index, layout_rule
 	late_rules(layout, set, rule, data);
 }
 
+/*
+ * A budget of SYNs for all who are not known to be real, ahead of conntrack: those who are pass by
+ * it, as far as their own rate goes. In a chain of its own, which the policy's rules do not end
+ * with: bans of sources that come later stand behind the way here, and count for all.
+ */
+static void budget_rules(const struct layout *layout, uint16_t policy, layout_rule_fn *rule,
+			 void *data)
+{
+	char chain[LAYOUT_NAME_MAX], budget[LAYOUT_NAME_MAX];
+	chain_name(layout, policy, CHAIN_PREFIX, chain);
+	chain_name(layout, policy, BUDGET_PREFIX, budget);
+	struct layout_rule it = {
+		.chain = chain, .tcp = true, .syn = true, .verdict = LAYOUT_JUMP, .jump = budget};
+	rule(data, &it);
+	for (size_t i = 0; i < layout->count; i++) {
+		const struct layout_set *set = &layout->sets[i];
+		if (set->policy != policy || set->form != LAYOUT_VERIFIED)
+			continue;
+		it = (struct layout_rule){.chain = budget,
+					  .family = (enum tg_family)set->family,
+					  .source = set->name,
+					  .prefix_len = set->prefix_len,
+					  .verdict = LAYOUT_RETURN};
+		rule(data, &it);
+	}
+	for (size_t i = 0; i < layout->count; i++) {
+		const struct layout_set *set = &layout->sets[i];
+		if (set->policy != policy || set->form != LAYOUT_BUDGET)
+			continue;
+		it = (struct layout_rule){.chain = budget,
+					  .source = set->name,
+					  .prefix_len = set->prefix_len,
+					  .spared = true,
+					  .verdict = LAYOUT_VERDICT_DROP};
+		for (it.family = 0; it.family < TG_FAMILY_COUNT; it.family++)
+			rule(data, &it);
+	}
+}
+
 /* The policy's own addresses as a set; NULL when memory runs out. */
 static struct tg_prefix_set *destinations_create(const struct tg_policy *policy)
 {
@@ -249,7 +309,7 @@ static bool jumps(const struct layout *layout, const char *from, uint16_t index,
 	/* Not goto: the packet may concern the next policy, too. */
 	struct layout_rule it = {
 		.chain = from, .tcp = true, .ports = policy, .verdict = LAYOUT_JUMP, .jump = chain};
-	chain_name(layout, index, late, chain);
+	chain_name(layout, index, late ? LATE_PREFIX : CHAIN_PREFIX, chain);
 	if (policy->address_count == 0) {
 		rule(data, &it);
 		return true;
@@ -309,5 +369,8 @@ bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *d
 		early_rules(layout, &layout->sets[i], rule, data);
 		late_rules(layout, &layout->sets[i], rule, data);
 	}
+	for (size_t i = 0; i < layout->config->policy_count; i++)
+		if (wants_budget(layout, (uint16_t)i))
+			budget_rules(layout, (uint16_t)i, rule, data);
 	return tracking(layout, rule, data);
 }

@@ -52,6 +52,8 @@ static enum tg_action action_of(const struct layout_set *set, const struct nft_e
 	case LAYOUT_CAP:
 		return TG_ACTION_CAP;
 	case LAYOUT_DROP:
+	case LAYOUT_BUDGET:
+	case LAYOUT_VERIFIED:
 	case LAYOUT_FORM_COUNT:
 		break;
 	}
@@ -62,7 +64,9 @@ static void adopt_elem(void *data, const struct nft_elem_found *elem)
 {
 	const struct adopter *adopter = data;
 	struct tg_adopt adopt = {
-		.source = tg_addr_mask(&elem->key, adopter->set.prefix_len),
+		.source = adopter->set.form == LAYOUT_BUDGET
+				  ? (struct tg_prefix){.len = TG_TOTAL_LEN}
+				  : tg_addr_mask(&elem->key, adopter->set.prefix_len),
 		.action = action_of(&adopter->set, elem),
 		.unproven = elem->unproven,
 		.scope = adopter->set.scope,
@@ -168,12 +172,14 @@ int nft_adopt(struct nft_socket *socket, const char *table, uint64_t wall_s,
 	for (size_t i = 0; i < state.set_count && err == 0; i++) {
 		const struct nft_state_item *item = &state.sets[i];
 		if (!layout_parse_name(item->name, adopter.policy, &adopter.set) ||
-		    item->key_len != tg_family_bits(adopter.set.family) / 8u ||
+		    adopter.set.form == LAYOUT_VERIFIED ||
+		    item->key_len != layout_key_len(&adopter.set) ||
 		    item->flags & (NFT_SET_INTERVAL | NFT_SET_MAP))
 			continue;
-		err = read_set(socket, table, item->name, adopter.set.family, &messages);
+		const enum tg_family family = (enum tg_family)adopter.set.family;
+		err = read_set(socket, table, item->name, family, &messages);
 		if (err == 0)
-			each_elem(&messages, adopter.set.family, adopt_elem, &adopter);
+			each_elem(&messages, family, adopt_elem, &adopter);
 	}
 	tg_strbuf_finish(&messages);
 	nft_state_finish(&state);

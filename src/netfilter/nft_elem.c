@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <netinet/in.h>
+
 #include <libmnl/libmnl.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
@@ -43,6 +45,18 @@ _Static_assert(sizeof(struct elem_udata) == 31, "no padding in what is stored");
 #define UDATA_LEAST offsetof(struct elem_udata, unproven)
 
 static const char by_hand[] = "by hand";
+
+static size_t key_len(unsigned family)
+{
+	return family == NFT_ELEM_PROTOCOL ? 1 : tg_family_bits((enum tg_family)family) / 8u;
+}
+
+struct tg_addr nft_elem_key(const struct tg_prefix *source)
+{
+	return tg_prefix_is_total(source)
+		       ? (struct tg_addr){.family = NFT_ELEM_PROTOCOL, .bytes = {IPPROTO_TCP}}
+		       : source->addr;
+}
 
 static void put_be32(uint8_t at[4], uint32_t value)
 {
@@ -140,6 +154,23 @@ static void put_counter(struct nlmsghdr *message, uint16_t type)
 	expr_end(message, expr, data);
 }
 
+/* flags: with NFT_LIMIT_F_INV what is over the rate matches, else what is not. */
+static void put_limit(struct nlmsghdr *message, uint16_t type, const struct tg_rate *to,
+		      uint32_t flags)
+{
+	uint64_t count, unit_s;
+	limit_from_rate(to, &count, &unit_s);
+	struct nlattr *data, *expr = expr_begin(message, type, "limit", &data);
+	mnl_attr_put_u64(message, NFTA_LIMIT_RATE, htobe64(count));
+	mnl_attr_put_u64(message, NFTA_LIMIT_UNIT, htobe64(unit_s));
+	/* As many at once as the rate allows in its time: 5/1s is five, at any moment of a second.
+	 */
+	mnl_attr_put_u32(message, NFTA_LIMIT_BURST, htobe32(MAX(to->count, 1u)));
+	mnl_attr_put_u32(message, NFTA_LIMIT_TYPE, htobe32(NFT_LIMIT_PKTS));
+	mnl_attr_put_u32(message, NFTA_LIMIT_FLAGS, htobe32(flags));
+	expr_end(message, expr, data);
+}
+
 /* An element's expressions run one after the other until one says "no match": what the limit
  * lets pass is not counted, and the rule's drop is not reached. */
 static void put_expressions(struct nlmsghdr *message, const struct nft_elem *elem)
@@ -147,22 +178,16 @@ static void put_expressions(struct nlmsghdr *message, const struct nft_elem *ele
 	/* Every packet of a capped source is looked up, and most pass: a count would mislead. */
 	if (elem->action == TG_ACTION_CAP)
 		return;
+	if (elem->verified) {
+		put_limit(message, NFTA_SET_ELEM_EXPR, &elem->to, 0);
+		return;
+	}
 	if (elem->action != TG_ACTION_RATE_LIMIT) {
 		put_counter(message, NFTA_SET_ELEM_EXPR);
 		return;
 	}
-	uint64_t count, unit_s;
-	limit_from_rate(&elem->to, &count, &unit_s);
 	struct nlattr *list = mnl_attr_nest_start(message, NFTA_SET_ELEM_EXPRESSIONS);
-	struct nlattr *data, *expr = expr_begin(message, NFTA_LIST_ELEM, "limit", &data);
-	mnl_attr_put_u64(message, NFTA_LIMIT_RATE, htobe64(count));
-	mnl_attr_put_u64(message, NFTA_LIMIT_UNIT, htobe64(unit_s));
-	/* As many at once as the rate allows in its time: 5/1s is five, at any moment of a second.
-	 */
-	mnl_attr_put_u32(message, NFTA_LIMIT_BURST, htobe32(MAX(elem->to.count, 1u)));
-	mnl_attr_put_u32(message, NFTA_LIMIT_TYPE, htobe32(NFT_LIMIT_PKTS));
-	mnl_attr_put_u32(message, NFTA_LIMIT_FLAGS, htobe32(NFT_LIMIT_F_INV));
-	expr_end(message, expr, data);
+	put_limit(message, NFTA_LIST_ELEM, &elem->to, NFT_LIMIT_F_INV);
 	put_counter(message, NFTA_LIST_ELEM);
 	mnl_attr_nest_end(message, list);
 }
@@ -180,16 +205,18 @@ enum put_what { PUT_KEY, PUT_PLACEHOLDER, PUT_ALL };
 static void put_elem(struct nlmsghdr *message, const struct nft_elem *elem, enum put_what what)
 {
 	struct nlattr *nest = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
-	put_key(message, elem->key.bytes, tg_family_bits(elem->key.family) / 8u);
+	put_key(message, elem->key.bytes, key_len(elem->key.family));
 	if (what != PUT_KEY) {
 		/* Both, always: a timeout alone does not move the end of an element that exists. */
 		const uint64_t left = htobe64(MAX(elem->left_ms, NFT_ELEM_LEFT_MIN_MS));
 		mnl_attr_put_u64(message, NFTA_SET_ELEM_TIMEOUT, left);
 		mnl_attr_put_u64(message, NFTA_SET_ELEM_EXPIRATION, left);
 	}
-	if (what == PUT_ALL) {
+	if (what == PUT_ALL && !elem->verified) {
 		uint8_t udata[UDATA_MAX];
 		put_bytes(message, NFTA_SET_ELEM_USERDATA, udata, udata_build(elem, udata));
+	}
+	if (what == PUT_ALL) {
 		put_expressions(message, elem);
 	}
 	mnl_attr_nest_end(message, nest);
@@ -395,11 +422,11 @@ static bool decode_key(const struct nlattr *nest, enum tg_family family, struct 
 	const struct nlattr *attr;
 	mnl_attr_for_each_nested (attr, nest) {
 		if (mnl_attr_get_type(attr) != NFTA_DATA_VALUE ||
-		    mnl_attr_get_payload_len(attr) != tg_family_bits(family) / 8u)
+		    mnl_attr_get_payload_len(attr) != key_len(family))
 			continue;
 		/* Not tg_addr_from_ipv6(): what stands in the kernel is not folded. */
 		*ret_key = (struct tg_addr){.family = (uint8_t)family};
-		memcpy(ret_key->bytes, mnl_attr_get_payload(attr), tg_family_bits(family) / 8u);
+		memcpy(ret_key->bytes, mnl_attr_get_payload(attr), key_len(family));
 		return true;
 	}
 	return false;

@@ -11,6 +11,11 @@
 struct nft_batch;
 struct nlattr;
 
+/* In the place of a key's family: the key is a protocol, one byte. Of a total: TCP. */
+#define NFT_ELEM_PROTOCOL TG_FAMILY_COUNT
+/* The key of a ban's element. */
+struct tg_addr nft_elem_key(const struct tg_prefix *source);
+
 /*
  * One ban as a set element. The comment is what `nft list` shows; behind it, in a
  * user data attribute of our own, stands what an adopting daemon wants to know.
@@ -26,6 +31,7 @@ struct nft_elem {
 	const char *policy, *limit; /* automatic; borrowed */
 	const char *reason;         /* by hand; borrowed, NULL: none given */
 	bool unproven;              /* a rate-limit that stands in for something stronger */
+	bool verified; /* no ban, but a pass: matches as long as its source keeps to the rate */
 };
 
 /*
@@ -75,7 +81,8 @@ struct nft_elem_found {
 	char limit[TG_NAME_MAX + 1];
 	char reason[TG_REASON_MAX];
 };
-/* A NFTA_LIST_ELEM of NFTA_SET_ELEM_LIST_ELEMENTS. False when there is no key of that family. */
+/* A NFTA_LIST_ELEM of NFTA_SET_ELEM_LIST_ELEMENTS. False when there is no key of that family, or
+ * NFT_ELEM_PROTOCOL. */
 bool nft_elem_decode(const struct nlattr *list_elem, enum tg_family family,
 		     struct nft_elem_found *ret_found);
 /* Calls found for each element in a NEWSETELEM message (with nfgenmsg). */

@@ -292,7 +292,10 @@ void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t
 			   const char *set)
 {
 	match_family(rule, family);
-	load_source(rule, family, prefix_len);
+	if (prefix_len == TG_TOTAL_LEN)
+		add_meta(rule, NFT_META_L4PROTO);
+	else
+		load_source(rule, family, prefix_len);
 	add_lookup(rule, set, 0, false);
 }
 

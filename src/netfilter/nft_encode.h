@@ -40,6 +40,7 @@ struct nft_set_spec {
 };
 #define NFT_ENCODE_TYPE_IPV4 7
 #define NFT_ENCODE_TYPE_IPV6 8
+#define NFT_ENCODE_TYPE_PROTOCOL 12
 #define NFT_ENCODE_TYPE_SERVICE 13
 
 void nft_encode_set(struct nft_batch *batch, const char *table, const struct nft_set_spec *spec);

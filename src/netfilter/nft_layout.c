@@ -42,8 +42,10 @@ void nft_layout_encode_chains(const struct layout *layout, struct nft_batch *bat
 	layout_each_chain(layout, encode_chain, &(struct chains){layout, batch});
 }
 
-static uint32_t family_type(enum tg_family family)
+static uint32_t family_type(unsigned family)
 {
+	if (family == LAYOUT_NO_FAMILY)
+		return NFT_ENCODE_TYPE_PROTOCOL;
 	return family == TG_IPV4 ? NFT_ENCODE_TYPE_IPV4 : NFT_ENCODE_TYPE_IPV6;
 }
 
@@ -65,7 +67,7 @@ void nft_layout_encode_ban_set(const struct layout *layout, struct nft_batch *ba
 	const struct layout_set *set = &layout->sets[index];
 	struct nft_set_spec spec = {.name = set->name,
 				    .key_type = family_type(set->family),
-				    .key_len = tg_family_bits(set->family) / 8u,
+				    .key_len = layout_key_len(set),
 				    .flags = NFT_SET_TIMEOUT,
 				    .size = layout->set_size,
 				    .timeout_ms = LAYOUT_TIMEOUT_MS};
@@ -187,6 +189,9 @@ static void encode_verdict(struct nft_rule *rule, const struct layout_rule *it)
 		break;
 	case LAYOUT_ACCEPT:
 		nft_rule_verdict(rule, NF_ACCEPT, NULL);
+		break;
+	case LAYOUT_RETURN:
+		nft_rule_verdict(rule, NFT_RETURN, NULL);
 		break;
 	case LAYOUT_VERDICT_DROP:
 		nft_rule_verdict(rule, NF_DROP, NULL);

@@ -83,7 +83,7 @@ static struct nft_op *append(struct nft_queue *queue, size_t set, const struct t
 			      .order = queue->count++,
 			      .ban = ban->id,
 			      .version = ban->version,
-			      .elem = {.key = ban->source.addr}};
+			      .elem = {.key = nft_elem_key(&ban->source)}};
 	return op;
 }
 

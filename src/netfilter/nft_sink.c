@@ -25,6 +25,7 @@
 #include "netfilter/nft_queue.h"
 #include "netfilter/nft_socket.h"
 #include "netfilter/nft_state.h"
+#include "netfilter/nft_verified.h"
 #include "netfilter/nft_watch.h"
 
 #define TABLE LAYOUT_TABLE
@@ -35,6 +36,7 @@ struct nft_sink {
 	struct nft_batch batch;
 	struct layout layout;
 	struct nft_queue queue;
+	struct nft_verified verified;
 	struct nft_sink_stats stats;
 	uint32_t set_size;
 	bool installed; /* layout is what the kernel was last told */
@@ -106,6 +108,7 @@ void nft_sink_destroy(struct nft_sink *sink)
 	if (!sink)
 		return;
 	nft_queue_finish(&sink->queue);
+	nft_verified_finish(&sink->verified);
 	layout_finish(&sink->layout);
 	nft_batch_finish(&sink->batch);
 	nft_socket_close(&sink->socket);
@@ -134,15 +137,18 @@ static bool is_beyond_repair(const struct nft_sink *sink, const struct layout *l
 	for (size_t i = 0; i < state->set_count; i++) {
 		const struct nft_state_item *item = &state->sets[i];
 		uint32_t flags = NFT_SET_INTERVAL;
+		uint32_t key_len = 0;
 		if (layout_parse_name(item->name, policy, &set)) {
-			family = set.family;
+			key_len = layout_key_len(&set);
 			flags = NFT_SET_TIMEOUT;
 		} else if (layout_is_count_name(item->name, &family)) {
 			flags = NFT_SET_EVAL;
 		} else if (!layout_is_address_set(item->name, &family)) {
 			continue; /* not one of our names: taken out, whatever it is */
 		}
-		if (item->key_len != tg_family_bits(family) / 8u || item->flags != flags)
+		if (key_len == 0)
+			key_len = tg_family_bits(family) / 8u;
+		if (item->key_len != key_len || item->flags != flags)
 			return true;
 	}
 	for (size_t i = 0; i < state->chain_count; i++) {
@@ -301,12 +307,17 @@ int nft_sink_add(struct nft_sink *sink, const struct tg_decision *decision, tg_t
 {
 	if (decision->type != TG_DECISION_BAN && decision->type != TG_DECISION_LIFT)
 		return -EINVAL;
-	/* A state of a service and no element: no set could hold it. */
-	if (decision->ban.action == TG_ACTION_OBSERVE || tg_prefix_is_total(&decision->ban.source))
+	/* No element: no set could hold it. */
+	if (decision->ban.action == TG_ACTION_OBSERVE)
 		return -EINVAL;
 	if (!sink->installed)
 		return -ENOENT;
 	return nft_queue_add(&sink->queue, &sink->layout, decision, now, wall_s);
+}
+
+void nft_sink_pass(struct nft_sink *sink, uint16_t policy, const struct tg_addr *source)
+{
+	nft_verified_add(&sink->verified, &sink->stats, policy, source);
 }
 
 int nft_sink_commit(struct nft_sink *sink,
@@ -318,6 +329,9 @@ int nft_sink_commit(struct nft_sink *sink,
 					    .stats = &sink->stats,
 					    .destroy = sink->stats.destroy,
 					    .update = sink->stats.update};
+	/* First: who is known to be real does not meet the budget that may come with the bans. */
+	nft_verified_send(&sink->verified, &sink->layout, &sink->socket, &sink->batch,
+			  &sink->stats);
 	int err = nft_queue_commit(&sink->queue, &context, ack, data);
 	if (err < 0)
 		sink->suspect = true;
@@ -351,6 +365,8 @@ static void count_message(void *data, const struct nlmsghdr *message)
 	nft_elem_decode_message(message, TG_IPV4, count_elem, counted);
 	if (!counted->counters[counted->current].found)
 		nft_elem_decode_message(message, TG_IPV6, count_elem, counted);
+	if (!counted->counters[counted->current].found)
+		nft_elem_decode_message(message, NFT_ELEM_PROTOCOL, count_elem, counted);
 }
 
 /* So many answers fit into the receive buffer with room to spare. */
@@ -372,8 +388,9 @@ int nft_sink_counters(struct nft_sink *sink, const struct tg_ban *bans, size_t c
 			    layout_find(&sink->layout, &bans[done], &index) < 0 ||
 			    !sink->layout.sets[index].present)
 				continue;
+			const struct tg_addr key = nft_elem_key(&bans[done].source);
 			nft_elem_encode_get(&sink->batch, TABLE, sink->layout.sets[index].name,
-					    &bans[done].source.addr);
+					    &key);
 			which[counted.count++] = done;
 		}
 		if (counted.count == 0)

@@ -44,9 +44,11 @@ struct nft_sink_stats {
 	bool ingress;                  /* drops stand at the interfaces that the config names */
 	uint64_t transactions, failed; /* batches sent; batches the kernel refused as a whole */
 	uint64_t elements_added, elements_removed;
-	uint64_t elements_failed; /* alone refused, after the batch was taken apart */
-	uint64_t repairs;         /* times the table was found changed or gone and put back */
-	struct tg_histogram took; /* from sending a batch to the kernel's answer, errors too */
+	uint64_t elements_failed;  /* alone refused, after the batch was taken apart */
+	uint64_t repairs;          /* times the table was found changed or gone and put back */
+	uint64_t verified;         /* sources that were let pass by a budget */
+	uint64_t verified_refused; /* and that were not, for want of room: they share it */
+	struct tg_histogram took;  /* from sending a batch to the kernel's answer, errors too */
 };
 
 /*
@@ -83,12 +85,15 @@ int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protecte
 
 /*
  * Queues a BAN (with its end as the time left from now on) or a LIFT; others are -EINVAL, and so is
- * the state of a service: action observe, or a total. wall_s:
+ * what only observes. wall_s:
  * now, in seconds since the epoch. A BAN that no set of the layout fits is queued, too, and acked
  * with EINVAL; such a LIFT with 0. 0, -ENOMEM, or -ENOENT before the first install.
  */
 int nft_sink_add(struct nft_sink *sink, const struct tg_decision *decision, tg_time now,
 		 uint64_t wall_s);
+
+/* Queues a source that is to pass by the policy's budget of SYNs; the next commit sends it. */
+void nft_sink_pass(struct nft_sink *sink, uint16_t policy, const struct tg_addr *source);
 
 /*
  * Sends what was queued as one transaction and reads what the kernel says. When it refuses

@@ -167,24 +167,23 @@ static bool read_source(const struct yaml_tree_node *node, const struct yaml_tre
 	return true;
 }
 
-/* What becomes of everybody's traffic at once, or of our own, is only looked at. */
+/* What becomes of everybody's traffic at once is a budget at most; of our own, nothing. */
 static bool check_total(const struct yaml_tree_node *node, const struct tg_limit *limit)
 {
 	for (size_t i = 0; i < limit->step_count; i++) {
-		if (limit->steps[i].action == TG_ACTION_OBSERVE)
+		const bool fan_out = limit->measure == TG_MEASURE_FAN_OUT;
+		if (limit->steps[i].action == TG_ACTION_OBSERVE ||
+		    (limit->steps[i].action == TG_ACTION_RATE_LIMIT && !fan_out))
 			continue;
-		if (limit->measure == TG_MEASURE_FAN_OUT)
+		if (fan_out)
 			schema_error(node, "'fan-out' is about this host itself, which is not held "
 					   "back; use 'action: observe'");
-		else if (limit->steps[i].action != TG_ACTION_RATE_LIMIT)
+		else
 			schema_error(node,
 				     "'source: total' with a %s would concern everybody; use "
-				     "'action: observe'",
+				     "'action: rate-limit' with 'to', a budget of SYNs that "
+				     "sources which have shown themselves pass by",
 				     tg_action_name(limit->steps[i].action));
-		else
-			schema_error(node, "'source: total' with 'action: rate-limit' is known, "
-					   "but not built yet in this version; use 'action: "
-					   "observe'");
 		return false;
 	}
 	return true;

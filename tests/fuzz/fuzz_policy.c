@@ -57,7 +57,9 @@ static void check_limit(const struct tg_limit *limit)
 			      : limit->step_count == 1 && limit->forget_ms == 0);
 	for (size_t i = 0; i < limit->step_count; i++) {
 		check_step(&limit->steps[i]);
-		require(!limit->total || limit->steps[i].action == TG_ACTION_OBSERVE);
+		require(!limit->total || limit->steps[i].action == TG_ACTION_OBSERVE ||
+			(limit->steps[i].action == TG_ACTION_RATE_LIMIT &&
+			 limit->measure != TG_MEASURE_FAN_OUT));
 		if (i > 0)
 			check_order(&limit->steps[i], &limit->steps[i - 1]);
 	}

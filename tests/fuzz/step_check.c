@@ -197,7 +197,7 @@ static void check_ban(struct step_world *w, const struct tg_ban *ban)
 	STEP_REQUIRE(w, tg_prefix_is_total(&ban->source) == limit->total);
 	STEP_REQUIRE(w, limit->total || ban->source.len == limit->prefix_len[family] ||
 				ban->source.len == tg_family_bits((enum tg_family)family));
-	STEP_REQUIRE(w, !limit->total || ban->action == TG_ACTION_OBSERVE);
+	STEP_REQUIRE(w, !limit->total || ban->action <= TG_ACTION_RATE_LIMIT);
 	STEP_REQUIRE(w, !ban->enforced || limit->mode == TG_MODE_ENFORCE);
 	STEP_REQUIRE(w, ban->action > TG_ACTION_RATE_LIMIT || ban->scope == TG_SCOPE_NEW);
 	if (ban->action > TG_ACTION_RATE_LIMIT)
@@ -324,6 +324,9 @@ void step_check_decision(struct step_world *w, const struct tg_decision *decisio
 		STEP_REQUIRE(w, event->type == TG_EVENT_ACK && event->ack.ban == ban->id &&
 					ban->enforced && ban->kill);
 		STEP_REQUIRE(w, w->overflow || step_kernel_holds(w, ban));
+		break;
+	case TG_DECISION_PASS:
+		STEP_REQUIRE(w, decision->pass.policy < w->config->config.policy_count);
 		break;
 	case TG_DECISION_VERIFY:
 	case TG_DECISION_COUNT:

@@ -110,8 +110,8 @@ static void read_steps(struct tg_limit *limit, struct tg_step steps[STEP_LADDER]
 	unsigned first = byte % ARRAY_SIZE(rungs), last = ARRAY_SIZE(rungs) - 1;
 	if (tg_measure_evidence(limit->measure) == TG_EVIDENCE_FORGEABLE)
 		last = 2;
-	if (limit->total)
-		last = 0;
+	if (limit->total) /* a budget at most; of this host's own, nothing */
+		last = limit->measure == TG_MEASURE_FAN_OUT ? 0 : MIN(last, 2);
 	first = MIN(first, last);
 	limit->step_count = MIN(1U + byte / 8 % STEP_LADDER, last - first + 1);
 	limit->steps = steps;

@@ -54,8 +54,8 @@ static void fail(struct golden *g, const char *what)
 
 static void print_decision(struct golden *g, const struct tg_decision *d)
 {
-	static const char *const types[] = {"ban",    "lift",    "expire", "refuse",
-					    "verify", "witness", "probe",  "kill"};
+	static const char *const types[] = {"ban",     "lift",  "expire", "refuse", "verify",
+					    "witness", "probe", "pass",   "kill"};
 	char text[TG_PREFIX_STRLEN], rate[TG_RATE_STRLEN];
 	tg_strbuf_printf(&g->out, "%.3f %s", (double)d->at / (double)TG_SEC, types[d->type]);
 	if (d->type == TG_DECISION_VERIFY) {
@@ -65,6 +65,11 @@ static void print_decision(struct golden *g, const struct tg_decision *d)
 		return;
 	}
 	const struct tg_config *config = g->configs[g->policies - 1];
+	if (d->type == TG_DECISION_PASS) {
+		tg_strbuf_printf(&g->out, " %s by %s\n", tg_addr_format(&d->pass.source, text),
+				 config->policies[d->pass.policy].name);
+		return;
+	}
 	const struct tg_ban *ban = &d->ban;
 	tg_strbuf_printf(&g->out, " %s %s", tg_prefix_format(&ban->source, text),
 			 tg_action_name(ban->action));
@@ -395,11 +400,20 @@ static void run_resync(struct golden *g, const char *what)
 		step(g, (struct tg_event){.type = TG_EVENT_RESYNC_FAILED});
 }
 
+/* A prefix, or total/LIMIT. False: neither. */
+static bool read_source(const char *text, struct tg_prefix *ret_source)
+{
+	if (strncmp(text, "total/", 6) != 0)
+		return !tg_prefix_parse(text, ret_source);
+	*ret_source = tg_ban_total(text + 6);
+	return true;
+}
+
 static void run_adopt(struct golden *g, char **words, size_t count)
 {
 	struct tg_event event = {.type = TG_EVENT_ADOPT,
 				 .adopt = {.action = TG_ACTION_DROP, .origin = TG_ORIGIN_AUTO}};
-	if (count < 4 || tg_prefix_parse(words[1], &event.adopt.source)) {
+	if (count < 4 || !read_source(words[1], &event.adopt.source)) {
 		fail(g, "wants PREFIX POLICY LIMIT [left=MS] [age=MS] [offence=N] "
 			"[ACTION] [SCOPE] [stored] [record] [unproven]");
 		return;
@@ -456,7 +470,7 @@ static void run_witness(struct golden *g, char **words, size_t count)
 static void run_traffic(struct golden *g, char **words, size_t count)
 {
 	struct tg_event event = {.type = TG_EVENT_TRAFFIC};
-	if (count != 5 || tg_prefix_parse(words[1], &event.traffic.source)) {
+	if (count != 5 || !read_source(words[1], &event.traffic.source)) {
 		fail(g, "wants PREFIX POLICY new|ports PACKETS");
 		return;
 	}

@@ -232,7 +232,7 @@ static void check_decision(struct world *w, const struct tg_decision *d)
 	for (size_t i = 0; i < ARRAY_SIZE(words) && d->type != TG_DECISION_VERIFY; i++)
 		w->hash = (w->hash ^ words[i]) * UINT64_C(1099511628211);
 	w->answered |= d->request != 0 && d->request == w->request;
-	if (d->type == TG_DECISION_VERIFY)
+	if (d->type == TG_DECISION_VERIFY || d->type == TG_DECISION_PASS)
 		return;
 	CHECK(ban->policy == TG_NO_INDEX || ban->policy < config->policy_count);
 	CHECK(ban->limit == TG_NO_INDEX ||
