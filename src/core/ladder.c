@@ -152,8 +152,9 @@ void ladder_extend(struct tg_engine *engine, uint32_t id, const struct ruleset_l
 		engine->stats.offences++;
 	}
 	ladder_apply(engine, ban, limit);
-	if (ban->until <= engine->now)
-		ban->confirmed = false; /* the kernel has let go of it by itself */
+	/* The kernel has let go of it by itself; or may have, as its last end is not confirmed. */
+	if (ban->until <= engine->now || ban->acked != ban->version)
+		ban->confirmed = false;
 	if (over) /* else it only hovers below: what it was banned for says more */
 		ban->measured = measured;
 	ban_table_set_until(engine->bans, id,

@@ -106,6 +106,7 @@ static enum limit_count count_of(const struct tg_decision *decision)
 	case TG_DECISION_VERIFY:
 	case TG_DECISION_WITNESS:
 	case TG_DECISION_PROBE:
+	case TG_DECISION_PASS:
 	case TG_DECISION_KILL:
 	case TG_DECISION_COUNT:
 		break;
