@@ -83,6 +83,18 @@ static size_t text_width(const char *text)
 	return width;
 }
 
+size_t output_fit(const char *text, size_t width)
+{
+	const size_t len = strlen(text);
+	size_t at = 0;
+	if (width == 0)
+		return len;
+	for (; at < len; at++)
+		if (((unsigned char)text[at] & 0xc0) != 0x80 && width-- == 0)
+			break;
+	return at;
+}
+
 static void print_row(const struct output_table *table, const char *const *cells)
 {
 	for (size_t i = 0; i < table->column_count; i++) {

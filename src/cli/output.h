@@ -32,6 +32,9 @@ const char *output_color(bool color, enum output_color which);
 /* Escaped: what came from outside moves no cursor. */
 void output_text(FILE *out, const char *text);
 
+/* How many bytes of text are width characters at most; width 0: all. */
+size_t output_fit(const char *text, size_t width);
+
 struct output_column {
 	const char *title;
 	bool right;

@@ -14,8 +14,8 @@
 #include "host/processes.h"
 
 #define SLOTS_AT_FIRST 1024
-/* What is counted as one source of IPv6 where the policy does not say otherwise. */
-#define IPV6_SOURCE_LEN 64
+/* What is counted as one source where the policy does not say otherwise. */
+static const uint8_t default_len[TG_FAMILY_COUNT] = {[TG_IPV4] = 32, [TG_IPV6] = 64};
 
 _Static_assert(sizeof(struct tally_key) == 24, "the key has no padding");
 
@@ -87,11 +87,14 @@ static struct tally_key process_key(const struct socket_tally *tally,
 	return (struct tally_key){.kind = TALLY_PROCESS, .number = owner->pid};
 }
 
-static struct tally_key source_key(const struct sock_diag_socket *socket)
+static struct tally_key source_key(const struct socket_tally *tally,
+				   const struct sock_diag_socket *socket)
 {
 	if (socket->state == TCP_LISTEN)
 		return (struct tally_key){.kind = TALLY_LISTENING};
-	const uint8_t len = socket->remote.family == TG_IPV4 ? 32 : IPV6_SOURCE_LEN;
+	const uint8_t family = socket->remote.family;
+	const uint8_t len =
+		tally->source_len[family] ? tally->source_len[family] : default_len[family];
 	return (struct tally_key){.kind = TALLY_SOURCE,
 				  .number = len,
 				  .addr = tg_addr_mask(&socket->remote, len).addr};
@@ -106,7 +109,7 @@ static struct tally_key make_key(const struct socket_tally *tally, bool listened
 	case TALLY_BY_PROCESS:
 		return process_key(tally, socket);
 	case TALLY_BY_SOURCE:
-		return source_key(socket);
+		return source_key(tally, socket);
 	case TALLY_BY_USER:
 		if (socket->inode == 0)
 			break;
@@ -117,38 +120,46 @@ static struct tally_key make_key(const struct socket_tally *tally, bool listened
 	return (struct tally_key){.kind = TALLY_KERNEL};
 }
 
+/* NULL: no memory, or no room that may be had. */
 static struct tally_group *find_group(struct socket_tally *tally, const struct tally_key *key)
 {
-	if (!grow(tally))
+	if (!grow(tally)) {
+		tally->failed = true;
 		return NULL;
+	}
 	uint32_t *slot = find_slot(tally, key);
 	if (*slot == 0) {
+		if (tally->groups_max != 0 && tally->group_count == tally->groups_max) {
+			tally->crowded++;
+			return NULL;
+		}
 		tally->groups[tally->group_count++] = (struct tally_group){.key = *key};
 		*slot = tally->group_count;
 	}
 	return &tally->groups[*slot - 1];
 }
 
-void socket_tally_add(struct socket_tally *tally, const struct sock_diag_socket *socket)
+struct tally_group *socket_tally_add(struct socket_tally *tally,
+				     const struct sock_diag_socket *socket)
 {
 	const bool listened = listens(tally, socket);
 	if (socket->state >= SOCKET_STATE_COUNT || !(tally->states_wanted >> socket->state & 1))
-		return;
+		return NULL;
 	if (tally->port != 0 && tally->port != socket->local_port &&
 	    tally->port != socket->remote_port)
-		return;
+		return NULL;
 	tally->states[socket->state]++;
 	tally->total++;
 	if (tally->by == TALLY_BY_NOTHING || tally->failed)
-		return;
+		return NULL;
 	const struct tally_key key = make_key(tally, listened, socket);
 	struct tally_group *group = find_group(tally, &key);
-	tally->failed = !group;
 	if (!group)
-		return;
+		return NULL;
 	group->states[socket->state]++;
 	group->total++;
 	group->inode = socket->inode;
+	return group;
 }
 
 /* By total, the fullest first; those that are equal in an order that does not change. */

@@ -37,15 +37,18 @@ struct tally_group {
 	struct tally_key key;
 	uint32_t inode; /* of one of them, to find the process's name by */
 	uint32_t total;
+	uint32_t fresh; /* for the caller: of them, how many were not there before */
 	uint32_t states[SOCKET_STATE_COUNT];
 };
 
 struct socket_tally {
 	/* What is counted; set by the caller. */
 	enum tally_by by;
-	uint16_t port;                     /* of either side; 0: any */
-	uint32_t states_wanted;            /* bits by number */
-	const struct processes *processes; /* for TALLY_BY_PROCESS; borrowed */
+	uint16_t port;                       /* of either side; 0: any */
+	uint32_t states_wanted;              /* bits by number */
+	const struct processes *processes;   /* for TALLY_BY_PROCESS; borrowed */
+	uint8_t source_len[TG_FAMILY_COUNT]; /* of TALLY_BY_SOURCE; 0: that of a policy */
+	uint32_t groups_max;                 /* so many at most; 0: as many as there are */
 	uint8_t hash_key[16];
 
 	uint64_t states[SOCKET_STATE_COUNT], total;
@@ -55,14 +58,17 @@ struct socket_tally {
 	uint32_t group_count, group_room;
 	uint32_t *slots; /* index + 1 of a group */
 	uint32_t slot_count;
-	bool failed; /* no memory: the groups are not complete */
+	uint64_t crowded; /* sockets whose group would have been one too many */
+	bool failed;      /* no memory: the groups are not complete */
 	uint8_t listening[65536 / 8];
 };
 
 /* *tally has its settings, and the rest is zero. */
 void socket_tally_finish(struct socket_tally *tally);
-/* Listeners first: they decide which way a connection goes. */
-void socket_tally_add(struct socket_tally *tally, const struct sock_diag_socket *socket);
+/* Listeners first: they decide which way a connection goes. The group that it was counted in, which
+   lives until the next call, or NULL. */
+struct tally_group *socket_tally_add(struct socket_tally *tally,
+				     const struct sock_diag_socket *socket);
 /* Sorts the groups, the fullest first, and keeps at most count; what is left out is in others. */
 void socket_tally_top(struct socket_tally *tally, uint32_t count);
 

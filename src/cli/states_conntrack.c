@@ -3,10 +3,7 @@
 #include "states_conntrack.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/strbuf.h"
 #include "cli.h"
@@ -15,21 +12,6 @@
 
 /* A daemon that is well answers within milliseconds, and without it there is the kernel. */
 #define ANSWER_MS 1000
-
-/* The daemon at a path may be one of another network namespace, whose flows are not ours. */
-static bool is_elsewhere(const struct client *client)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-	struct stat ours, theirs;
-	char path[40];
-	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return false;
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)peer.pid);
-	/* Who may not look takes it for ours: only root changes namespaces. */
-	return stat("/proc/self/ns/net", &ours) == 0 && stat(path, &theirs) == 0 &&
-	       (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev);
-}
 
 static void gather(struct states_conntrack *conntrack, const struct tg_record *record)
 {
@@ -71,7 +53,8 @@ static bool ask_daemon(const struct cli *cli, struct states_conntrack *ret_connt
 	struct client client;
 	if (client_open(&client, cli->socket) < 0)
 		return false;
-	const bool told = !is_elsewhere(&client) && ask(&client, &conntrack) == CLIENT_DONE &&
+	const bool told = !client_is_elsewhere(&client) &&
+			  ask(&client, &conntrack) == CLIENT_DONE &&
 			  conntrack.from == CONNTRACK_DAEMON;
 	client_close(&client);
 	if (told)

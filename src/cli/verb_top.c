@@ -1,153 +1,218 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* tcpguard top: who holds most connections, once or again and again. */
+/* tcpguard top: who holds most connections; live on a terminal, else once or again and again. */
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <tcpguard/units.h>
 
-#include "base/strbuf.h"
 #include "base/text.h"
 #include "base/util.h"
 #include "cli.h"
-#include "client.h"
-#include "json.h"
-#include "output.h"
+#include "host/sockets.h"
+#include "terminal.h"
+#include "top_fetch.h"
+#include "top_live.h"
+#include "top_output.h"
 
-enum { TOP_JSON, TOP_COUNT, TOP_EVERY };
+enum { TOP_JSON, TOP_COUNT, TOP_EVERY, TOP_SORT, TOP_STATE, TOP_PREFIX, TOP_PORT, TOP_FROM };
 
-static const char *const states[] = {"syn-sent",   "syn-recv", "established", "fin-wait",
-				     "close-wait", "last-ack", "time-wait",   "close"};
+/* Every state that has a peer. */
+#define PEER_STATES (SOCKETS_STATES & ~SOCK_STATE(TCP_LISTEN))
+/* New ones of this host's are those between two looks. */
+#define TWO_LOOKS_MS 1000
 
-struct ranking {
-	struct json json;
-	struct output_table table;
+struct options {
+	struct top_request request;
+	uint64_t every_ms; /* 0: not said */
+	bool json;
 };
 
-static void put_number(struct json *json, const struct tg_record *record, const char *key)
+static const char *read_numbers(const struct cli_args *args, struct options *options)
 {
-	uint64_t value = 0;
-	(void)tg_record_get_u64(record, key, &value); /* an older daemon's unknown state is none */
-	json_number(json, key, value);
-}
-
-/* As in list: no answer, no list. */
-static void begin_list(struct json *json)
-{
-	if (json->out)
-		return;
-	json_begin(json, stdout);
-	json_array(json, "sources");
-}
-
-static void json_source(void *data, const struct tg_record *record)
-{
-	struct json *json = &((struct ranking *)data)->json;
-	if (strcmp(record->name, "source") != 0)
-		return;
-	begin_list(json);
-	json_object(json, NULL);
-	json_string(json, "source", tg_record_get(record, "source"));
-	json_string(json, "policy", tg_record_get(record, "policy"));
-	put_number(json, record, "total");
-	json_object(json, "states");
-	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
-		put_number(json, record, states[i]);
-	json_end(json);
-	put_number(json, record, "idle");
-	put_number(json, record, "hosts");
-	put_number(json, record, "new_rate");
-	json_end(json);
-}
-
-static void table_source(void *data, const struct tg_record *record)
-{
-	struct ranking *ranking = data;
-	if (strcmp(record->name, "source") != 0)
-		return;
-	const char *cells[] = {
-		tg_record_get(record, "source"),   tg_record_get(record, "policy"),
-		tg_record_get(record, "total"),    tg_record_get(record, "syn-sent"),
-		tg_record_get(record, "syn-recv"), tg_record_get(record, "established"),
-		tg_record_get(record, "fin-wait"), tg_record_get(record, "close-wait"),
-		tg_record_get(record, "last-ack"), tg_record_get(record, "time-wait"),
-		tg_record_get(record, "close"),    tg_record_get(record, "new_rate"),
-	};
-	output_table_row(&ranking->table, cells);
-}
-
-static int print_table(const struct cli *cli, const struct tg_strbuf *request)
-{
-	static const struct output_column columns[] = {
-		{"SOURCE", false},  {"POLICY", false},   {"TOTAL", true},    {"SYN-SENT", true},
-		{"SYN-RECV", true}, {"ESTAB", true},     {"FIN-WAIT", true}, {"CLOSE-WAIT", true},
-		{"LAST-ACK", true}, {"TIME-WAIT", true}, {"CLOSE", true},    {"NEW", true}};
-	struct ranking ranking;
-	output_table_init(&ranking.table, stdout, cli->color, columns, ARRAY_SIZE(columns));
-	int status = client_ask(cli, request, table_source, &ranking);
-	output_table_finish(&ranking.table);
-	if (status == CLI_OK && ranking.table.total == 0)
-		(void)puts("no source has a connection that a policy counts");
-	return status;
-}
-
-static int print_json(const struct cli *cli, const struct tg_strbuf *request)
-{
-	struct ranking ranking = {.json = {0}};
-	int status = client_ask(cli, request, json_source, &ranking);
-	if (status == CLI_OK) {
-		begin_list(&ranking.json);
-		json_finish(&ranking.json);
+	const char *count = args->values[TOP_COUNT], *port = args->values[TOP_PORT];
+	uint64_t value;
+	if (count) {
+		if (!tg_text_u64(count, &value) || value > 500)
+			return "-n is from 1 to 500, or 0 for all";
+		options->request.count = (uint32_t)value;
 	}
+	if (port) {
+		if (!tg_text_u64(port, &value) || value == 0 || value > UINT16_MAX)
+			return "--port is from 1 to 65535";
+		options->request.port = (uint16_t)value;
+	}
+	return NULL;
+}
+
+static const char *read_prefix(const char *text, uint8_t lens[static TG_FAMILY_COUNT])
+{
+	static const char wrong[] = "--prefix is a length for IPv4, 1 to 32; or with a comma one "
+				    "for IPv6, to 128: 24,48";
+	const size_t len = strcspn(text, ",");
+	char first[8];
+	uint64_t ipv4, ipv6 = 64;
+	if (len >= sizeof(first))
+		return wrong;
+	memcpy(first, text, len);
+	first[len] = '\0';
+	if (!tg_text_u64(first, &ipv4) || ipv4 == 0 || ipv4 > 32)
+		return wrong;
+	if (text[len] && (!tg_text_u64(text + len + 1, &ipv6) || ipv6 == 0 || ipv6 > 128))
+		return wrong;
+	lens[TG_IPV4] = (uint8_t)ipv4;
+	lens[TG_IPV6] = (uint8_t)ipv6;
+	return NULL;
+}
+
+static const char *read_from(const char *text, struct top_request *request)
+{
+	static const char *const words[] = {"daemon", "sockets", "conntrack"};
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(text, words[i]) == 0) {
+			request->from = (enum top_from)i;
+			return NULL;
+		}
+	}
+	return "--from is daemon, sockets or conntrack";
+}
+
+/* The daemon counts by what its limits need: neither any state nor any prefix, and no ports. */
+static const char *choose_from(const struct cli_args *args, struct top_request *request)
+{
+	const bool narrowed =
+		args->values[TOP_STATE] || args->values[TOP_PREFIX] || args->values[TOP_PORT];
+	if (!args->values[TOP_FROM]) {
+		request->from = narrowed ? TOP_FROM_SOCKETS : TOP_FROM_DAEMON;
+		request->daemon_first = !narrowed;
+		return NULL;
+	}
+	const char *wrong = read_from(args->values[TOP_FROM], request);
+	if (!wrong && narrowed && request->from == TOP_FROM_DAEMON)
+		wrong = "--state, --prefix and --port are for --from sockets or conntrack";
+	return wrong;
+}
+
+static const char *read_states(const char *text, uint32_t *ret_states)
+{
+	uint32_t states = 0;
+	if (socket_states_parse(text, &states))
+		return "--state is syn-sent, syn-recv, established, fin-wait-1, fin-wait-2, "
+		       "closing, time-wait, close-wait, last-ack or close, or several with commas";
+	if (states & SOCK_STATE(TCP_LISTEN))
+		return "who listens has no peer: 'tcpguard states --by port --state listen'";
+	*ret_states = states;
+	return NULL;
+}
+
+static const char *read_every(const char *text, struct options *options)
+{
+	const char *wrong = tg_duration_parse(text, &options->every_ms);
+	if (!wrong && options->json)
+		return "--json prints once";
+	if (!wrong && (options->every_ms < 100 || options->every_ms > 3600000))
+		return "--every is from 100ms to 1h";
+	return wrong;
+}
+
+static const char *read_options(const struct cli_args *args, struct options *ret_options)
+{
+	struct options options = {.request = {.count = 20, .states = PEER_STATES},
+				  .json = args->values[TOP_JSON] != NULL};
+	const char *sort = args->values[TOP_SORT];
+	const char *wrong = read_numbers(args, &options);
+	if (!wrong && args->values[TOP_EVERY])
+		wrong = read_every(args->values[TOP_EVERY], &options);
+	if (!wrong && args->values[TOP_PREFIX])
+		wrong = read_prefix(args->values[TOP_PREFIX], options.request.source_len);
+	if (!wrong && args->values[TOP_STATE])
+		wrong = read_states(args->values[TOP_STATE], &options.request.states);
+	if (!wrong && sort && !top_column_parse(sort, &options.request.sort))
+		wrong = "--sort is total, half-open, established, closing, time-wait or new";
+	if (!wrong)
+		wrong = choose_from(args, &options.request);
+	if (!wrong)
+		*ret_options = options;
+	return wrong;
+}
+
+static void print(const struct cli *cli, const struct options *options, const struct top_page *page)
+{
+	struct top_look look = {.color = cli->color, .newline = "\n"};
+	size_t height;
+	if (isatty(STDOUT_FILENO))
+		terminal_size(&look.width, &height);
+	if (options->json)
+		top_output_json(stdout, page);
+	else
+		top_output_table(stdout, &look, page);
+}
+
+static int show(const struct cli *cli, const struct options *options, struct top_eye *eye)
+{
+	struct top_page page;
+	int status = top_fetch(cli, &options->request, eye, &page);
+	/* What is new shows between two looks only. */
+	if (status == CLI_OK && options->request.sort == TOP_NEW && !page.rates_known &&
+	    page.from != TOP_FROM_DAEMON) {
+		top_page_finish(&page);
+		(void)poll(NULL, 0, TWO_LOOKS_MS);
+		status = top_fetch(cli, &options->request, eye, &page);
+	}
+	if (status == CLI_OK)
+		print(cli, options, &page);
+	else
+		cli_complain("%s", page.note);
+	top_page_finish(&page);
 	return status;
 }
 
-static int repeat(const struct cli *cli, const struct tg_strbuf *request, uint64_t every_ms)
+/* Until ^C, or until nobody reads any more. */
+static int repeat(const struct cli *cli, const struct options *options, struct top_eye *eye)
 {
 	int status = CLI_OK;
 	while (status == CLI_OK) {
-		if (isatty(STDOUT_FILENO))
-			(void)fputs("\033[H\033[2J", stdout);
-		status = print_table(cli, request);
+		status = show(cli, options, eye);
+		(void)fputc('\n', stdout);
 		if (fflush(stdout) != 0)
 			return CLI_USAGE;
-		(void)poll(NULL, 0, (int)MIN(every_ms, (uint64_t)3600000)); /* until ^C */
+		(void)poll(NULL, 0, (int)options->every_ms);
 	}
 	return status;
 }
 
 static int run_top(const struct cli *cli, const struct cli_args *args)
 {
-	uint64_t count = 20, every_ms = 0;
-	const char *every = args->values[TOP_EVERY], *text = args->values[TOP_COUNT];
-	const char *wrong = every ? tg_duration_parse(every, &every_ms) : NULL;
-	if (!wrong && text && (!tg_text_u64(text, &count) || count > 500))
-		wrong = "--count is from 1 to 500, or 0 for all";
-	if (!wrong && every && args->values[TOP_JSON])
-		wrong = "--json prints once";
+	struct options options;
+	struct top_eye eye = {.keyed = false};
+	const char *wrong = read_options(args, &options);
 	if (wrong) {
 		cli_complain("%s", wrong);
 		return CLI_USAGE;
 	}
-	struct tg_strbuf request;
-	tg_strbuf_init(&request);
-	tg_record_begin(&request, "top");
-	tg_record_put_u64(&request, "count", count);
-	tg_record_end(&request);
-	int status = args->values[TOP_JSON] ? print_json(cli, &request)
-		     : every                ? repeat(cli, &request, every_ms)
-					    : print_table(cli, &request);
-	tg_strbuf_finish(&request);
+	if (!options.json && terminal_is_there())
+		return top_live(cli, &options.request, options.every_ms ? options.every_ms : 2000);
+	int status = options.every_ms ? repeat(cli, &options, &eye) : show(cli, &options, &eye);
+	top_eye_finish(&eye);
 	return status;
 }
 
 const struct cli_verb verb_top = {
 	.name = "top",
 	.operands = "",
-	.summary = "Show the sources with the most connections, by state",
-	.options = {[TOP_JSON] = {"json", NULL, "as one JSON object"},
+	.summary = "Show the sources with the most connections, live on a terminal",
+	.options = {[TOP_JSON] = {"json", NULL, "once, as one JSON object"},
 		    [TOP_COUNT] = {"count", "N",
-				   "how many (20; at most 500), or 0 for all, in no order"},
-		    [TOP_EVERY] = {"every", "TIME", "again and again, such as 2s, until ^C"}},
+				   "how many (20; at most 500), or 0: all; also -n N"},
+		    [TOP_EVERY] = {"every", "TIME",
+				   "how often anew, such as 5s (2s on a terminal)"},
+		    [TOP_SORT] = {"sort", "COLUMN",
+				  "total, half-open, established, closing, time-wait, new"},
+		    [TOP_STATE] = {"state", "S[,S]...", "only sockets in these states"},
+		    [TOP_PREFIX] = {"prefix", "LEN[,LEN]", "by network: of IPv4, of IPv6 (32,64)"},
+		    [TOP_PORT] = {"port", "N", "only what has this port on either side"},
+		    [TOP_FROM] = {"from", "WHOM",
+				  "daemon, sockets or conntrack (daemon, else sockets)"}},
 	.run = run_top,
 };

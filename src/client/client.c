@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -82,4 +84,18 @@ enum client_result client_next(struct client *client, int timeout_ms, struct tg_
 	if (strcmp(ret_record->name, "done") == 0)
 		return CLIENT_DONE;
 	return strcmp(ret_record->name, "error") == 0 ? CLIENT_ERROR : CLIENT_RECORD;
+}
+
+bool client_is_elsewhere(const struct client *client)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	struct stat ours, theirs;
+	char path[40];
+	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)peer.pid);
+	/* Who may not look takes it for ours: only root changes namespaces. */
+	return stat("/proc/self/ns/net", &ours) == 0 && stat(path, &theirs) == 0 &&
+	       (ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev);
 }

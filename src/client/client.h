@@ -30,6 +30,8 @@ enum client_result {
 /* 0 or -errno. */
 int client_open(struct client *client, const char *path);
 void client_close(struct client *client);
+/* The daemon at a path may be one of another network namespace, whose flows are not ours. */
+bool client_is_elsewhere(const struct client *client);
 bool client_send(struct client *client, const struct tg_strbuf *request);
 /* The next record; it lives until the next call. */
 enum client_result client_next(struct client *client, int timeout_ms, struct tg_record *ret_record);

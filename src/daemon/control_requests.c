@@ -14,6 +14,7 @@
 #include "control_kill.h"
 #include "control_list.h"
 #include "control_metrics.h"
+#include "control_near.h"
 #include "control_policy.h"
 #include "control_record.h"
 #include "control_status.h"
@@ -32,36 +33,60 @@
 #define CONFIRM_MIN_MS 1000
 #define CONFIRM_MAX_MS (3600 * 1000)
 
+/* By what `top` ranks: a sum of states, or the rate. */
+#define TOP_BY_NEW 0u
+static const struct {
+	const char *word;
+	uint32_t states;
+} top_sorts[] = {
+	{"total", (1u << TG_TCP_STATE_COUNT) - 1},
+	{"half-open", 1u << TG_TCP_SYN_SENT | 1u << TG_TCP_SYN_RECV},
+	{"established", 1u << TG_TCP_ESTABLISHED},
+	{"closing", 1u << TG_TCP_FIN_WAIT | 1u << TG_TCP_CLOSE_WAIT | 1u << TG_TCP_LAST_ACK |
+			    1u << TG_TCP_CLOSE},
+	{"time-wait", 1u << TG_TCP_TIME_WAIT},
+	{"new", TOP_BY_NEW},
+};
+
 /* The fullest counts, gathered in pieces: a scan of every source at once takes too long. */
 struct top_state {
 	uint32_t cursor;
+	uint32_t sort; /* bits of enum tg_tcp_state, or TOP_BY_NEW */
 	size_t count, wanted;
 	struct top_entry {
-		uint64_t total;
+		uint64_t rank, total;
 		struct tg_source_count source;
 	} entries[TOP_MAX];
 };
 
+static uint64_t sum_of(const struct tg_source_count *source, uint32_t states)
+{
+	uint64_t sum = 0;
+	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
+		if (states >> i & 1)
+			sum += source->states[i];
+	return sum;
+}
+
 static uint64_t total_of(const struct tg_source_count *source)
 {
-	uint64_t total = 0;
-	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
-		total += source->states[i];
-	return total;
+	return sum_of(source, top_sorts[0].states);
 }
 
 /* Sorted by insertion: nearly all of many sources are below the last of the list. */
 static void top_offer(struct top_state *top, const struct tg_source_count *source)
 {
-	uint64_t total = total_of(source);
+	const uint64_t total = total_of(source);
+	const uint64_t rank =
+		top->sort == TOP_BY_NEW ? source->new_level : sum_of(source, top->sort);
 	if (total == 0 && source->new_level == 0)
 		return;
-	if (top->count == top->wanted && total <= top->entries[top->count - 1].total)
+	if (top->count == top->wanted && rank <= top->entries[top->count - 1].rank)
 		return;
 	size_t at = top->count < top->wanted ? top->count++ : top->count - 1;
-	for (; at > 0 && top->entries[at - 1].total < total; at--)
+	for (; at > 0 && top->entries[at - 1].rank < rank; at--)
 		top->entries[at] = top->entries[at - 1];
-	top->entries[at] = (struct top_entry){.total = total, .source = *source};
+	top->entries[at] = (struct top_entry){.rank = rank, .total = total, .source = *source};
 }
 
 /* All of them, in no order: for programs that sort by themselves. */
@@ -97,10 +122,28 @@ static bool top_more(void *data, void *state, struct tg_strbuf *out)
 	return true;
 }
 
+static bool read_sort(const struct tg_record *request, uint32_t *ret_sort)
+{
+	const char *text = tg_record_get(request, "sort");
+	for (size_t i = 0; i < ARRAY_SIZE(top_sorts); i++) {
+		if (strcmp(text ? text : "total", top_sorts[i].word) == 0) {
+			*ret_sort = top_sorts[i].states;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void begin_top(void *data, struct control_client *client, const struct tg_record *request)
 {
 	(void)data;
 	uint64_t wanted = TOP_DEFAULT;
+	uint32_t sort = 0;
+	if (!read_sort(request, &sort)) {
+		control_error(client, 2,
+			      "sort is total, half-open, established, closing, time-wait or new");
+		return;
+	}
 	if (tg_record_get(request, "count") &&
 	    (!tg_record_get_u64(request, "count", &wanted) || wanted > TOP_MAX)) {
 		control_error(client, 2, "count is from 1 to %d, or 0 for all", TOP_MAX);
@@ -114,6 +157,7 @@ static void begin_top(void *data, struct control_client *client, const struct tg
 	top->cursor = 0;
 	top->count = 0;
 	top->wanted = wanted;
+	top->sort = sort;
 	control_stream(client, wanted ? top_more : top_all, top, free);
 }
 
@@ -330,6 +374,7 @@ const struct control_verb *control_requests(size_t *ret_count)
 		{"panic", begin_panic},       {"kill", control_kill},
 		{"explain", control_explain}, {"record", control_record},
 		{"metrics", control_metrics}, {"policy", control_policy},
+		{"near", control_near},
 	};
 	*ret_count = ARRAY_SIZE(verbs);
 	return verbs;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Owns the count of conntrack's entries by state, out of one dump of the table. */
+/* Owns the walk over conntrack's table, one dump, and the count of its entries by state. */
 #include "host/ct_states.h"
 
 #include <errno.h>
@@ -15,6 +15,11 @@
 
 /* There as soon as the kernel can track connections. */
 static const char loaded[] = "/proc/sys/net/netfilter/nf_conntrack_count";
+
+struct walk {
+	void (*found)(void *data, const struct tg_flow_event *flow);
+	void *data;
+};
 
 struct counting {
 	struct ct_states states;
@@ -34,7 +39,7 @@ static int read_error(const struct nlmsghdr *message)
 
 static int read_message(void *data, const struct nlmsghdr *message)
 {
-	struct counting *counting = data;
+	const struct walk *walk = data;
 	struct ct_message entry;
 	if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
 		return read_error(message);
@@ -46,18 +51,12 @@ static int read_message(void *data, const struct nlmsghdr *message)
 	case CT_MALFORMED:
 		return -EBADMSG;
 	}
-	const struct tg_flow_event *flow = &entry.flow;
-	if (flow->state >= TG_TCP_STATE_COUNT)
-		return 0;
-	if (counting->port != 0 && flow->key.sport != counting->port &&
-	    flow->key.dport != counting->port)
-		return 0;
-	counting->states.counts[flow->state]++;
-	counting->states.total++;
+	if (entry.flow.state < TG_TCP_STATE_COUNT)
+		walk->found(walk->data, &entry.flow);
 	return 0;
 }
 
-int ct_states_read(uint16_t port, struct ct_states *ret_states)
+int ct_flows_walk(void (*found)(void *data, const struct tg_flow_event *flow), void *data)
 {
 	struct {
 		struct nlmsghdr header;
@@ -71,15 +70,32 @@ int ct_states_read(uint16_t port, struct ct_states *ret_states)
 			},
 		.generic = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0},
 	};
-	struct counting counting = {.port = port};
+	struct walk walk = {.found = found, .data = data};
 	struct netlink_dump dump;
 	/* To ask would load the module, and change what the host does. */
 	if (access(loaded, F_OK) < 0 && errno == ENOENT)
 		return -EOPNOTSUPP;
 	int err = netlink_dump_init(&dump, NETLINK_NETFILTER);
 	if (!err)
-		err = netlink_dump_run(&dump, &request, sizeof(request), read_message, &counting);
+		err = netlink_dump_run(&dump, &request, sizeof(request), read_message, &walk);
 	netlink_dump_finish(&dump);
+	return err;
+}
+
+static void count(void *data, const struct tg_flow_event *flow)
+{
+	struct counting *counting = data;
+	if (counting->port != 0 && flow->key.sport != counting->port &&
+	    flow->key.dport != counting->port)
+		return;
+	counting->states.counts[flow->state]++;
+	counting->states.total++;
+}
+
+int ct_states_read(uint16_t port, struct ct_states *ret_states)
+{
+	struct counting counting = {.port = port};
+	int err = ct_flows_walk(count, &counting);
 	if (!err)
 		*ret_states = counting.states;
 	return err;

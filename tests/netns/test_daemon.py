@@ -150,7 +150,7 @@ def test_exit_statuses(lab):
     check("an unknown verb is 2", lab.cli("nonsense").returncode == 2)
     for verb in "status list top ban unban check reload panic".split():
         check(f"{verb} --help is 0", lab.cli(verb, "--help").returncode == 0)
-    for verb in (["status"], ["list"], ["top"], ["ban", "203.0.113.1"], ["unban", "--all"], ["reload"]):
+    for verb in (["status"], ["list"], ["top", "--from", "daemon"], ["ban", "203.0.113.1"], ["unban", "--all"], ["reload"]):
         result = lab.cli(*verb)
         check(f"{verb[0]} without a daemon is 3", result.returncode == 3, result)
     check("status --json without a daemon prints nothing", lab.cli("list", "--json").stdout == "")
@@ -308,7 +308,8 @@ def test_ban(lab):
     check("unban is 0 and the kernel lets go", lab.cli("unban", "198.51.100.7").returncode == 0 and
           "198.51.100.7" not in lab.elements())
     check("unban --all is 0", lab.cli("unban", "--all").returncode == 0 and not lab.json("list")["bans"])
-    check("top is empty and whole", lab.json("top") == {"schema": 1, "sources": []})
+    check("top is empty and whole", lab.json("top") == {"schema": 1, "from": "daemon", "note": None, "sort": "total",
+                                                  "sources": []})
 
 
 def test_reload(lab):
