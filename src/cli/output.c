@@ -5,7 +5,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/strbuf.h"
 #include "base/text.h"
@@ -74,6 +76,11 @@ void output_text(FILE *out, const char *text)
 	tg_strbuf_finish(&safe);
 }
 
+/* A last column with less room than this is better read below the others. */
+#define ROOM_MIN 20
+#define INDENT 4
+#define TITLE 12
+
 /* Characters, not bytes. */
 static size_t text_width(const char *text)
 {
@@ -95,17 +102,112 @@ size_t output_fit(const char *text, size_t width)
 	return at;
 }
 
+size_t output_width(void)
+{
+	struct winsize size = {0};
+	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+		return 0;
+	return size.ws_col;
+}
+
+/* Bytes of a colour at text, or 0. */
+static size_t color_length(const char *text)
+{
+	if (text[0] != '\033' || text[1] != '[')
+		return 0;
+	const size_t len = 2 + strspn(text + 2, "0123456789;");
+	return text[len] ? len + 1 : len;
+}
+
+/* Bytes up to the next blank or the end, and how many columns they take. */
+static size_t word_length(const char *text, size_t len, size_t *ret_columns)
+{
+	size_t at = 0, columns = 0;
+	while (at < len && (text[at] != ' ' || at == 0)) {
+		const size_t color = color_length(text + at);
+		columns += !color && ((unsigned char)text[at] & 0xc0) != 0x80;
+		at += color ? color : 1;
+	}
+	*ret_columns = columns;
+	return MIN(at, len);
+}
+
+/* len bytes of text within columns from column on; each word with the blank before it. */
+static void wrap(FILE *out, const char *text, size_t len, size_t column, size_t indent,
+		 size_t width)
+{
+	size_t at = 0;
+	bool fresh = true; /* nothing stands in this line yet */
+	while (at < len) {
+		size_t columns;
+		const size_t word = word_length(text + at, len - at, &columns);
+		if (!fresh && column > indent && column + columns > width) {
+			const size_t blank = text[at] == ' ';
+			(void)fprintf(out, "\n%*s", (int)indent, "");
+			(void)fwrite(text + at + blank, 1, word - blank, out);
+			column = indent + columns - blank;
+		} else {
+			(void)fwrite(text + at, 1, word, out);
+			column += columns;
+		}
+		fresh = false;
+		at += word;
+	}
+}
+
+static size_t indent_of(const char *line, size_t len)
+{
+	const bool titled = len > TITLE && line[TITLE - 1] == ' ' && line[TITLE - 2] == ' ' &&
+			    line[TITLE] != ' ';
+	return titled ? TITLE : INDENT;
+}
+
+void output_wrap(FILE *out, const char *text, size_t width)
+{
+	while (*text) {
+		const size_t len = strcspn(text, "\n");
+		if (width == 0)
+			(void)fwrite(text, 1, len, out);
+		else
+			wrap(out, text, len, 0, indent_of(text, len), width);
+		text += len;
+		if (*text) {
+			(void)fputc('\n', out);
+			text++;
+		}
+	}
+}
+
+/* Where the last column has its place, or below the others where they leave none. The blanks
+   before it are its own. */
+static void print_last(const struct output_table *table, const char *cell, size_t column)
+{
+	const bool fits = table->fit == 0 || column + text_width(cell) <= table->fit;
+	const size_t indent = fits || column + ROOM_MIN <= table->fit ? column : INDENT;
+	if (indent != column)
+		(void)fprintf(table->out, "\n%*s", INDENT, "");
+	else if (column > 0)
+		(void)fputs("  ", table->out);
+	wrap(table->out, cell, strlen(cell), indent, indent, fits ? SIZE_MAX : table->fit);
+}
+
 static void print_row(const struct output_table *table, const char *const *cells)
 {
+	size_t column = 0;
 	for (size_t i = 0; i < table->column_count; i++) {
 		size_t width = text_width(cells[i]);
 		size_t pad = table->widths[i] > width ? table->widths[i] - width : 0;
 		bool last = i + 1 == table->column_count;
+		if (last && !table->columns[i].right) {
+			print_last(table, cells[i], column);
+			break;
+		}
+		(void)fputs(i > 0 ? "  " : "", table->out);
 		if (table->columns[i].right)
 			(void)fprintf(table->out, "%*s%s", (int)pad, "", cells[i]);
 		else
-			(void)fprintf(table->out, "%s%*s", cells[i], last ? 0 : (int)pad, "");
-		(void)fputs(last ? "" : "  ", table->out);
+			(void)fprintf(table->out, "%s%*s", cells[i], (int)pad, "");
+		column += width + pad + 2;
 	}
 }
 

@@ -35,17 +35,29 @@ void output_text(FILE *out, const char *text);
 /* How many bytes of text are width characters at most; width 0: all. */
 size_t output_fit(const char *text, size_t width);
 
+/* Columns of the terminal that standard output is, or 0: it is none, and nothing is to be cut. */
+size_t output_width(void);
+/*
+ * Lines of text, which may have colours in them, broken at blanks so that they have width columns
+ * at most; 0: as they are. What goes on does so below where the value of a line begins: after a
+ * title of 12 columns, else after 4. A word that is too long stays whole.
+ */
+void output_wrap(FILE *out, const char *text, size_t width);
+
 struct output_column {
 	const char *title;
 	bool right;
 };
 
-/* A table with aligned columns, without a trailing blank. */
+/* A table with aligned columns, without a trailing blank. Where it would be wider than fit, the
+   last column is broken at blanks, or goes below the others where they leave it no room. */
 struct output_table {
 	FILE *out;
 	bool color;
 	const struct output_column *columns;
 	size_t column_count;
+	size_t fit; /* columns to stay within if that can be; 0: as wide as it gets. Set after init
+		     */
 	size_t widths[OUTPUT_COLUMNS_MAX];
 	char **cells; /* rows that wait, row by row */
 	size_t row_count;

@@ -98,8 +98,9 @@ static void short_span(uint64_t seconds, char buf[static OUTPUT_SPAN_STRLEN])
 }
 
 /* "drop 9 min; 92% web/open-per-ip" */
-static void put_near(struct tg_strbuf *line, const struct top_near *near)
+static void put_near(struct tg_strbuf *line, const struct top_row *row)
 {
+	const struct top_near *near = row->near;
 	char span[OUTPUT_SPAN_STRLEN];
 	if (near->bans > 0 && near->covers) {
 		short_span(near->expires_in, span);
@@ -110,9 +111,11 @@ static void put_near(struct tg_strbuf *line, const struct top_near *near)
 				 near->enforced ? near->enforced : near->bans,
 				 near->enforced ? "banned" : "observed");
 	}
+	/* The policy of the row needs no second mention. */
+	const bool same = strcmp(near->policy, row->policy) == 0;
 	if (near->policy[0])
-		tg_strbuf_printf(line, "%s%u%% %s/%s", near->bans ? "; " : "", percent(near),
-				 near->policy, near->limit);
+		tg_strbuf_printf(line, "%s%u%% %s%s%s", near->bans ? "; " : "", percent(near),
+				 same ? "" : near->policy, same ? "" : "/", near->limit);
 	else if (near->bans == 0)
 		tg_strbuf_puts(line, "-");
 }
@@ -153,7 +156,7 @@ static void put_row(struct tg_strbuf *line, const struct columns *columns,
 	if (columns->near)
 		tg_strbuf_puts(line, "  ");
 	if (columns->near && row->near)
-		put_near(line, row->near);
+		put_near(line, row);
 }
 
 /* The column that decides the order is marked on a screen, where it can be chosen. */

@@ -70,6 +70,7 @@ static int run_list(const struct cli *cli, const struct cli_args *args)
 		return status;
 	}
 	output_table_init(&listing.table, stdout, cli->color, columns, ARRAY_SIZE(columns));
+	listing.table.fit = output_width();
 	int status = client_ask_simple(cli, "list", table_ban, &listing);
 	output_table_finish(&listing.table);
 	if (status == CLI_OK && listing.table.total == 0)

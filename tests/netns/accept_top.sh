@@ -165,6 +165,24 @@ check 'flows of conntrack' tg_true '.from == "conntrack" and any(.sources[]; .so
 	top --from conntrack
 tg ban 10.78.1.1 --for 10m >/dev/null
 check 'on a terminal: banned' on "$GUARD" python3 "$PTY" banned "$LAB_CLI" --socket "$LAB_DIR/control.sock" top --port 80
+# The other tables that people read: within a terminal, and whole where it is none.
+tg ban 2001:db8:aaaa:bbbb::/64 --for 10m --action rate-limit --reason "$(printf 'loud %.0s' {1..18})" >/dev/null
+within() {
+	on "$GUARD" python3 "$PTY" shown "$LAB_CLI" --socket "$LAB_DIR/control.sock" "$@" >"$LAB_DIR/within" &&
+		awk 'length > 80 {print "# too wide: " $0; wide = 1} END {exit wide}' "$LAB_DIR/within"
+}
+words() {
+	tr -s ' \n' '\n'
+}
+# Some figures move on.
+same_words() {
+	diff <(words <"$LAB_DIR/within" | tr -d 0-9) <(tg "$@" | words | tr -d 0-9)
+}
+check 'list on a terminal: 80 columns' within list
+check 'and all words' same_words list
+check 'piped: a line for each' equal "$(tg list | grep -c 'loud loud')" 1
+check 'status on a terminal: 80 columns' within status
+sed 's/^/# /' "$LAB_DIR/within"
 tg top -n 4 | sed 's/^/# /'
 tg top --port 80 -n 4 | sed 's/^/# /'
 tap_done

@@ -40,6 +40,83 @@ TEST(table)
 	free(text);
 }
 
+/* As `list` has it: where the last column has its place, and where the others leave it none. */
+static char *list_within(size_t fit, const char *source)
+{
+	static const struct output_column columns[] = {{"SOURCE", false},   {"ACTION", false},
+						       {"ENFORCED", false}, {"EXPIRES IN", true},
+						       {"PACKETS", true},   {"WHY", false}};
+	const char *const rows[][6] = {{source, "drop", "yes", "9 min 59 s", "12", "by hand"},
+				       {source, "rate-limit 5/1s", "observed", "15 s", NULL,
+					"web/open-per-ip: concurrent 101 > 100; no witness yet"}};
+	char *text = NULL;
+	size_t len = 0;
+	struct output_table table;
+	FILE *out = open_memstream(&text, &len);
+	output_table_init(&table, out, false, columns, 6);
+	table.fit = fit;
+	output_table_row(&table, rows[0]);
+	output_table_row(&table, rows[1]);
+	output_table_finish(&table);
+	CHECK(fclose(out) == 0);
+	return text;
+}
+
+TEST(table_within_a_terminal)
+{
+	char *text = list_within(100, "192.0.2.1/32");
+	CHECK_STR(text,
+		  "SOURCE        ACTION           ENFORCED  EXPIRES IN  PACKETS  WHY\n"
+		  "192.0.2.1/32  drop             yes       9 min 59 s       12  by hand\n"
+		  "192.0.2.1/32  rate-limit 5/1s  observed        15 s        -  web/open-per-ip: "
+		  "concurrent 101 > 100;\n"
+		  "                                                              no witness yet\n");
+	free(text);
+	text = list_within(80, "2001:db8:aaaa:bbbb::/64");
+	CHECK_STR(
+		text,
+		"SOURCE                   ACTION           ENFORCED  EXPIRES IN  PACKETS  WHY\n"
+		"2001:db8:aaaa:bbbb::/64  drop             yes       9 min 59 s       12  by hand\n"
+		"2001:db8:aaaa:bbbb::/64  rate-limit 5/1s  observed        15 s        -\n"
+		"    web/open-per-ip: concurrent 101 > 100; no witness yet\n");
+	free(text);
+	text = list_within(0, "192.0.2.1/32");
+	CHECK(strstr(text, "  web/open-per-ip: concurrent 101 > 100; no witness yet\n"));
+	free(text);
+}
+
+TEST(wrapped_lines)
+{
+	static const char page[] = "tcpguardd 1: \033[1mhealth\033[0m ok, running\n"
+				   "losses      1 of \xc3\xa4\xc3\xa4\xc3\xa4 lost\n"
+				   "            /a/word/that/is/too/long/to/be/broken in two\n";
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	output_wrap(out, page, 0);
+	CHECK(fflush(out) == 0);
+	CHECK_STR(text, page);
+	rewind(out);
+	output_wrap(out, page, 23);
+	CHECK(fclose(out) == 0);
+	CHECK_STR(text, "tcpguardd 1: \033[1mhealth\033[0m ok,\n"
+			"    running\n"
+			"losses      1 of \xc3\xa4\xc3\xa4\xc3\xa4\n"
+			"            lost\n"
+			"            /a/word/that/is/too/long/to/be/broken\n"
+			"            in two\n");
+	free(text);
+}
+
+TEST(text_that_fits)
+{
+	CHECK_U64(output_fit("abc", 0), 3);
+	CHECK_U64(output_fit("abc", 2), 2);
+	CHECK_U64(output_fit("abc", 9), 3);
+	CHECK_U64(output_fit("\xc3\xa4\xc3\xa4z", 2), 4);
+	CHECK_U64(output_fit("", 2), 0);
+}
+
 TEST(long_table_streams)
 {
 	static const struct output_column columns[] = {{"A", false}};
@@ -94,6 +171,9 @@ int main(void)
 {
 	RUN(times);
 	RUN(table);
+	RUN(table_within_a_terminal);
+	RUN(wrapped_lines);
+	RUN(text_that_fits);
 	RUN(long_table_streams);
 	RUN(json);
 	return DONE();
