@@ -128,6 +128,35 @@ void simulation_step(struct simulation *simulation, const struct tg_event *event
 	take(simulation);
 }
 
+static bool start(struct simulation *simulation, const struct tg_config *config,
+		  const struct tg_trace_header *header, const enum tg_mode *mode_override)
+{
+	struct tg_engine_params params = {.max_sources = config->max_sources,
+					  .max_flows = config->max_flows,
+					  .max_bans = config->max_bans};
+	memcpy(params.seed, header->seed, sizeof(params.seed));
+	simulation->ruleset = tg_ruleset_create(config, &params, mode_override);
+	simulation->engine = simulation->ruleset ? tg_engine_create(&params) : NULL;
+	if (!simulation->engine)
+		return false;
+	step(simulation, &(struct tg_event){.type = TG_EVENT_POLICY,
+					    .at = header->start,
+					    .ruleset = simulation->ruleset});
+	return true;
+}
+
+bool simulation_begin(struct simulation *simulation, const struct tg_config *config,
+		      const struct tg_trace_header *header, simulation_decision_fn *decided,
+		      void *data)
+{
+	static const enum tg_mode observe = TG_MODE_OBSERVE;
+	*simulation = (struct simulation){.now = header->start, .decided = decided, .data = data};
+	if (start(simulation, config, header, &observe))
+		return true;
+	simulation_finish(simulation);
+	return false;
+}
+
 int simulation_init(struct simulation *simulation, const char *policy,
 		    const struct tg_trace_header *header, simulation_decision_fn *decided,
 		    void *data)
@@ -141,21 +170,11 @@ int simulation_init(struct simulation *simulation, const char *policy,
 	tg_diag_finish(&diag);
 	if (!simulation->config)
 		return CLI_USAGE;
-	struct tg_engine_params params = {.max_sources = simulation->config->max_sources,
-					  .max_flows = simulation->config->max_flows,
-					  .max_bans = simulation->config->max_bans};
-	memcpy(params.seed, header->seed, sizeof(params.seed));
-	simulation->ruleset = tg_ruleset_create(simulation->config, &params, NULL);
-	simulation->engine = simulation->ruleset ? tg_engine_create(&params) : NULL;
-	if (!simulation->engine) {
-		cli_complain("out of memory");
-		simulation_finish(simulation);
-		return CLI_USAGE;
-	}
-	step(simulation, &(struct tg_event){.type = TG_EVENT_POLICY,
-					    .at = header->start,
-					    .ruleset = simulation->ruleset});
-	return CLI_OK;
+	if (start(simulation, simulation->config, header, NULL))
+		return CLI_OK;
+	cli_complain("out of memory");
+	simulation_finish(simulation);
+	return CLI_USAGE;
 }
 
 void simulation_finish(struct simulation *simulation)

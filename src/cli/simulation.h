@@ -20,7 +20,7 @@
 typedef void simulation_decision_fn(void *data, const struct tg_decision *decision);
 
 struct simulation {
-	struct tg_config *config;
+	struct tg_config *config; /* NULL: it is borrowed */
 	struct tg_ruleset *ruleset;
 	struct tg_engine *engine;
 	tg_time now;
@@ -33,6 +33,10 @@ struct simulation {
 int simulation_init(struct simulation *simulation, const char *policy,
 		    const struct tg_trace_header *header, simulation_decision_fn *decided,
 		    void *data);
+/* The same with a policy that is borrowed, and that only observes. False when memory runs out. */
+bool simulation_begin(struct simulation *simulation, const struct tg_config *config,
+		      const struct tg_trace_header *header, simulation_decision_fn *decided,
+		      void *data);
 void simulation_finish(struct simulation *simulation);
 void simulation_step(struct simulation *simulation, const struct tg_event *events, int count);
 

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "cli.h"
 #include "client.h"
+#include "live_trace.h"
 #include "trace_output.h"
 
 enum { RECORD_FOR, RECORD_COUNT, RECORD_FORCE };
@@ -35,13 +36,6 @@ struct recording {
 	bool tty, full;
 };
 
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Whole records only. */
 static bool flush(struct recording *recording)
 {
@@ -50,24 +44,6 @@ static bool flush(struct recording *recording)
 	tg_strbuf_consume(&recording->bytes, recording->whole);
 	recording->whole = 0;
 	return true;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool take_hex(struct recording *recording, const char *hex)
-{
-	for (; hex[0]; hex += 2) {
-		const int high = hex_digit(hex[0]), low = high < 0 ? -1 : hex_digit(hex[1]);
-		if (low < 0)
-			return false;
-		tg_strbuf_putc(&recording->bytes, (char)(high << 4 | low));
-	}
-	return !recording->bytes.failed;
 }
 
 /* False when the bytes are no trace, or memory runs out. */
@@ -96,10 +72,7 @@ static bool find_records(struct recording *recording)
 
 static bool take_record(struct recording *recording, const struct tg_record *record)
 {
-	const char *data = tg_record_get(record, "data");
-	if (strcmp(record->name, "trace") != 0 || !data)
-		return true;
-	if (!take_hex(recording, data)) {
+	if (!live_trace_bytes(record, &recording->bytes)) {
 		cli_complain("the daemon's answer is malformed");
 		return false;
 	}
@@ -121,7 +94,7 @@ static int follow(struct recording *recording, struct client *client, int signal
 {
 	struct tg_record record;
 	for (;;) {
-		const uint64_t now = clock_ms();
+		const uint64_t now = live_trace_clock_ms();
 		if (recording->full || now >= recording->until_ms)
 			return CLI_OK;
 		show_progress(recording, now);
@@ -160,7 +133,6 @@ static int open_signals(void)
 static int ask_and_follow(const struct cli *cli, struct recording *recording)
 {
 	struct client client;
-	struct tg_strbuf request;
 	_cleanup_close_ int signals = open_signals();
 	if (signals < 0) {
 		cli_complain("cannot wait for signals: %s", strerror(errno));
@@ -169,14 +141,7 @@ static int ask_and_follow(const struct cli *cli, struct recording *recording)
 	int err = client_open(&client, cli->socket);
 	if (err)
 		return client_explain_open(cli->socket, err);
-	tg_strbuf_init(&request);
-	tg_record_begin(&request, "record");
-	tg_record_end(&request);
-	struct tg_record record;
-	int status = CLI_OK;
-	if (!client_send(&client, &request))
-		status = client_explain(client_next(&client, 0, &record), &record);
-	tg_strbuf_finish(&request);
+	int status = live_trace_ask(&client);
 	if (status == CLI_OK)
 		status = follow(recording, &client, signals);
 	client_close(&client);
@@ -198,7 +163,7 @@ static bool read_options(const struct cli_args *args, struct recording *recordin
 		cli_complain("%s", wrong);
 		return false;
 	}
-	recording->begun_ms = clock_ms();
+	recording->begun_ms = live_trace_clock_ms();
 	recording->until_ms = time ? recording->begun_ms + ms : UINT64_MAX;
 	return true;
 }
