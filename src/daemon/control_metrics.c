@@ -86,7 +86,7 @@ static bool look(const struct daemon *daemon, struct metrics_state *state)
 		const enum held held = held_as(&ban);
 		if (state->held)
 			state->held[limit_counts_find(counts, daemon->policy.config, &ban)][held]++;
-		if (held == HELD_ENFORCED || held == HELD_UNPROVEN)
+		if (ban.enforced)
 			state->actions[ban.action]++;
 	}
 	return false;

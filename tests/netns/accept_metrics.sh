@@ -79,6 +79,26 @@ check 'in buckets' equal "$(page_value 'tcpguard_kernel_transaction_duration_sec
 	"$(page_value tcpguard_kernel_transaction_duration_seconds_count)"
 check 'as many events as status says' test "$(page_value tcpguard_events_received_total)" -le "$(tg_value .events.received status)"
 
+# Whatever the daemon counts is told, but for what is no number to watch.
+cat >"$LAB_DIR/untold.py" <<'PY'
+import re, socket, sys
+
+rows = set(re.findall(r'"(\w+)", "(\w+)", (?:NULL|"[^"]*"), (?:NULL|"[^"]*"), \w+}', open(sys.argv[2]).read()))
+whole = {"states", "reasons", "actions", "transaction", "limit"}
+known = {("status", key) for key in "version pid mode_from health uptime confirm_in closing_followed".split()}
+peer = socket.socket(socket.AF_UNIX)
+peer.settimeout(20)
+peer.connect(sys.argv[1])
+peer.sendall(b"metrics\n")
+for line in peer.makefile():
+    name, *fields = line.split()
+    for key in (field.split("=")[0] for field in fields):
+        if name not in whole and (name, key) not in rows | known:
+            print(name, key)
+PY
+check 'whatever is counted is told' equal "$(on "$GUARD" python3 "$LAB_DIR/untold.py" "$LAB_DIR/control.sock" \
+	"$(dirname "${BASH_SOURCE[0]}")/../../src/client/metrics.c")" ''
+
 sed -i 's/concurrent: 20/concurrent: 25/; s/new-per-ip:/fresh-per-ip:/' "$LAB_DIR/etc/tcpguard.yaml"
 tg reload >/dev/null
 check 'a reload keeps the counts' shows 'tcpguard_decisions_total{policy="web",limit="open-per-ip",decision="ban"}' 1
