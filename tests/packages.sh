@@ -14,6 +14,10 @@ packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3 i
 # Programs that guard or publish a host as soon as they are installed: only taken out of their
 # packages, so that nothing of them is started, and run in network namespaces.
 packages_unpacked=(prometheus firewalld python3-firewall docker.io containerd runc busybox-static)
+# Ansible, and what it imports: nothing of it is wanted on a host beyond the test of the role.
+packages_ansible=(ansible-core python3-resolvelib python3-packaging python3-jinja2 python3-markupsafe
+	python3-yaml python3-cryptography python3-cffi-backend)
+packages_unpacked+=("${packages_ansible[@]}")
 
 packages_missing() {
 	local package
