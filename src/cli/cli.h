@@ -44,9 +44,10 @@ struct cli_verb {
 	int (*run)(const struct cli *cli, const struct cli_args *args);
 };
 
-extern const struct cli_verb verb_ban, verb_check, verb_doctor, verb_explain, verb_import,
-	verb_kill, verb_list, verb_metrics, verb_panic, verb_plan, verb_record, verb_reload,
-	verb_ruleset, verb_simulate, verb_states, verb_status, verb_suggest, verb_top, verb_unban;
+extern const struct cli_verb verb_ban, verb_check, verb_doctor, verb_events, verb_explain,
+	verb_import, verb_kill, verb_list, verb_metrics, verb_panic, verb_plan, verb_record,
+	verb_reload, verb_ruleset, verb_simulate, verb_states, verb_status, verb_suggest, verb_top,
+	verb_unban;
 
 struct tg_config;
 struct tg_diag;

@@ -26,7 +26,7 @@ static void put_key(struct json *json, const char *key)
 		json->levels[json->depth - 1].filled = true;
 		if (filled)
 			(void)fputc(',', json->out);
-		if (json->depth <= 2)
+		if (json->depth <= 2 && !json->line)
 			(void)fprintf(json->out, "\n%*s", (int)json->depth * 2, "");
 		else if (filled)
 			(void)fputc(' ', json->out);
@@ -53,6 +53,13 @@ void json_begin(struct json *json, FILE *out)
 	json_number(json, "schema", 1);
 }
 
+void json_begin_line(struct json *json, FILE *out)
+{
+	*json = (struct json){.out = out, .line = true};
+	json_object(json, NULL);
+	json_number(json, "schema", 1);
+}
+
 void json_finish(struct json *json)
 {
 	while (json->depth > 0)
@@ -74,7 +81,7 @@ void json_end(struct json *json)
 {
 	assert(json->depth > 0);
 	json->depth--;
-	if (json->depth < 2 && json->levels[json->depth].filled)
+	if (json->depth < 2 && json->levels[json->depth].filled && !json->line)
 		(void)fprintf(json->out, "\n%*s", (int)json->depth * 2, "");
 	(void)fputc(json->levels[json->depth].end, json->out);
 }

@@ -11,6 +11,7 @@
 
 struct json {
 	FILE *out;
+	bool line; /* all of it on one */
 	unsigned depth;
 	struct {
 		char end;
@@ -20,6 +21,8 @@ struct json {
 
 /* The one object of a run; with "schema": 1. */
 void json_begin(struct json *json, FILE *out);
+/* The same on one line: one object of many, each complete. */
+void json_begin_line(struct json *json, FILE *out);
 void json_finish(struct json *json);
 
 void json_object(struct json *json, const char *key);

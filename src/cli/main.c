@@ -12,10 +12,10 @@
 #include "cli.h"
 
 static const struct cli_verb *const verbs[] = {
-	&verb_status,  &verb_list,    &verb_top,    &verb_ban,     &verb_unban,
-	&verb_check,   &verb_plan,    &verb_reload, &verb_ruleset, &verb_panic,
-	&verb_record,  &verb_explain, &verb_import, &verb_kill,    &verb_simulate,
-	&verb_suggest, &verb_doctor,  &verb_states, &verb_metrics,
+	&verb_status,   &verb_list,    &verb_top,    &verb_ban,     &verb_unban,
+	&verb_check,    &verb_plan,    &verb_reload, &verb_ruleset, &verb_panic,
+	&verb_record,   &verb_explain, &verb_events, &verb_import,  &verb_kill,
+	&verb_simulate, &verb_suggest, &verb_doctor, &verb_states,  &verb_metrics,
 };
 
 void cli_complain(const char *format, ...)

@@ -19,8 +19,7 @@ struct list_state {
 	uint32_t cursor;
 };
 
-void control_list_put(struct daemon *daemon, const struct tg_ban *ban,
-		      const struct nft_counters *counters, struct tg_strbuf *out)
+void control_list_put_ban(struct daemon *daemon, const struct tg_ban *ban, struct tg_strbuf *out)
 {
 	const struct tg_config *config = daemon->policy.config;
 	const struct tg_policy *policy =
@@ -29,7 +28,6 @@ void control_list_put(struct daemon *daemon, const struct tg_ban *ban,
 		policy && ban->limit < policy->limit_count ? &policy->limits[ban->limit] : NULL;
 	char source[TG_PREFIX_STRLEN], rate[TG_RATE_STRLEN];
 	tg_time now = loop_now(daemon->loop);
-	tg_record_begin(out, "ban");
 	tg_record_put(out, "source", tg_prefix_format(&ban->source, source));
 	tg_record_put(out, "action", tg_action_name(ban->action));
 	tg_record_put(out, "scope", tg_scope_name(ban->scope));
@@ -52,11 +50,18 @@ void control_list_put(struct daemon *daemon, const struct tg_ban *ban,
 	tg_record_put(out, "enforced", ban->enforced ? "true" : "false");
 	if (ban->unproven)
 		tg_record_put(out, "unproven", "true");
+	tg_record_put(out, "reason", ban->reason);
+}
+
+void control_list_put(struct daemon *daemon, const struct tg_ban *ban,
+		      const struct nft_counters *counters, struct tg_strbuf *out)
+{
+	tg_record_begin(out, "ban");
+	control_list_put_ban(daemon, ban, out);
 	if (counters->found || !ban->enforced) {
 		tg_record_put_u64(out, "packets", counters->packets);
 		tg_record_put_u64(out, "bytes", counters->bytes);
 	}
-	tg_record_put(out, "reason", ban->reason);
 	tg_record_end(out);
 }
 

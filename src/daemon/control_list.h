@@ -11,6 +11,8 @@ struct tg_strbuf;
 
 /* The request `list`. */
 void control_list(void *data, struct control_client *client, const struct tg_record *request);
+/* What is known of a ban without asking the kernel, as fields of a record. */
+void control_list_put_ban(struct daemon *daemon, const struct tg_ban *ban, struct tg_strbuf *out);
 /* A record `ban`. */
 void control_list_put(struct daemon *daemon, const struct tg_ban *ban,
 		      const struct nft_counters *counters, struct tg_strbuf *out);

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "base/util.h"
+#include "control_events.h"
 #include "control_explain.h"
 #include "control_kill.h"
 #include "control_list.h"
@@ -374,7 +375,7 @@ const struct control_verb *control_requests(size_t *ret_count)
 		{"panic", begin_panic},       {"kill", control_kill},
 		{"explain", control_explain}, {"record", control_record},
 		{"metrics", control_metrics}, {"policy", control_policy},
-		{"near", control_near},
+		{"near", control_near},       {"events", control_events},
 	};
 	*ret_count = ARRAY_SIZE(verbs);
 	return verbs;

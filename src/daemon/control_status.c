@@ -288,6 +288,8 @@ static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 		{"lines", daemon->log->lines},
 		{"suppressed", daemon->log->suppressed},
 		{"dropped", daemon->log->dropped},
+		{"events_missed", daemon->events_missed},
+		{"events_untold", daemon->events_untold},
 	};
 	put_numbers(out, "log", log, ARRAY_SIZE(log));
 }

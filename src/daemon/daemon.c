@@ -376,7 +376,13 @@ enum daemon_exit daemon_create(const struct daemon_options *options, struct log 
 	daemon->options = *options;
 	daemon->log = log;
 	notify_init(&daemon->notify);
-	enum daemon_exit status = start(daemon);
+	tg_strbuf_init(&daemon->event_line);
+	daemon->history = history_create();
+	enum daemon_exit status = DAEMON_EXIT_FAILED;
+	if (daemon->history)
+		status = start(daemon);
+	else
+		log_write(log, LOG_ERROR, "out of memory");
 	if (status) {
 		daemon_destroy(daemon);
 		return status;
@@ -430,6 +436,8 @@ void daemon_destroy(struct daemon *daemon)
 		loop_remove_fd(daemon->sink_watch);
 		loop_remove_fd(daemon->watch_source);
 	}
+	history_destroy(daemon->history);
+	tg_strbuf_finish(&daemon->event_line);
 	killer_destroy(daemon->killer);
 	admins_destroy(daemon->admins);
 	witness_destroy(daemon->witness);

@@ -7,8 +7,10 @@
 
 #include <tcpguard/engine.h>
 
+#include "base/strbuf.h"
 #include "control.h"
 #include "health.h"
+#include "history.h"
 #include "limit_counts.h"
 #include "log.h"
 #include "loop.h"
@@ -63,12 +65,21 @@ struct daemon_request {
 
 /* Clients that record at a time; each costs 3.6 MB while it does. */
 #define DAEMON_RECORDERS_MAX 4
+#define DAEMON_FOLLOWERS_MAX 8
 
 /* A client that records. */
 struct daemon_recorder {
 	struct daemon *daemon;
 	struct recorder *recorder; /* NULL: free */
 	uint32_t client;
+};
+
+/* A client that reads events. */
+struct daemon_follower {
+	struct daemon *daemon; /* NULL: free */
+	uint32_t client;
+	uint64_t next; /* number of the event it is told next */
+	bool follows;  /* those to come, too */
 };
 
 /* A policy in force: what the engine, the sink and the log borrow, freed together. */
@@ -119,7 +130,12 @@ struct daemon {
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
 	unsigned request_count; /* of these with an id */
 	struct daemon_recorder recorders[DAEMON_RECORDERS_MAX];
-	unsigned recording;                      /* of them in use */
+	unsigned recording; /* of them in use */
+	struct history *history;
+	struct tg_strbuf event_line; /* under construction; its memory is kept */
+	struct daemon_follower followers[DAEMON_FOLLOWERS_MAX];
+	uint64_t events_missed;                  /* by clients that did not keep up */
+	uint64_t events_untold;                  /* for want of memory, or of room in a line */
 	uint64_t recorded_events, recorded_lost; /* by those that ended */
 	struct ct_feed_stats feed_before;        /* of feeds that were replaced */
 	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */

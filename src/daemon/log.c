@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/strbuf.h"
@@ -37,7 +38,7 @@ static void reopen_terminal(struct log *log)
 
 void log_init(struct log *log, int fd, enum log_level level, const char *journal_stream)
 {
-	*log = (struct log){.fd = fd, .level = level};
+	*log = (struct log){.fd = fd, .level = level, .journal_fd = -1};
 	for (unsigned i = 0; i < ARRAY_SIZE(log->buckets); i++)
 		log->buckets[i].tokens = LOG_BURST;
 	unsigned long long dev = 0, ino = 0;
@@ -53,6 +54,22 @@ void log_finish(struct log *log)
 	if (log->reopened)
 		(void)close(log->fd); /* lines are written or not; nothing is buffered */
 	log->reopened = false;
+	if (log->journal_fd >= 0)
+		(void)close(log->journal_fd);
+	log->journal_fd = -1;
+}
+
+void log_open_journal(struct log *log, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (!log->journal || strlen(path) >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		log->journal_fd = fd;
+	else if (fd >= 0)
+		(void)close(fd);
 }
 
 bool log_level_parse(const char *name, enum log_level *ret_level)
@@ -97,6 +114,22 @@ static void send_line(struct log *log, enum log_level level, const char *text)
 		log->lines++;
 }
 
+/* False: not taken; the line goes where the others go. */
+static bool send_fields(struct log *log, enum log_level level, const char *text, const char *fields)
+{
+	struct tg_strbuf entry;
+	if (log->journal_fd < 0 || !fields)
+		return false;
+	tg_strbuf_init(&entry);
+	tg_strbuf_printf(&entry, "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=tcpguardd\n%s", text,
+			 (int)level, fields);
+	const bool sent = !entry.failed && send(log->journal_fd, entry.text, entry.len,
+						MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)entry.len;
+	log->lines += sent;
+	tg_strbuf_finish(&entry);
+	return sent;
+}
+
 static void refill(struct log_bucket *bucket, tg_time now)
 {
 	if (now > bucket->at) {
@@ -130,33 +163,56 @@ void log_set_time(struct log *log, tg_time now)
 	}
 }
 
-void log_write(struct log *log, enum log_level level, const char *format, ...)
+/* Takes a place in the bucket. False: too many; counted. */
+static bool admit(struct log *log, enum log_level level)
 {
-	if (level > log->level)
-		return;
-	int saved = errno;
 	struct log_bucket *bucket = &log->buckets[level <= LOG_WARN];
 	refill(bucket, log->now);
 	if (bucket->tokens < 1) {
 		bucket->suppressed++;
 		log->suppressed++;
-		errno = saved;
-		return;
+		return false;
 	}
 	bucket->tokens -= 1;
-	struct tg_strbuf raw, safe;
-	tg_strbuf_init(&raw);
-	tg_strbuf_init(&safe);
+	return true;
+}
+
+__attribute__((format(printf, 4, 0))) static void write_args(struct log *log, enum log_level level,
+							     const char *fields, const char *format,
+							     va_list args)
+{
+	if (level > log->level)
+		return;
+	int saved = errno;
+	if (admit(log, level)) {
+		struct tg_strbuf raw, safe;
+		tg_strbuf_init(&raw);
+		tg_strbuf_init(&safe);
+		tg_strbuf_vprintf(&raw, format, args);
+		tg_text_escape(&safe, raw.text);
+		if (raw.failed || safe.failed)
+			log->dropped++;
+		else if (!send_fields(log, level, safe.text, fields))
+			send_line(log, level, safe.text);
+		tg_strbuf_finish(&raw);
+		tg_strbuf_finish(&safe);
+	}
+	errno = saved;
+}
+
+void log_write(struct log *log, enum log_level level, const char *format, ...)
+{
 	va_list args;
 	va_start(args, format);
-	tg_strbuf_vprintf(&raw, format, args);
+	write_args(log, level, NULL, format, args);
 	va_end(args);
-	tg_text_escape(&safe, raw.text);
-	if (raw.failed || safe.failed)
-		log->dropped++;
-	else
-		send_line(log, level, safe.text);
-	tg_strbuf_finish(&raw);
-	tg_strbuf_finish(&safe);
-	errno = saved;
+}
+
+void log_write_fields(struct log *log, enum log_level level, const char *fields, const char *format,
+		      ...)
+{
+	va_list args;
+	va_start(args, format);
+	write_args(log, level, fields, format, args);
+	va_end(args);
 }

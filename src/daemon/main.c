@@ -161,6 +161,7 @@ int main(int argc, char **argv)
 		return panic_offline(arguments.daemon.state_dir);
 	struct log log;
 	log_init(&log, STDERR_FILENO, arguments.level, getenv("JOURNAL_STREAM"));
+	log_open_journal(&log, LOG_JOURNAL_SOCKET);
 	/* A reader that went away is an error of its write, not the end. */
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
 	if (getrandom(arguments.daemon.seed, sizeof(arguments.daemon.seed), 0) !=

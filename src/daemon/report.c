@@ -5,6 +5,7 @@
 #include <tcpguard/decision.h>
 
 #include "base/strbuf.h"
+#include "base/text.h"
 #include "log.h"
 
 static const struct tg_policy *find_policy(const struct tg_config *config, const struct tg_ban *ban)
@@ -204,6 +205,54 @@ void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 	tg_strbuf_printf(out, "%s: refused (%s)", source, tg_cause_name(decision->cause));
 }
 
+/* Of systemd/tcpguard.catalog, which says what they mean. */
+static const char *message_id(enum tg_decision_type type)
+{
+	switch (type) {
+	case TG_DECISION_BAN:
+		return "4d9b0423894f4dd494dfe9871753704c";
+	case TG_DECISION_LIFT:
+		return "9bd9feae6f344d1d817ea7311cce3bb9";
+	case TG_DECISION_EXPIRE:
+		return "e4153815b8414ecda030e8636e55558a";
+	default:
+		return "bef3ec72617644d5bddc61275dfbc6d5";
+	}
+}
+
+static void put_field(struct tg_strbuf *out, const char *name, const char *value)
+{
+	tg_strbuf_printf(out, "%s=", name);
+	tg_text_escape(out, value);
+	tg_strbuf_putc(out, '\n');
+}
+
+static void put_fields(struct tg_strbuf *out, const struct tg_config *config,
+		       const struct tg_decision *decision)
+{
+	const struct tg_ban *ban = &decision->ban;
+	const struct tg_policy *policy = find_policy(config, ban);
+	const struct tg_limit *limit = find_limit(config, ban);
+	char source[TG_PREFIX_STRLEN];
+	put_field(out, "MESSAGE_ID", message_id(decision->type));
+	put_field(out, "TCPGUARD_SOURCE", tg_prefix_format(&ban->source, source));
+	put_field(out, "TCPGUARD_ACTION", tg_action_name(ban->action));
+	put_field(out, "TCPGUARD_CAUSE", tg_cause_name(decision->cause));
+	put_field(out, "TCPGUARD_ENFORCED", ban->enforced ? "true" : "false");
+	if (policy)
+		put_field(out, "TCPGUARD_POLICY", policy->name);
+	if (limit) {
+		put_field(out, "TCPGUARD_LIMIT", limit->name);
+		put_field(out, "TCPGUARD_MEASURE", tg_measure_name(limit->measure));
+		tg_strbuf_printf(out, "TCPGUARD_MEASURED=%u\nTCPGUARD_THRESHOLD=%u\n",
+				 ban->measured, ban->threshold);
+	}
+	if (ban->origin == TG_ORIGIN_AUTO)
+		tg_strbuf_printf(out, "TCPGUARD_OFFENCE=%u\n", ban->offence);
+	if (ban->reason[0])
+		put_field(out, "TCPGUARD_REASON", ban->reason);
+}
+
 void report_decision(struct log *log, const struct tg_config *config,
 		     const struct tg_decision *decision)
 {
@@ -244,6 +293,12 @@ void report_decision(struct log *log, const struct tg_config *config,
 	case TG_DECISION_COUNT:
 		return;
 	}
-	log_write(log, level, "%s", text.text);
+	struct tg_strbuf fields;
+	tg_strbuf_init(&fields);
+	if (log->journal_fd >= 0)
+		put_fields(&fields, config, decision);
+	log_write_fields(log, level, fields.len > 0 && !fields.failed ? fields.text : NULL, "%s",
+			 text.text);
+	tg_strbuf_finish(&fields);
 	tg_strbuf_finish(&text);
 }

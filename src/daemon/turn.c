@@ -12,6 +12,7 @@
 #include "base/strbuf.h"
 #include "base/util.h"
 #include "admins.h"
+#include "control_events.h"
 #include "control_kill.h"
 #include "daemon.h"
 #include "killer.h"
@@ -182,6 +183,7 @@ static void report_opener(const struct daemon *daemon, const struct tg_decision 
 static void handle(struct turn *turn, const struct tg_decision *decision)
 {
 	struct daemon *daemon = turn->daemon;
+	events_add(daemon, decision);
 	note_request(daemon, decision);
 	limit_counts_add(&daemon->limit_counts, daemon->policy.config, decision);
 	switch (decision->type) {
@@ -450,6 +452,7 @@ static void turn_end(void *data)
 	turn_finish(daemon);
 	if (daemon->recording > 0)
 		record_wake(daemon);
+	events_wake(daemon);
 	tg_time now = loop_now(daemon->loop);
 	tg_time query = daemon->feed ? ct_feed_deadline(daemon->feed) : TG_NEVER;
 	/* The feed may want the same time again when the kernel is busy: then soon, not at once. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -137,6 +138,46 @@ TEST(level_names)
 	CHECK(!log_level_parse("loud", &level) && level == LOG_DEBUGGING);
 }
 
+/* What the journal's own protocol takes; without its socket the line goes with the others. */
+TEST(fields_for_the_journal)
+{
+	struct log log;
+	struct stat st;
+	char path[] = "/tmp/test-log.XXXXXX", stream[64], text[512];
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CHECK(mkdtemp(path) != NULL);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", path);
+	const int journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CHECK(pipe2(pipe_fds, O_CLOEXEC) == 0);
+	CHECK(fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) == 0);
+	CHECK(fstat(pipe_fds[1], &st) == 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	log_init(&log, pipe_fds[1], LOG_INFORM, stream);
+	log_open_journal(&log, address.sun_path);
+	CHECK(log.journal_fd < 0);
+	log_write_fields(&log, LOG_NOTE, "A=b\n", "to %s", "stderr");
+	CHECK_STR(read_log(), "<5>to stderr\n");
+	CHECK(bind(journal, (struct sockaddr *)&address, sizeof(address)) == 0);
+	log_open_journal(&log, address.sun_path);
+	log_write_fields(&log, LOG_NOTE, "A=b\nC=d\n", "a line\nand more");
+	const ssize_t len = recv(journal, text, sizeof(text) - 1, 0);
+	text[len > 0 ? len : 0] = '\0';
+	CHECK_STR(text, "MESSAGE=a line\\x0aand more\nPRIORITY=5\nSYSLOG_IDENTIFIER=tcpguardd\n"
+			"A=b\nC=d\n");
+	CHECK_STR(read_log(), "");
+	/* Others have no fields. */
+	log_write(&log, LOG_NOTE, "plain");
+	CHECK_STR(read_log(), "<5>plain\n");
+	close(journal);
+	log_write_fields(&log, LOG_NOTE, "A=b\n", "nobody there");
+	CHECK_STR(read_log(), "<5>nobody there\n");
+	log_finish(&log);
+	close_log();
+	unlink(address.sun_path);
+	rmdir(path);
+}
+
 int main(void)
 {
 	RUN(levels_and_escapes);
@@ -145,5 +186,6 @@ int main(void)
 	RUN(a_stopped_reader_blocks_nothing);
 	RUN(a_stopped_terminal_blocks_nothing);
 	RUN(level_names);
+	RUN(fields_for_the_journal);
 	return DONE();
 }

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* tcpguard events: what the daemon has decided lately, and, followed, what it decides from now on.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <tcpguard/addr.h>
+#include <tcpguard/proto.h>
+
+#include "base/strbuf.h"
+#include "base/text.h"
+#include "ban_record.h"
+#include "cli.h"
+#include "client.h"
+#include "json.h"
+#include "output.h"
+
+enum { EVENTS_JSON, EVENTS_COUNT, EVENTS_FOLLOW, EVENTS_SOURCE };
+
+struct events {
+	bool as_json, filtered;
+	struct tg_prefix source;
+	size_t width; /* of the terminal; 0: none */
+	uint64_t shown;
+};
+
+/* Does it concern the prefix: lies in it, or covers it? A total concerns nobody in particular. */
+static bool is_wanted(const struct events *events, const struct tg_record *record)
+{
+	const char *text = tg_record_get(record, "source");
+	struct tg_prefix source;
+	if (!events->filtered)
+		return true;
+	return text && !tg_prefix_parse(text, &source) &&
+	       (tg_prefix_contains(&events->source, &source.addr) ||
+		tg_prefix_contains(&source, &events->source.addr));
+}
+
+static void put_json(const struct tg_record *record)
+{
+	struct json json;
+	uint64_t at = 0, number = 0;
+	(void)tg_record_get_u64(record, "at", &at); /* both are always there */
+	(void)tg_record_get_u64(record, "number", &number);
+	json_begin_line(&json, stdout);
+	json_number(&json, "number", number);
+	json_time(&json, "at", at);
+	json_string(&json, "event", tg_record_get(record, "event"));
+	json_string(&json, "cause", tg_record_get(record, "cause"));
+	ban_record_json(&json, record);
+	json_finish(&json);
+}
+
+/* On a terminal that is too narrow for it, why stands on a line of its own. */
+static void put_text(const struct events *events, const struct tg_record *record)
+{
+	char action[64], why[256], when[OUTPUT_TIME_STRLEN], head[256];
+	const char *event = tg_record_get(record, "event"), *cause = tg_record_get(record, "cause");
+	const char *source = tg_record_get(record, "source");
+	uint64_t at = 0;
+	(void)tg_record_get_u64(record, "at", &at);
+	ban_record_action(record, action, sizeof(action));
+	ban_record_why(record, why, sizeof(why));
+	const int len = snprintf(head, sizeof(head), "%s  %-6s  %s  %s%s", output_time(at, when),
+				 event ? event : "?", source ? source : "?", action,
+				 ban_record_is(record, "enforced") ? "" : " (observed)");
+	output_text(stdout, head);
+	const bool fits =
+		events->width == 0 ||
+		(size_t)len + 2 + strlen(why) + 2 + strlen(cause ? cause : "") < events->width;
+	(void)fputs(fits ? "  " : "\n    ", stdout);
+	output_text(stdout, why);
+	/* An offence is what the limit says already. */
+	if (cause && strcmp(cause, "offence") != 0) {
+		(void)fputs("; ", stdout);
+		output_text(stdout, cause);
+	}
+	(void)putchar('\n');
+}
+
+static void show(struct events *events, const struct tg_record *record)
+{
+	if (strcmp(record->name, "missed") == 0) {
+		cli_complain("%s events were missed: they came faster than they were read",
+			     tg_record_get(record, "events"));
+		return;
+	}
+	if (strcmp(record->name, "event") != 0 || !is_wanted(events, record))
+		return;
+	events->shown++;
+	if (events->as_json)
+		put_json(record);
+	else
+		put_text(events, record);
+}
+
+static int follow(const struct cli *cli, struct events *events, const struct tg_strbuf *request)
+{
+	struct client client;
+	struct tg_record record;
+	int err = client_open(&client, cli->socket);
+	if (err)
+		return client_explain_open(cli->socket, err);
+	enum client_result result =
+		client_send(&client, request) ? CLIENT_RECORD : client_next(&client, 0, &record);
+	while (result == CLIENT_RECORD) {
+		/* What has come is shown before the wait for more. */
+		result = client_next(&client, 0, &record);
+		if (result == CLIENT_TIMEOUT) {
+			if (fflush(stdout) != 0)
+				break; /* nobody reads any more */
+			result = client_next(&client, INT_MAX, &record);
+		}
+		if (result == CLIENT_RECORD)
+			show(events, &record);
+	}
+	client_close(&client);
+	if (ferror(stdout))
+		return CLI_NO;
+	if (result == CLIENT_BROKEN)
+		cli_complain("the daemon has ended");
+	return result == CLIENT_BROKEN ? CLI_NO_DAEMON : client_explain(result, &record);
+}
+
+static void show_record(void *data, const struct tg_record *record)
+{
+	show(data, record);
+}
+
+static int run_events(const struct cli *cli, const struct cli_args *args)
+{
+	struct events events = {.as_json = args->values[EVENTS_JSON] != NULL,
+				.width = output_width()};
+	uint64_t count = 0;
+	if (args->values[EVENTS_COUNT] &&
+	    (!tg_text_u64(args->values[EVENTS_COUNT], &count) || count > 1000)) {
+		cli_complain("the count is a number from 0 to 1000, which is as many as are kept");
+		return CLI_USAGE;
+	}
+	if (args->values[EVENTS_SOURCE]) {
+		if (!cli_read_source(args->values[EVENTS_SOURCE], &events.source))
+			return CLI_USAGE;
+		events.filtered = true;
+	}
+	const bool follows = args->values[EVENTS_FOLLOW] != NULL;
+	struct tg_strbuf request;
+	tg_strbuf_init(&request);
+	tg_record_begin(&request, "events");
+	if (args->values[EVENTS_COUNT])
+		tg_record_put_u64(&request, "count", count);
+	tg_record_put(&request, "follow", follows ? "true" : "false");
+	tg_record_end(&request);
+	int status = follows ? follow(cli, &events, &request)
+			     : client_ask(cli, &request, show_record, &events);
+	tg_strbuf_finish(&request);
+	if (status == CLI_OK && events.shown == 0 && !events.as_json && !follows)
+		(void)puts("nothing was decided since the daemon began");
+	return status;
+}
+
+const struct cli_verb verb_events = {
+	.name = "events",
+	.operands = "",
+	.summary = "Show what was decided lately, and follow what is decided",
+	.options = {[EVENTS_JSON] = {"json", NULL, "one JSON object on each line"},
+		    [EVENTS_COUNT] = {"count", "N",
+				      "so many of the last ones (all that are kept: "
+				      "1000)"},
+		    [EVENTS_FOLLOW] = {"follow", NULL, "and those to come, until Ctrl-C"},
+		    [EVENTS_SOURCE] = {"source", "PREFIX", "only those of this address or prefix"}},
+	.run = run_events,
+};
