@@ -17,9 +17,10 @@
 #include "cli.h"
 #include "client.h"
 #include "json.h"
+#include "names.h"
 #include "output.h"
 
-enum { EXPLAIN_JSON };
+enum { EXPLAIN_JSON, EXPLAIN_RESOLVE };
 
 /* Lists of the JSON: one record of the daemon's is one entry. */
 static const char *const lists[][2] = {
@@ -32,6 +33,8 @@ struct page {
 	int list; /* that is open; -1: none */
 	bool banned, headed;
 	char address[TG_ADDR_STRLEN];
+	bool resolves;
+	const char *name; /* asked for, and known; else NULL */
 	struct output_table table;
 };
 
@@ -88,6 +91,8 @@ static void json_record(void *data, const struct tg_record *record)
 		const char *allowed = tg_record_get(record, "allowed");
 		json_begin(json, stdout);
 		json_string(json, "source", tg_record_get(record, "source"));
+		if (page->resolves)
+			json_string(json, "name", page->name);
 		json_string(json, "verdict", tg_record_get(record, "verdict"));
 		json_string(json, "allowed_by",
 			    allowed && strcmp(allowed, "true") == 0
@@ -137,6 +142,8 @@ static void print_verdict(struct page *page, const struct tg_record *record)
 									   : OUTPUT_GREEN;
 	(void)printf("%s is %s%s%s\n", page->address, output_color(page->cli->color, color),
 		     verdict, output_color(page->cli->color, OUTPUT_PLAIN));
+	if (page->name)
+		line("name", page->name);
 	if (kind && protected) {
 		char text[160];
 		(void)snprintf(text, sizeof(text), "%s: %s", protected, kind);
@@ -249,6 +256,15 @@ static void print_record(void *data, const struct tg_record *record)
 	}
 }
 
+static void find_name(struct page *page)
+{
+	static struct names names; /* large */
+	names_want(&names, page->address);
+	names_resolve(&names);
+	page->resolves = true;
+	page->name = names_find(&names, page->address);
+}
+
 static int run_explain(const struct cli *cli, const struct cli_args *args)
 {
 	struct page page = {.cli = cli, .as_json = args->values[EXPLAIN_JSON], .list = -1};
@@ -261,9 +277,12 @@ static int run_explain(const struct cli *cli, const struct cli_args *args)
 		return CLI_USAGE;
 	}
 	struct tg_strbuf request;
+	tg_addr_format(&source.addr, page.address);
+	if (args->values[EXPLAIN_RESOLVE])
+		find_name(&page);
 	tg_strbuf_init(&request);
 	tg_record_begin(&request, "explain");
-	tg_record_put(&request, "source", tg_addr_format(&source.addr, page.address));
+	tg_record_put(&request, "source", page.address);
 	tg_record_end(&request);
 	int status = client_ask(cli, &request, page.as_json ? json_record : print_record, &page);
 	tg_strbuf_finish(&request);
@@ -278,7 +297,9 @@ const struct cli_verb verb_explain = {
 	.name = "explain",
 	.operands = "ADDR",
 	.summary = "Say why an address is held back, or how far it is from each limit",
-	.options = {[EXPLAIN_JSON] = {"json", NULL, "as one JSON object"}},
+	.options = {[EXPLAIN_JSON] = {"json", NULL, "as one JSON object"},
+		    [EXPLAIN_RESOLVE] = {"resolve", NULL,
+					 "its name, too, if that comes within a second"}},
 	.operands_min = 1,
 	.operands_max = 1,
 	.run = run_explain,

@@ -80,6 +80,20 @@ check 'a network that holds it' equal "$(explained '"\(.verdict) \(.ban.source) 
 	'banned 10.78.2.0/24 operator whole office'
 check 'IPv6' equal "$(explained '"\(.source) \(.verdict)"' fd78:0:0:1::1)" 'fd78:0:0:1::1/128 clear'
 
+# Names: what the hosts file knows; the lab's name server never answers. Whoever owns an address
+# wrote its name.
+printf '10.78.2.9 bad.example\n10.78.1.1 greedy.example\n' >"/etc/netns/$GUARD/hosts"
+check 'its name is not asked for' equal "$(explained '.name' 10.78.1.1)" null
+check 'unless somebody wants it' equal "$(tg explain --resolve --json 10.78.1.1 | jq -r .name)" greedy.example
+check 'in words, too' quietly eval 'tg explain --resolve 10.78.1.1 | grep "name  *greedy.example"'
+begun=$(lab_now_ns)
+check 'a name server that does not answer' equal "$(tg explain --resolve --json 10.78.7.7 | jq -r .name)" null
+check 'is not waited for' at_most $((($(lab_now_ns) - begun) / 1000000)) 4000
+check 'the list has names' quietly eval 'tg ban 10.78.2.9 && tg ban 10.78.8.8 && tg list --resolve | grep "10.78.2.9/32 bad.example"'
+check 'as JSON, too' equal "$(tg list --resolve --json | jq -r '.bans[] | select(.source == "10.78.2.9/32" or .source == "10.78.8.8/32") |
+	"\(.source) \(.name)"' | sort)" '10.78.2.9/32 bad.example
+10.78.8.8/32 null'
+
 wrong() {
 	tg explain "$1" >/dev/null 2>&1
 	(($? == 2))
