@@ -10,7 +10,7 @@ packages_lab=(iproute2 nftables conntrack jq procps kmod netbase)
 # What run.sh wants beyond that: a second compiler with its sanitizers and fuzzers, and lint.
 packages_tests=(clang libclang-rt-dev clang-format binutils shellcheck python3 iptables dbus-daemon
 	python3-dbus python3-gi gir1.2-glib-2.0 python3-nftables python3-cap-ng libdevmapper1.02.1
-	libseccomp2 systemd)
+	libseccomp2 systemd zsh fish)
 # Programs that guard or publish a host as soon as they are installed: only taken out of their
 # packages, so that nothing of them is started, and run in network namespaces.
 packages_unpacked=(prometheus firewalld python3-firewall docker.io containerd runc busybox-static)

@@ -10,12 +10,20 @@
 #include "base/text.h"
 #include "base/util.h"
 #include "cli.h"
+#include "complete.h"
 
 static const struct cli_verb *const verbs[] = {
 	&verb_status,   &verb_list,    &verb_top,    &verb_ban,     &verb_unban,
 	&verb_check,    &verb_plan,    &verb_reload, &verb_ruleset, &verb_panic,
 	&verb_record,   &verb_explain, &verb_events, &verb_import,  &verb_kill,
 	&verb_simulate, &verb_suggest, &verb_doctor, &verb_states,  &verb_metrics,
+};
+
+static const struct cli_option global_options[] = {
+	{"socket", "PATH", "control socket (" TCPGUARD_SOCKET ")"},
+	{"config", "FILE", "policy file (" TCPGUARD_CONFIG ")"},
+	{"help", NULL, "show this; after a verb: about the verb"},
+	{"version", NULL, "show the version"},
 };
 
 void cli_complain(const char *format, ...)
@@ -47,10 +55,9 @@ static void print_help(FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		(void)fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
 	(void)fprintf(out, "\n");
-	print_option(out, "socket", "PATH", "control socket (" TCPGUARD_SOCKET ")");
-	print_option(out, "config", "FILE", "policy file (" TCPGUARD_CONFIG ")");
-	print_option(out, "help", NULL, "show this; after a verb: about the verb");
-	print_option(out, "version", NULL, "show the version");
+	for (size_t i = 0; i < ARRAY_SIZE(global_options); i++)
+		print_option(out, global_options[i].name, global_options[i].argument,
+			     global_options[i].help);
 	(void)fprintf(out, "\nExit status: 0 done, 1 no, 2 usage or unreadable input, "
 			   "3 no daemon.\n");
 }
@@ -156,6 +163,13 @@ int main(int argc, char **argv)
 			  .color = isatty(STDOUT_FILENO) && !(no_color && no_color[0]) && term &&
 				   strcmp(term, "dumb") != 0};
 	int id;
+	/* Of the shells, and no option of people's: in no help, and nothing but the first word. */
+	if (argc > 1 && strcmp(argv[1], "--complete") == 0) {
+		const struct complete_table table = {verbs, ARRAY_SIZE(verbs), global_options,
+						     ARRAY_SIZE(global_options)};
+		complete_words(&cli, &table, argc - 2, argv + 2);
+		return CLI_OK;
+	}
 	while ((id = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		switch (id) {
 		case 's':

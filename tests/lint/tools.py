@@ -20,7 +20,7 @@ def run(name, paths, command):
 
 
 def shell_scripts():
-    found = tap.files(".sh")
+    found = tap.files(".sh", ".bash")
     if os.path.exists(os.path.join(tap.ROOT, ".ci/run")):
         found.append(".ci/run")
     return found
