@@ -100,6 +100,8 @@ void nft_verified_send(struct nft_verified *verified, struct layout *layout,
 		       struct nft_socket *socket, struct nft_batch *batch,
 		       struct nft_sink_stats *stats)
 {
+	if (verified->count == 0)
+		return;
 	settle(verified);
 	for (size_t from = 0, to; from < verified->count; from = to) {
 		const struct nft_pass *first = &verified->passes[from];

@@ -337,11 +337,8 @@ TEST(stand_in_becomes_a_drop)
 	CHECK(!counters.found);
 	CHECK_U64(nft_sink_counters(sink, &drop.ban, 1, &counters), 0);
 	CHECK_U64(counters.packets, 20);
-	/* The state of a service is no element. */
+	/* What only observes is no element. */
 	drop.ban.action = TG_ACTION_OBSERVE;
-	CHECK(nft_sink_add(sink, &drop, NOW, WALL) == -EINVAL);
-	drop.ban.action = TG_ACTION_DROP;
-	drop.ban.source = (struct tg_prefix){.len = TG_TOTAL_LEN};
 	CHECK(nft_sink_add(sink, &drop, NOW, WALL) == -EINVAL);
 	close_sink();
 }
