@@ -93,7 +93,7 @@ try_build() {
 	fi
 }
 try_build build-gcc build build-gcc gcc
-try_build build-clang build build-clang clang -Dpcap=disabled
+try_build build-clang build build-clang clang -Dauto_features=disabled
 try_build build-release build build-release gcc --buildtype=release
 try_build build-asan build build-asan gcc -Db_sanitize=address,undefined -Db_lundef=false
 if [[ " ${suites[*]} " == *" fuzz "* ]]; then

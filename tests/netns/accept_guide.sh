@@ -32,7 +32,7 @@ mount -t tmpfs none "$1/root/tmp"
 rm -rf "$1/root/etc/tcpguard" "$1/root/var/lib/tcpguard"
 mkdir -p "$1/root/usr/local/bin" "$1/root/root/tcpguard"
 cp "$1/systemctl" "$1/sudo" "$1/root/usr/local/bin"
-cp -r "$2"/{meson.build,meson_options.txt,src,include,policies,systemd,docs,tests} "$1/root/root/tcpguard"
+cp -r "$2"/{meson.build,src,include,policies,systemd,docs,tests} "$1/root/root/tcpguard"
 exec chroot "$1/root" /bin/bash -c 'cd /root/tcpguard && export PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin &&
 	while IFS= read -r line; do
 		eval "$line" </dev/null >/tmp/output 2>&1; status=$?
