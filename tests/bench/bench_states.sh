@@ -43,23 +43,8 @@ netstat_awk() { netstat -ant | awk '/^tcp/ {++y[$NF]} END {for (w in y) print w,
 netstat_articles() { netstat -an | awk '/^tcp/ {++y[$NF]} END {for (w in y) print w, y[w]}'; }
 ss_by_source() { ss -tan | awk '{print $5}' | sed 's/:[^:]*$//' | sort | uniq -c | sort -rn | head -n 20; }
 
-run_ways() {
-	local round way from took
-
-	declare -A best
-	for ((round = 0; round < ROUNDS; round++)); do
-		for way in "$@"; do
-			from=${EPOCHREALTIME/./}
-			"$way" >/dev/null
-			took=$((${EPOCHREALTIME/./} - from))
-			((took < ${best[$way]:-999999999})) && best[$way]=$took
-		done
-	done
-	for way in "$@"; do
-		printf '%-20s %7.1f ms  %5.2f x\n' "$way" "$((best[$way]))e-3" \
-			"$((best[$way] * 1000 / best[$1]))e-3"
-	done
-}
+# shellcheck source-path=SCRIPTDIR source=ways.sh
+source "$(dirname "${BASH_SOURCE[0]}")/ways.sh"
 
 if [[ ${BENCH_INSIDE:-} ]]; then
 	for way in ss_awk netstat_awk; do

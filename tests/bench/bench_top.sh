@@ -46,23 +46,8 @@ ss_sort() { ss -tan | awk '{print $5}' | sed 's/:[^:]*$//' | sort | uniq -c | so
 ss_awk_sort() { ss -tan | awk 'NR > 1 {sub(/:[^:]*$/, "", $5); ++y[$5]} END {for (w in y) print y[w], w}' | sort -rn | head -n 20; }
 netstat_sort() { netstat -nat | awk '{print $5}' | cut -d: -f1 | sort | uniq -c | sort -rn | head -n 20; }
 
-run_ways() {
-	local round way from took
-
-	declare -A best
-	for ((round = 0; round < ROUNDS; round++)); do
-		for way in "$@"; do
-			from=${EPOCHREALTIME/./}
-			"$way" >/dev/null
-			took=$((${EPOCHREALTIME/./} - from))
-			((took < ${best[$way]:-999999999})) && best[$way]=$took
-		done
-	done
-	for way in "$@"; do
-		printf '%-20s %7.1f ms  %5.2f x\n' "$way" "$((best[$way]))e-3" \
-			"$((best[$way] * 1000 / best[$1]))e-3"
-	done
-}
+# shellcheck source-path=SCRIPTDIR source=ways.sh
+source "$(dirname "${BASH_SOURCE[0]}")/ways.sh"
 
 if [[ ${BENCH_INSIDE:-} ]]; then
 	for way in all_by_ss all_by_netstat; do

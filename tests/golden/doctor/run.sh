@@ -7,21 +7,8 @@ set -uo pipefail
 show=$(realpath "$1") || exit 2
 write=${2:-}
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 2
-number=0
-failed=0
-
-# check NAME COMMAND…
-check() {
-	local name=$1 verdict=ok
-
-	shift
-	number=$((number + 1))
-	if ! "$@" 2>&1 | sed 's/^/# /'; then
-		verdict='not ok'
-		failed=1
-	fi
-	echo "$verdict $number - $name"
-}
+# shellcheck source-path=SCRIPTDIR source=../check.sh
+source ../check.sh
 
 says_the_same() {
 	diff "$1.out" <("$show" "$1")

@@ -12,21 +12,8 @@ write=${4:-}
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 2
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
-number=0
-failed=0
-
-# check NAME COMMAND…
-check() {
-	local name=$1 verdict=ok
-
-	shift
-	number=$((number + 1))
-	if ! "$@" 2>&1 | sed 's/^/# /'; then
-		verdict='not ok'
-		failed=1
-	fi
-	echo "$verdict $number - $name"
-}
+# shellcheck source-path=SCRIPTDIR source=../check.sh
+source ../check.sh
 
 # says STATUS TEXT COMMAND…: ends so, and says so.
 says() {
