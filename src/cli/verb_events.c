@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* tcpguard events: what the daemon has decided lately, and, followed, what it decides from now on.
+/*
+ * tcpguard events: what the daemon has decided lately and what became of itself, and, followed,
+ * what comes from now on.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -48,35 +50,52 @@ static void put_json(const struct tg_record *record)
 	json_time(&json, "at", at);
 	json_string(&json, "event", tg_record_get(record, "event"));
 	json_string(&json, "cause", tg_record_get(record, "cause"));
-	ban_record_json(&json, record);
+	if (tg_record_get(record, "message"))
+		json_string(&json, "message", tg_record_get(record, "message"));
+	else
+		ban_record_json(&json, record);
 	json_finish(&json);
 }
 
-/* On a terminal that is too narrow for it, why stands on a line of its own. */
+/* Behind head or, on a terminal that is too narrow for it, on lines of its own. */
+static void put_line(const struct events *events, const char *head, const char *rest)
+{
+	struct tg_strbuf text;
+	const bool fits = events->width == 0 || strlen(head) + 2 + strlen(rest) < events->width;
+	tg_strbuf_init(&text);
+	tg_text_escape(&text, head);
+	tg_strbuf_puts(&text, fits ? "  " : "\n    ");
+	tg_text_escape(&text, rest);
+	tg_strbuf_putc(&text, '\n');
+	output_wrap(stdout, text.text, fits ? 0 : events->width);
+	tg_strbuf_finish(&text);
+}
+
 static void put_text(const struct events *events, const struct tg_record *record)
 {
-	char action[64], why[256], when[OUTPUT_TIME_STRLEN], head[256];
+	char action[64], why[256], when[OUTPUT_TIME_STRLEN], head[256], rest[512];
 	const char *event = tg_record_get(record, "event"), *cause = tg_record_get(record, "cause");
 	const char *source = tg_record_get(record, "source");
+	const char *message = tg_record_get(record, "message");
 	uint64_t at = 0;
 	(void)tg_record_get_u64(record, "at", &at);
+	event = event ? event : "?";
+	cause = cause ? cause : "?";
+	if (message) {
+		(void)snprintf(head, sizeof(head), "%s  %-6s  %s", output_time(at, when), event,
+			       cause);
+		put_line(events, head, message);
+		return;
+	}
 	ban_record_action(record, action, sizeof(action));
 	ban_record_why(record, why, sizeof(why));
-	const int len = snprintf(head, sizeof(head), "%s  %-6s  %s  %s%s", output_time(at, when),
-				 event ? event : "?", source ? source : "?", action,
-				 ban_record_is(record, "enforced") ? "" : " (observed)");
-	output_text(stdout, head);
-	const bool fits =
-		events->width == 0 ||
-		(size_t)len + 2 + strlen(why) + 2 + strlen(cause ? cause : "") < events->width;
-	(void)fputs(fits ? "  " : "\n    ", stdout);
-	output_text(stdout, why);
+	(void)snprintf(head, sizeof(head), "%s  %-6s  %s  %s%s", output_time(at, when), event,
+		       source ? source : "?", action,
+		       ban_record_is(record, "enforced") ? "" : " (observed)");
 	/* An offence is what the limit says already. */
-	if (cause && strcmp(cause, "offence") != 0) {
-		(void)fputs("; ", stdout);
-		output_text(stdout, cause);
-	}
-	(void)putchar('\n');
+	const bool says = strcmp(cause, "offence") != 0;
+	(void)snprintf(rest, sizeof(rest), "%s%s%s", why, says ? "; " : "", says ? cause : "");
+	put_line(events, head, rest);
 }
 
 static void show(struct events *events, const struct tg_record *record)
@@ -155,14 +174,14 @@ static int run_events(const struct cli *cli, const struct cli_args *args)
 			     : client_ask(cli, &request, show_record, &events);
 	tg_strbuf_finish(&request);
 	if (status == CLI_OK && events.shown == 0 && !events.as_json && !follows)
-		(void)puts("nothing was decided since the daemon began");
+		(void)puts("nothing happened since the daemon began");
 	return status;
 }
 
 const struct cli_verb verb_events = {
 	.name = "events",
 	.operands = "",
-	.summary = "Show what was decided lately, and follow what is decided",
+	.summary = "Show what was decided and what happened lately, and follow it",
 	.options = {[EVENTS_JSON] = {"json", NULL, "one JSON object on each line"},
 		    [EVENTS_COUNT] = {"count", "N",
 				      "so many of the last ones (all that are kept: "

@@ -1,64 +1,101 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The request that tells what was decided: the last of it, and what comes, to several at once. */
+/*
+ * The request that tells what was decided, and what became of the daemon: the last of it, and what
+ * comes, to several at once.
+ */
 #include "control_events.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "control_list.h"
 #include "daemon.h"
+#include "report.h"
 
 /* What one piece of an answer has at most. */
 #define PIECE_BYTES 16384
 
-static const char *kind_of(const struct tg_decision *decision)
+/* number, at, event and cause: what every line begins with. */
+static struct tg_strbuf *begin_line(struct daemon *daemon, tg_time at, const char *event,
+				    const char *cause)
 {
-	switch (decision->type) {
-	case TG_DECISION_BAN:
-		if (decision->cause == TG_CAUSE_AGAIN)
-			return NULL;
-		return decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS
-			       ? "extend"
-			       : "ban";
-	case TG_DECISION_LIFT:
-		return decision->cause == TG_CAUSE_AGAIN ? NULL : "lift";
-	case TG_DECISION_EXPIRE:
-		return "expire";
-	case TG_DECISION_REFUSE:
-		return decision->cause == TG_CAUSE_NOT_FOUND ? NULL : "refuse";
-	case TG_DECISION_VERIFY:
-	case TG_DECISION_WITNESS:
-	case TG_DECISION_PROBE:
-	case TG_DECISION_PASS:
-	case TG_DECISION_KILL:
-	case TG_DECISION_COUNT:
-		break;
-	}
-	return NULL;
-}
-
-void events_add(struct daemon *daemon, const struct tg_decision *decision)
-{
-	const char *kind = kind_of(decision);
 	struct tg_strbuf *line = &daemon->event_line;
-	if (!kind)
-		return;
 	tg_strbuf_clear(line);
 	tg_record_begin(line, "event");
 	tg_record_put_u64(line, "number", history_next(daemon->history));
-	tg_record_put_u64(line, "at", (uint64_t)loop_wall_at(decision->at));
-	tg_record_put(line, "event", kind);
-	tg_record_put(line, "cause",
-		      decision->cause == TG_CAUSE_NONE ? "expired"
-						       : tg_cause_name(decision->cause));
-	control_list_put_ban(daemon, &decision->ban, line);
+	tg_record_put_u64(line, "at", (uint64_t)loop_wall_at(at));
+	tg_record_put(line, "event", event);
+	tg_record_put(line, "cause", cause);
+	return line;
+}
+
+static void end_line(struct daemon *daemon)
+{
+	struct tg_strbuf *line = &daemon->event_line;
 	tg_record_end(line);
 	/* A line that is cut is none. */
 	if (!line->failed && line->len <= HISTORY_LINE_MAX)
 		history_add(daemon->history, line->text, line->len);
 	else
 		daemon->events_untold++;
+}
+
+void events_add(struct daemon *daemon, const struct tg_decision *decision)
+{
+	const char *event = report_event(decision);
+	if (!event)
+		return;
+	struct tg_strbuf *line = begin_line(
+		daemon, decision->at, event,
+		decision->cause == TG_CAUSE_NONE ? "expired" : tg_cause_name(decision->cause));
+	control_list_put_ban(daemon, &decision->ban, line);
+	end_line(daemon);
+}
+
+void events_tell(struct daemon *daemon, enum happening what, const char *cause, const char *format,
+		 ...)
+{
+	char message[HISTORY_MESSAGE_MAX];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(message, sizeof(message), format, args); /* what is too long is cut */
+	va_end(args);
+	happening_log(daemon->log, what, cause, message);
+	struct tg_strbuf *line =
+		begin_line(daemon, loop_now(daemon->loop), happening_name(what), cause);
+	tg_record_put(line, "message", message);
+	end_line(daemon);
+}
+
+void events_tell_health(void *data, enum health_reason reason, bool on, const char *text)
+{
+	events_tell(data, happening_of(reason, on), health_reason_name(reason), "%s", text);
+}
+
+/* The first dump after the start heals no gap, and several gaps before a dump are one. */
+void events_tell_gaps(struct daemon *daemon)
+{
+	struct tg_engine_stats stats;
+	struct daemon_gap *gap = &daemon->gap;
+	tg_engine_stats(daemon->engine, &stats);
+	if (!gap->open && stats.gaps > gap->gaps) {
+		events_tell(daemon, HAPPENING_GAP, stats.lost > gap->lost ? "overrun" : "feed",
+			    "at least %" PRIu64
+			    " messages of conntrack; a dump will tell what there is",
+			    stats.lost - gap->lost);
+		gap->open = true;
+	}
+	if (stats.stale)
+		return;
+	if (gap->open)
+		events_tell(daemon, HAPPENING_RESYNC, "dump",
+			    "lost were %" PRIu64 " messages; flows now: %" PRIu32,
+			    stats.lost - gap->lost, stats.flows);
+	*gap = (struct daemon_gap){.gaps = stats.gaps, .lost = stats.lost};
 }
 
 void events_wake(struct daemon *daemon)

@@ -302,7 +302,7 @@ static void begin_reload(void *data, struct control_client *client, const struct
 		return;
 	}
 	tg_strbuf_init(&text);
-	bool done = policy_reload(data, confirm_ms, &text);
+	bool done = policy_reload(data, "operator", confirm_ms, &text);
 	put_lines(control_out(client), done ? "note" : "fault", text.text);
 	if (done)
 		control_done(client);
@@ -319,10 +319,10 @@ static void panic_on(struct daemon *daemon, struct control_client *client)
 	int marked = panic_mark(daemon->options.state_dir);
 	turn_panic(daemon, true);
 	tg_engine_stats(daemon->engine, &stats);
-	health_set(&daemon->health, daemon->log, HEALTH_PANIC, now,
+	health_set(&daemon->health, HEALTH_PANIC, now,
 		   "everything was lifted by hand; only observing until 'tcpguard panic --off'");
 	if (marked) {
-		health_set(&daemon->health, daemon->log, HEALTH_STATE, now,
+		health_set(&daemon->health, HEALTH_STATE, now,
 			   "cannot write %s/panic: %s; a restart enforces again",
 			   daemon->options.state_dir, strerror(-marked));
 		tg_record_begin(control_out(client), "note");
@@ -350,8 +350,8 @@ static void panic_off(struct daemon *daemon, struct control_client *client)
 		return;
 	}
 	turn_panic(daemon, false);
-	health_clear(&daemon->health, daemon->log, HEALTH_PANIC, loop_now(daemon->loop));
-	health_clear(&daemon->health, daemon->log, HEALTH_STATE, loop_now(daemon->loop));
+	health_clear(&daemon->health, HEALTH_PANIC, loop_now(daemon->loop));
+	health_clear(&daemon->health, HEALTH_STATE, loop_now(daemon->loop));
 	control_done(client);
 }
 

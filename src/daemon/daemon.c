@@ -20,6 +20,7 @@
 
 #include "base/strbuf.h"
 #include "base/util.h"
+#include "control_events.h"
 #include "control_requests.h"
 #include "netfilter/rt_watch.h"
 #include "panic.h"
@@ -140,7 +141,7 @@ static void start_engine(struct daemon *daemon)
 	if (!panic_is_marked(daemon->options.state_dir))
 		return;
 	step_start(daemon, (struct tg_event){.type = TG_EVENT_PANIC, .panic = true});
-	health_set(&daemon->health, daemon->log, HEALTH_PANIC, loop_now(daemon->loop),
+	health_set(&daemon->health, HEALTH_PANIC, loop_now(daemon->loop),
 		   "%s/panic is there: only observing until 'tcpguard panic --off'",
 		   daemon->options.state_dir);
 }
@@ -202,7 +203,7 @@ static enum daemon_exit take_table(struct daemon *daemon)
 	err = nft_sink_adopt(daemon->sink, (uint64_t)loop_wall_clock(), adopt_one, daemon);
 	if (err) {
 		/* They expire by themselves; not starting would leave the host without a guard. */
-		health_set(&daemon->health, daemon->log, HEALTH_ADOPTION, loop_now(daemon->loop),
+		health_set(&daemon->health, HEALTH_ADOPTION, loop_now(daemon->loop),
 			   "the bans that the kernel holds cannot be read (%s): they end by "
 			   "themselves, unlisted, or all at once by 'tcpguard panic'",
 			   strerror(-err));
@@ -260,7 +261,7 @@ static int make_metrics(struct daemon *daemon)
 static void control_missing(struct daemon *daemon, const char *path, int err)
 {
 	tg_time now = loop_now(daemon->loop);
-	health_set(&daemon->health, daemon->log, HEALTH_CONTROL, now,
+	health_set(&daemon->health, HEALTH_CONTROL, now,
 		   "the socket %s cannot be made: %s; guarding without it, tried again", path,
 		   err == -EEXIST       ? "something that is no socket stands there"
 		   : err == -EADDRINUSE ? "another daemon answers there"
@@ -280,7 +281,7 @@ static void reopen_control(void *data)
 	else if (metrics_err)
 		control_missing(daemon, daemon->options.metrics_socket, metrics_err);
 	else
-		health_clear(&daemon->health, daemon->log, HEALTH_CONTROL, loop_now(daemon->loop));
+		health_clear(&daemon->health, HEALTH_CONTROL, loop_now(daemon->loop));
 }
 
 static enum daemon_exit path_wrong(const struct daemon *daemon, const char *path)
@@ -326,7 +327,7 @@ static void take_signal(void *data, int signo)
 	}
 	struct tg_strbuf text;
 	tg_strbuf_init(&text);
-	(void)policy_reload(daemon, 0, &text); /* what came of it is logged */
+	(void)policy_reload(daemon, "signal", 0, &text); /* what came of it is logged */
 	for (char *rest = text.text; *rest;) {
 		char *line = rest;
 		rest += strcspn(rest, "\n");
@@ -376,6 +377,7 @@ enum daemon_exit daemon_create(const struct daemon_options *options, struct log 
 	daemon->options = *options;
 	daemon->log = log;
 	notify_init(&daemon->notify);
+	health_init(&daemon->health, events_tell_health, daemon);
 	tg_strbuf_init(&daemon->event_line);
 	daemon->history = history_create();
 	enum daemon_exit status = DAEMON_EXIT_FAILED;

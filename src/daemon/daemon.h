@@ -82,6 +82,12 @@ struct daemon_follower {
 	bool follows;  /* those to come, too */
 };
 
+/* What readers of events know of messages that were lost. */
+struct daemon_gap {
+	bool open;           /* told, and no dump has made up for it */
+	uint64_t gaps, lost; /* of the engine, when all was well */
+};
+
 /* A policy in force: what the engine, the sink and the log borrow, freed together. */
 struct daemon_policy {
 	struct tg_config *config;
@@ -134,6 +140,7 @@ struct daemon {
 	struct history *history;
 	struct tg_strbuf event_line; /* under construction; its memory is kept */
 	struct daemon_follower followers[DAEMON_FOLLOWERS_MAX];
+	struct daemon_gap gap;
 	uint64_t events_missed;                  /* by clients that did not keep up */
 	uint64_t events_untold;                  /* for want of memory, or of room in a line */
 	uint64_t recorded_events, recorded_lost; /* by those that ended */
@@ -183,8 +190,10 @@ void policy_finish(struct daemon_policy *policy);
  * Replaces the running policy, or leaves it as it is. True when done; text becomes the
  * errors, or what there is to say beside success. confirm_ms: the one before comes back
  * after so long, unless another reload is asked for in time; 0: the new one is there to stay.
+ * cause: who asks, for those who read of it.
  */
-bool policy_reload(struct daemon *daemon, uint64_t confirm_ms, struct tg_strbuf *text);
+bool policy_reload(struct daemon *daemon, const char *cause, uint64_t confirm_ms,
+		   struct tg_strbuf *text);
 /* Of the one that waits to come back. */
 void policy_forget_before(struct daemon *daemon);
 /* In milliseconds; 0: nothing waits. */

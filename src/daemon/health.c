@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Owns the list of reasons for being degraded, and that each is logged as it comes and goes. */
+/* Owns the list of reasons for being degraded, and that each is told as it comes and goes. */
 #include "health.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "log.h"
 
 const char *health_reason_name(enum health_reason reason)
 {
@@ -48,8 +46,15 @@ const char *health_reason_name(enum health_reason reason)
 	return "?";
 }
 
-void health_set(struct health *health, struct log *log, enum health_reason reason, tg_time now,
-		const char *format, ...)
+void health_init(struct health *health,
+		 void (*told)(void *data, enum health_reason reason, bool on, const char *text),
+		 void *data)
+{
+	*health = (struct health){.told = told, .data = data};
+}
+
+void health_set(struct health *health, enum health_reason reason, tg_time now, const char *format,
+		...)
 {
 	va_list args;
 	va_start(args, format);
@@ -60,19 +65,19 @@ void health_set(struct health *health, struct log *log, enum health_reason reaso
 		return;
 	health->reasons[reason].on = true;
 	health->reasons[reason].since = now;
-	log_write(log, LOG_WARN, "degraded (%s): %s", health_reason_name(reason),
-		  health->reasons[reason].text);
+	health->told(health->data, reason, true, health->reasons[reason].text);
 }
 
-void health_clear(struct health *health, struct log *log, enum health_reason reason, tg_time now)
+void health_clear(struct health *health, enum health_reason reason, tg_time now)
 {
+	char text[sizeof(health->reasons[reason].text) + 40];
 	if (!health->reasons[reason].on)
 		return;
 	health->reasons[reason].on = false;
-	log_write(log, LOG_NOTE, "no longer degraded (%s), after %llu s: %s",
-		  health_reason_name(reason),
-		  (unsigned long long)((now - health->reasons[reason].since) / TG_SEC),
-		  health->reasons[reason].text);
+	(void)snprintf(text, sizeof(text), "after %llu s: %s",
+		       (unsigned long long)((now - health->reasons[reason].since) / TG_SEC),
+		       health->reasons[reason].text);
+	health->told(health->data, reason, false, text);
 }
 
 bool health_is_ok(const struct health *health)

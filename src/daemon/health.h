@@ -6,8 +6,6 @@
 
 #include <tcpguard/clock.h>
 
-struct log;
-
 /* What is promised and does not hold now. */
 enum health_reason {
 	HEALTH_PANIC,      /* the operator switched enforcing off */
@@ -35,13 +33,19 @@ struct health {
 		tg_time since; /* not of the wall clock, which can be set */
 		char text[192];
 	} reasons[HEALTH_COUNT];
+	void (*told)(void *data, enum health_reason reason, bool on, const char *text);
+	void *data;
 };
 
-/* Logged when it begins; a new text for a running reason is only kept. */
-void health_set(struct health *health, struct log *log, enum health_reason reason, tg_time now,
-		const char *format, ...) __attribute__((format(printf, 5, 6)));
-/* Logged when it ends. */
-void health_clear(struct health *health, struct log *log, enum health_reason reason, tg_time now);
+/* told is called when a reason begins and when it ends; both borrowed. */
+void health_init(struct health *health,
+		 void (*told)(void *data, enum health_reason reason, bool on, const char *text),
+		 void *data);
+/* Told when it begins; a new text for a running reason is only kept. */
+void health_set(struct health *health, enum health_reason reason, tg_time now, const char *format,
+		...) __attribute__((format(printf, 4, 5)));
+/* Told when it ends. */
+void health_clear(struct health *health, enum health_reason reason, tg_time now);
 bool health_is_ok(const struct health *health);
 const char *health_reason_name(enum health_reason reason);
 

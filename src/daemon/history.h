@@ -14,6 +14,8 @@ struct history;
 #define HISTORY_KEPT 1000
 /* The longest line: a ban by hand with a reason in which every byte is escaped. */
 #define HISTORY_LINE_MAX 1024
+/* The longest message that fits a line, if every byte of it is escaped to three. */
+#define HISTORY_MESSAGE_MAX 288
 
 /* NULL when memory runs out. */
 struct history *history_create(void);

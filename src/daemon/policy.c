@@ -12,6 +12,7 @@
 #include <tcpguard/protect.h>
 
 #include "base/strbuf.h"
+#include "control_events.h"
 #include "daemon.h"
 #include "state.h"
 #include "witness.h"
@@ -175,7 +176,10 @@ static void take_back(void *data)
 		policy_finish(&unwanted);
 		daemon->before = (struct daemon_policy){0};
 		policy_forget_before(daemon);
-		health_set(&daemon->health, daemon->log, HEALTH_POLICY, loop_now(daemon->loop),
+		events_tell(daemon, HAPPENING_ROLLBACK, "unconfirmed",
+			    "nobody confirmed it in time; policies %zu, files %zu",
+			    daemon->policy.config->policy_count, daemon->policy.config->file_count);
+		health_set(&daemon->health, HEALTH_POLICY, loop_now(daemon->loop),
 			   "nobody confirmed the policy in time: the one before is in force, while "
 			   "the files hold the other");
 	}
@@ -200,47 +204,64 @@ static bool keep_before(struct daemon *daemon, struct daemon_policy *old, uint64
 	return true;
 }
 
-bool policy_reload(struct daemon *daemon, uint64_t confirm_ms, struct tg_strbuf *text)
+/* Into the place of the running one; on failure policy is freed. */
+static bool put_in_force(struct daemon *daemon, struct daemon_policy *policy, uint64_t confirm_ms,
+			 struct tg_strbuf *text)
 {
-	struct daemon_policy policy, old;
+	struct daemon_policy old;
+	if (!fits(daemon, policy, text) || !replace(daemon, policy, text, &old)) {
+		policy_finish(policy);
+		return false;
+	}
+	note_sizes(daemon, daemon->policy.config, text);
+	if (confirm_ms == 0)
+		policy_forget_before(daemon);
+	else if (!keep_before(daemon, &old, confirm_ms))
+		tg_strbuf_puts(text, "out of memory: it will not be taken back\n");
+	policy_finish(&old);
+	return true;
+}
+
+/* waited: another policy did, for somebody to confirm it. */
+static void tell_reload(struct daemon *daemon, const char *cause, uint64_t confirm_ms, bool waited)
+{
+	char duration[TG_DURATION_STRLEN];
+	events_tell(daemon, HAPPENING_RELOAD, cause, "policies %zu, files %zu%s%s",
+		    daemon->policy.config->policy_count, daemon->policy.config->file_count,
+		    daemon->confirm ? "; unless it is confirmed, the one before comes back in "
+				    : "",
+		    daemon->confirm ? tg_duration_format(confirm_ms, duration) : "");
+	if (waited && !daemon->confirm)
+		events_tell(daemon, HAPPENING_CONFIRM, cause, "the one before is forgotten");
+}
+
+bool policy_reload(struct daemon *daemon, const char *cause, uint64_t confirm_ms,
+		   struct tg_strbuf *text)
+{
+	struct daemon_policy policy;
 	struct tg_diag diag;
+	const bool waited = daemon->confirm != NULL;
+	bool done = false;
 	tg_diag_init(&diag);
 	notify_send(&daemon->notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		    (uint64_t)(loop_clock() / 1000));
 	int err = policy_load(&daemon->options, &daemon->params, &policy, &diag);
-	bool done = false;
-	if (err) {
-		if (diag.count > 0)
-			tg_diag_print(&diag, text);
-		else
-			tg_strbuf_printf(text, "cannot load the policy: %s\n", strerror(-err));
-	} else {
-		done = fits(daemon, &policy, text);
-		if (done) {
-			note_sizes(daemon, policy.config, text);
-			done = replace(daemon, &policy, text, &old);
-		}
-		if (!done) {
-			policy_finish(&policy);
-		} else {
-			if (confirm_ms == 0)
-				policy_forget_before(daemon);
-			else if (!keep_before(daemon, &old, confirm_ms))
-				tg_strbuf_puts(text, "out of memory: it will not be taken back\n");
-			policy_finish(&old);
-			health_clear(&daemon->health, daemon->log, HEALTH_POLICY,
-				     loop_now(daemon->loop));
-		}
-	}
+	if (!err)
+		done = put_in_force(daemon, &policy, confirm_ms, text);
+	else if (diag.count > 0)
+		tg_diag_print(&diag, text);
+	else
+		tg_strbuf_printf(text, "cannot load the policy: %s\n", strerror(-err));
 	tg_diag_finish(&diag);
 	if (done) {
 		daemon->reloads++;
-		log_write(daemon->log, LOG_NOTE, "policy reloaded: policies %zu, files %zu",
-			  daemon->policy.config->policy_count, daemon->policy.config->file_count);
+		tell_reload(daemon, cause, confirm_ms, waited);
+		health_clear(&daemon->health, HEALTH_POLICY, loop_now(daemon->loop));
 	} else {
 		daemon->reloads_failed++;
-		log_write(daemon->log, LOG_ERROR,
-			  "policy not reloaded, the running one stays in force");
+		/* The first of its lines names the place. */
+		events_tell(daemon, HAPPENING_RELOAD_FAILED, cause, "%.*s",
+			    (int)strcspn(text->text, "\n"), text->text);
 	}
 	notify_send(&daemon->notify, "READY=1");
 	return done;

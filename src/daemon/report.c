@@ -205,19 +205,52 @@ void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 	tg_strbuf_printf(out, "%s: refused (%s)", source, tg_cause_name(decision->cause));
 }
 
-/* Of systemd/tcpguard.catalog, which says what they mean. */
-static const char *message_id(enum tg_decision_type type)
+/* The names of decisions, and who says what they mean: systemd/tcpguard.catalog. */
+struct naming {
+	const char *event, *message_id;
+};
+
+static const struct naming ban_naming = {"ban", "4d9b0423894f4dd494dfe9871753704c"};
+static const struct naming extend_naming = {"extend", "4d9b0423894f4dd494dfe9871753704c"};
+static const struct naming lift_naming = {"lift", "9bd9feae6f344d1d817ea7311cce3bb9"};
+static const struct naming expire_naming = {"expire", "e4153815b8414ecda030e8636e55558a"};
+static const struct naming refuse_naming = {"refuse", "bef3ec72617644d5bddc61275dfbc6d5"};
+/* Of a service, which nobody is banned from. */
+static const struct naming over_naming = {"over", "b8d31891d33e4783ba392e5f51d6772a"};
+static const struct naming ok_naming = {"ok", "a8996461ea1f4a0b86337cfe0315d6d4"};
+
+static const struct naming *naming_of(const struct tg_decision *decision)
 {
-	switch (type) {
+	const bool total = tg_prefix_is_total(&decision->ban.source);
+	switch (decision->type) {
 	case TG_DECISION_BAN:
-		return "4d9b0423894f4dd494dfe9871753704c";
+		if (decision->cause == TG_CAUSE_EXTENDED || decision->cause == TG_CAUSE_INSISTS)
+			return &extend_naming;
+		return total ? &over_naming : &ban_naming;
 	case TG_DECISION_LIFT:
-		return "9bd9feae6f344d1d817ea7311cce3bb9";
+		/* Its time was over, and the kernel is only told. */
+		return total && decision->cause == TG_CAUSE_EXPIRED ? &ok_naming : &lift_naming;
 	case TG_DECISION_EXPIRE:
-		return "e4153815b8414ecda030e8636e55558a";
-	default:
-		return "bef3ec72617644d5bddc61275dfbc6d5";
+		return total ? &ok_naming : &expire_naming;
+	case TG_DECISION_REFUSE:
+		return &refuse_naming;
+	case TG_DECISION_VERIFY:
+	case TG_DECISION_WITNESS:
+	case TG_DECISION_PROBE:
+	case TG_DECISION_PASS:
+	case TG_DECISION_KILL:
+	case TG_DECISION_COUNT:
+		break;
 	}
+	return NULL;
+}
+
+const char *report_event(const struct tg_decision *decision)
+{
+	const bool told =
+		decision->cause != TG_CAUSE_AGAIN && decision->cause != TG_CAUSE_NOT_FOUND;
+	const struct naming *naming = told ? naming_of(decision) : NULL;
+	return naming ? naming->event : NULL;
 }
 
 static void put_field(struct tg_strbuf *out, const char *name, const char *value)
@@ -234,7 +267,9 @@ static void put_fields(struct tg_strbuf *out, const struct tg_config *config,
 	const struct tg_policy *policy = find_policy(config, ban);
 	const struct tg_limit *limit = find_limit(config, ban);
 	char source[TG_PREFIX_STRLEN];
-	put_field(out, "MESSAGE_ID", message_id(decision->type));
+	const struct naming *naming = naming_of(decision);
+	put_field(out, "MESSAGE_ID", naming->message_id);
+	put_field(out, "TCPGUARD_EVENT", naming->event);
 	put_field(out, "TCPGUARD_SOURCE", tg_prefix_format(&ban->source, source));
 	put_field(out, "TCPGUARD_ACTION", tg_action_name(ban->action));
 	put_field(out, "TCPGUARD_CAUSE", tg_cause_name(decision->cause));

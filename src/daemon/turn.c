@@ -452,6 +452,7 @@ static void turn_end(void *data)
 	turn_finish(daemon);
 	if (daemon->recording > 0)
 		record_wake(daemon);
+	events_tell_gaps(daemon);
 	events_wake(daemon);
 	tg_time now = loop_now(daemon->loop);
 	tg_time query = daemon->feed ? ct_feed_deadline(daemon->feed) : TG_NEVER;

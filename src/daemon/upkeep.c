@@ -43,7 +43,7 @@ static void repair_table(void *data)
 	int err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
 				   daemon->policy.allow);
 	if (err < 0) {
-		health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_now(daemon->loop),
+		health_set(&daemon->health, HEALTH_TABLE, loop_now(daemon->loop),
 			   "table inet tcpguard cannot be installed: %s; tried again",
 			   strerror(-err));
 		daemon->repair_delay = longer(daemon->repair_delay);
@@ -57,7 +57,7 @@ static void repair_table(void *data)
 	 */
 	struct tg_event event = {.type = TG_EVENT_SINK_LOST, .at = now};
 	daemon_step(daemon, &event);
-	health_clear(&daemon->health, daemon->log, HEALTH_TABLE, loop_now(daemon->loop));
+	health_clear(&daemon->health, HEALTH_TABLE, loop_now(daemon->loop));
 }
 
 void upkeep_table_lost(struct daemon *daemon)
@@ -66,7 +66,7 @@ void upkeep_table_lost(struct daemon *daemon)
 	if (daemon->table_lost)
 		return; /* the timer runs */
 	daemon->table_lost = true;
-	health_set(&daemon->health, daemon->log, HEALTH_TABLE, loop_now(daemon->loop),
+	health_set(&daemon->health, HEALTH_TABLE, loop_now(daemon->loop),
 		   "somebody changed or removed table inet tcpguard; it is put back");
 	if (daemon->repaired_at != 0 && now < daemon->repaired_at + REPAIR_PAUSE)
 		loop_timer_set(daemon->repair, daemon->repaired_at + REPAIR_PAUSE);
@@ -131,12 +131,12 @@ static void restart_feed(void *data)
 	daemon_step(daemon, &event);
 	daemon->feed_restarts++;
 	daemon->refeed_delay = 0;
-	health_clear(&daemon->health, daemon->log, HEALTH_FEED, loop_now(daemon->loop));
+	health_clear(&daemon->health, HEALTH_FEED, loop_now(daemon->loop));
 }
 
 void upkeep_feed_failed(struct daemon *daemon, int error)
 {
-	health_set(&daemon->health, daemon->log, HEALTH_FEED, loop_now(daemon->loop),
+	health_set(&daemon->health, HEALTH_FEED, loop_now(daemon->loop),
 		   "no conntrack events: %s; the feed is started again", strerror(error));
 	if (daemon->feed)
 		end_feed(daemon);
@@ -177,11 +177,10 @@ static void reprotect(void *data)
 	if (!err && daemon->resolvers.incomplete)
 		return; /* upkeep has said so, and clears it when they are read */
 	if (!err) {
-		health_clear(&daemon->health, daemon->log, HEALTH_PROTECTED,
-			     loop_now(daemon->loop));
+		health_clear(&daemon->health, HEALTH_PROTECTED, loop_now(daemon->loop));
 		return;
 	}
-	health_set(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_now(daemon->loop),
+	health_set(&daemon->health, HEALTH_PROTECTED, loop_now(daemon->loop),
 		   "own addresses cannot be read: %s; the last known stay protected",
 		   strerror(-err));
 	loop_timer_set(daemon->reprotect, loop_now(daemon->loop) + TG_SEC);
@@ -217,7 +216,7 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 		if (!daemon->health.reasons[HEALTH_ROOM].on)
 			daemon->roomy = *seen;
 		daemon->room_until = now + ROOM_SHOWN;
-		health_set(&daemon->health, daemon->log, HEALTH_ROOM, now,
+		health_set(&daemon->health, HEALTH_ROOM, now,
 			   "a table is full: since then %" PRIu64 " sources and %" PRIu64
 			   " flows evicted, %" PRIu64 " flows not counted, %" PRIu64
 			   " bans refused, %" PRIu64 " bans evicted",
@@ -227,7 +226,7 @@ static void check_room(struct daemon *daemon, const struct tg_engine_stats *stat
 			   stats->refused_full - before->refused_full,
 			   stats->bans_evicted - before->bans_evicted);
 	} else if (now >= daemon->room_until) {
-		health_clear(&daemon->health, daemon->log, HEALTH_ROOM, now);
+		health_clear(&daemon->health, HEALTH_ROOM, now);
 	}
 }
 
@@ -235,13 +234,13 @@ static void check_brakes(struct daemon *daemon, const struct tg_engine_stats *st
 {
 	tg_time now = loop_now(daemon->loop);
 	if (stats->braked)
-		health_set(&daemon->health, daemon->log, HEALTH_BRAKE, now,
+		health_set(&daemon->health, HEALTH_BRAKE, now,
 			   "proven bans stay rate-limits, since start: %" PRIu64
 			   " beyond max-bans-per-minute, %" PRIu64
 			   " beyond max-share-of-sources, %" PRIu64 " beyond max-share-of-flows",
 			   stats->braked_rate, stats->braked_sources, stats->braked_flows);
 	else
-		health_clear(&daemon->health, daemon->log, HEALTH_BRAKE, now);
+		health_clear(&daemon->health, HEALTH_BRAKE, now);
 }
 
 static void check_engine(struct daemon *daemon)
@@ -252,20 +251,20 @@ static void check_engine(struct daemon *daemon)
 	check_room(daemon, &stats);
 	check_brakes(daemon, &stats);
 	if (stats.stale && daemon->seen.stale)
-		health_set(&daemon->health, daemon->log, HEALTH_GAP, now,
+		health_set(&daemon->health, HEALTH_GAP, now,
 			   "events were lost and counts are not rebuilt yet: %" PRIu64
 			   " lost in %" PRIu64 " gaps",
 			   stats.lost, stats.gaps);
 	else if (!stats.stale)
-		health_clear(&daemon->health, daemon->log, HEALTH_GAP, now);
+		health_clear(&daemon->health, HEALTH_GAP, now);
 	/* Twice in a row: a ban on its way is no fault. */
 	if (stats.bans_pending > 0 && daemon->seen.bans_pending > 0 &&
 	    stats.sink_errors > daemon->seen.sink_errors)
-		health_set(&daemon->health, daemon->log, HEALTH_BANS, now,
+		health_set(&daemon->health, HEALTH_BANS, now,
 			   "the kernel has not taken %" PRIu32 " bans; tried again",
 			   stats.bans_pending);
 	else if (stats.bans_pending == 0)
-		health_clear(&daemon->health, daemon->log, HEALTH_BANS, now);
+		health_clear(&daemon->health, HEALTH_BANS, now);
 	daemon->seen = stats;
 }
 
@@ -276,9 +275,9 @@ static void check_witness(struct daemon *daemon)
 	tg_time now = loop_now(daemon->loop);
 	witness_stats(daemon->witness, &stats);
 	if (stats.error == 0)
-		health_clear(&daemon->health, daemon->log, HEALTH_WITNESS, now);
+		health_clear(&daemon->health, HEALTH_WITNESS, now);
 	else
-		health_set(&daemon->health, daemon->log, HEALTH_WITNESS, now,
+		health_set(&daemon->health, HEALTH_WITNESS, now,
 			   "this host's sockets cannot be asked: %s; rate-limits stand in for "
 			   "drops that need their proof",
 			   strerror(stats.error));
@@ -291,10 +290,10 @@ void upkeep_check_accounting(struct daemon *daemon)
 	/* Without the file there is no conntrack, and nothing to count. */
 	if (!tg_config_measures(daemon->policy.config, TG_MEASURE_IDLE) ||
 	    !sysctl_read("/proc/sys/net/netfilter/nf_conntrack_acct", &counts) || counts != 0) {
-		health_clear(&daemon->health, daemon->log, HEALTH_ACCOUNTING, now);
+		health_clear(&daemon->health, HEALTH_ACCOUNTING, now);
 		return;
 	}
-	health_set(&daemon->health, daemon->log, HEALTH_ACCOUNTING, now,
+	health_set(&daemon->health, HEALTH_ACCOUNTING, now,
 		   "a limit counts idle connections, but the kernel counts no packets: sysctl -w "
 		   "net.netfilter.nf_conntrack_acct=1; flows begun before it stay uncounted");
 }
@@ -305,11 +304,11 @@ static void check_store(struct daemon *daemon)
 	tg_time now = loop_now(daemon->loop);
 	state_stats(daemon->state, &stats);
 	if (stats.error)
-		health_set(&daemon->health, daemon->log, HEALTH_STORE, now,
+		health_set(&daemon->health, HEALTH_STORE, now,
 			   "cannot write %s/bans (%s): a reboot would forget newer bans",
 			   daemon->options.state_dir, strerror(-stats.error));
 	else
-		health_clear(&daemon->health, daemon->log, HEALTH_STORE, now);
+		health_clear(&daemon->health, HEALTH_STORE, now);
 }
 
 static void check_ingress(struct daemon *daemon)
@@ -318,11 +317,11 @@ static void check_ingress(struct daemon *daemon)
 	tg_time now = loop_now(daemon->loop);
 	nft_sink_stats(daemon->sink, &stats);
 	if (daemon->policy.config->ingress_count > 0 && !stats.ingress)
-		health_set(&daemon->health, daemon->log, HEALTH_INGRESS, now,
+		health_set(&daemon->health, HEALTH_INGRESS, now,
 			   "the kernel does not take chains at the ingress of these interfaces: "
 			   "drops stand in prerouting only");
 	else
-		health_clear(&daemon->health, daemon->log, HEALTH_INGRESS, now);
+		health_clear(&daemon->health, HEALTH_INGRESS, now);
 }
 
 static void upkeep_due(void *data)
@@ -333,7 +332,7 @@ static void upkeep_due(void *data)
 	if (resolvers_refresh(&daemon->resolvers) || (incomplete && !daemon->resolvers.incomplete))
 		reprotect_soon(daemon);
 	if (daemon->resolvers.incomplete)
-		health_set(&daemon->health, daemon->log, HEALTH_PROTECTED, loop_now(daemon->loop),
+		health_set(&daemon->health, HEALTH_PROTECTED, loop_now(daemon->loop),
 			   "resolv.conf cannot be read, or names more than %d resolvers; those "
 			   "that are known stay protected",
 			   RESOLVERS_MAX);

@@ -24,7 +24,7 @@ lab_pair || tap_bail 'no lab'
 lab_serve "$GUARD" 10.77.0.2:80 || tap_bail 'no server'
 check 'without a daemon it says so' eval 'tg events >/dev/null 2>&1; (($? == 3))'
 guard_start || tap_bail 'no daemon'
-check 'nothing yet' equal "$(tg events)" 'nothing was decided since the daemon began'
+check 'nothing yet' equal "$(tg events)" 'nothing happened since the daemon began'
 
 # reader NAME OPTION…
 reader() {

@@ -104,9 +104,39 @@ TEST(a_service)
 	CHECK_STR(line(&made),
 		  "tcpguardd: over its limit in all: web open: concurrent 101 > 100; crossed by "
 		  "198.51.100.7 port 50000 to 192.0.2.1 port 443 [p.yaml:7]\n");
+	CHECK_STR(report_event(&made), "over");
+	made.cause = TG_CAUSE_EXTENDED;
+	CHECK_STR(report_event(&made), "extend");
+	made.type = TG_DECISION_LIFT;
+	made.cause = TG_CAUSE_RELOAD;
+	CHECK_STR(report_event(&made), "lift");
+	made.cause = TG_CAUSE_EXPIRED;
+	CHECK_STR(report_event(&made), "ok");
 	made.type = TG_DECISION_EXPIRE;
+	made.cause = TG_CAUSE_NONE;
+	CHECK_STR(report_event(&made), "ok");
 	CHECK_STR(line(&made), "tcpguardd: no longer over its limit in all: web open: concurrent "
 			       "101 > 100\n");
+}
+
+TEST(events)
+{
+	struct tg_decision made = decision(TG_DECISION_BAN, TG_CAUSE_OFFENCE);
+	CHECK_STR(report_event(&made), "ban");
+	made.cause = TG_CAUSE_INSISTS;
+	CHECK_STR(report_event(&made), "extend");
+	made.cause = TG_CAUSE_AGAIN;
+	CHECK(report_event(&made) == NULL);
+	made.type = TG_DECISION_EXPIRE;
+	made.cause = TG_CAUSE_NONE;
+	CHECK_STR(report_event(&made), "expire");
+	made.type = TG_DECISION_REFUSE;
+	made.cause = TG_CAUSE_NOT_FOUND;
+	CHECK(report_event(&made) == NULL);
+	made.cause = TG_CAUSE_TABLE_FULL;
+	CHECK_STR(report_event(&made), "refuse");
+	made.type = TG_DECISION_WITNESS;
+	CHECK(report_event(&made) == NULL);
 }
 
 TEST(by_hand)
@@ -155,6 +185,7 @@ int main(void)
 	RUN(offence);
 	RUN(a_drop_without_its_witness);
 	RUN(a_service);
+	RUN(events);
 	RUN(by_hand);
 	RUN(a_limit_that_is_gone);
 	RUN(refusals);
