@@ -3,15 +3,18 @@
  * tcpguard events: what the daemon has decided lately and what became of itself, and, followed,
  * what comes from now on.
  */
-#include <limits.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <tcpguard/addr.h>
 #include <tcpguard/proto.h>
 
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "base/util.h"
 #include "ban_record.h"
 #include "cli.h"
 #include "client.h"
@@ -21,23 +24,10 @@
 enum { EVENTS_JSON, EVENTS_COUNT, EVENTS_FOLLOW, EVENTS_SOURCE };
 
 struct events {
-	bool as_json, filtered;
-	struct tg_prefix source;
+	bool as_json;
 	size_t width; /* of the terminal; 0: none */
 	uint64_t shown;
 };
-
-/* Does it concern the prefix: lies in it, or covers it? A total concerns nobody in particular. */
-static bool is_wanted(const struct events *events, const struct tg_record *record)
-{
-	const char *text = tg_record_get(record, "source");
-	struct tg_prefix source;
-	if (!events->filtered)
-		return true;
-	return text && !tg_prefix_parse(text, &source) &&
-	       (tg_prefix_contains(&events->source, &source.addr) ||
-		tg_prefix_contains(&source, &events->source.addr));
-}
 
 static void put_json(const struct tg_record *record)
 {
@@ -105,13 +95,24 @@ static void show(struct events *events, const struct tg_record *record)
 			     tg_record_get(record, "events"));
 		return;
 	}
-	if (strcmp(record->name, "event") != 0 || !is_wanted(events, record))
+	if (strcmp(record->name, "event") != 0)
 		return;
 	events->shown++;
 	if (events->as_json)
 		put_json(record);
 	else
 		put_text(events, record);
+}
+
+/* Until there is more to read, or nobody reads what is written: then false. */
+static bool await_more(const struct client *client)
+{
+	/* Errors are told unasked, the closing of a pipe's other end among them. */
+	struct pollfd fds[] = {{.fd = client->fd, .events = POLLIN}, {.fd = STDOUT_FILENO}};
+	while (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+		if (errno != EINTR)
+			return false;
+	return fds[1].revents == 0;
 }
 
 static int follow(const struct cli *cli, struct events *events, const struct tg_strbuf *request)
@@ -123,19 +124,17 @@ static int follow(const struct cli *cli, struct events *events, const struct tg_
 		return client_explain_open(cli->socket, err);
 	enum client_result result =
 		client_send(&client, request) ? CLIENT_RECORD : client_next(&client, 0, &record);
-	while (result == CLIENT_RECORD) {
+	bool heard = true;
+	while (heard && (result == CLIENT_RECORD || result == CLIENT_TIMEOUT)) {
 		/* What has come is shown before the wait for more. */
 		result = client_next(&client, 0, &record);
-		if (result == CLIENT_TIMEOUT) {
-			if (fflush(stdout) != 0)
-				break; /* nobody reads any more */
-			result = client_next(&client, INT_MAX, &record);
-		}
-		if (result == CLIENT_RECORD)
+		if (result == CLIENT_TIMEOUT)
+			heard = fflush(stdout) == 0 && await_more(&client);
+		else if (result == CLIENT_RECORD)
 			show(events, &record);
 	}
 	client_close(&client);
-	if (ferror(stdout))
+	if (!heard)
 		return CLI_NO;
 	if (result == CLIENT_BROKEN)
 		cli_complain("the daemon has ended");
@@ -157,24 +156,26 @@ static int run_events(const struct cli *cli, const struct cli_args *args)
 		cli_complain("the count is a number from 0 to 1000, which is as many as are kept");
 		return CLI_USAGE;
 	}
-	if (args->values[EVENTS_SOURCE]) {
-		if (!cli_read_source(args->values[EVENTS_SOURCE], &events.source))
-			return CLI_USAGE;
-		events.filtered = true;
-	}
+	struct tg_prefix source;
+	if (args->values[EVENTS_SOURCE] && !cli_read_source(args->values[EVENTS_SOURCE], &source))
+		return CLI_USAGE;
 	const bool follows = args->values[EVENTS_FOLLOW] != NULL;
 	struct tg_strbuf request;
 	tg_strbuf_init(&request);
 	tg_record_begin(&request, "events");
 	if (args->values[EVENTS_COUNT])
 		tg_record_put_u64(&request, "count", count);
+	char about[TG_PREFIX_STRLEN] = "";
+	if (args->values[EVENTS_SOURCE])
+		tg_record_put(&request, "source", tg_prefix_format(&source, about));
 	tg_record_put(&request, "follow", follows ? "true" : "false");
 	tg_record_end(&request);
 	int status = follows ? follow(cli, &events, &request)
 			     : client_ask(cli, &request, show_record, &events);
 	tg_strbuf_finish(&request);
 	if (status == CLI_OK && events.shown == 0 && !events.as_json && !follows)
-		(void)puts("nothing happened since the daemon began");
+		(void)printf("nothing %s%s since the daemon began\n",
+			     about[0] ? "is known of " : "happened", about);
 	return status;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Clients of the control socket. One request for each connection; a client reads its
- * answer at its own speed, or is closed when it makes no progress. Descriptors that
- * a peer passes are closed by the kernel, because no call here has room for them.
+ * answer at its own speed, or is closed when it makes no progress, unless it is to be kept.
+ * Descriptors that a peer passes are closed by the kernel, because no call here has room for them.
  */
 #include "control.h"
 
@@ -31,6 +31,7 @@ struct control_client {
 	bool asked;       /* the request line is complete */
 	bool finished;    /* the whole answer is in out */
 	bool paused;      /* the next piece of a stream is not there yet */
+	bool kept;        /* not closed for making no progress */
 	control_more_fn *more;
 	void *state;
 	void (*free_state)(void *state);
@@ -133,6 +134,11 @@ void control_stream(struct control_client *client, control_more_fn *more, void *
 void control_pause(struct control_client *client)
 {
 	client->paused = true;
+}
+
+void control_keep(struct control_client *client)
+{
+	client->kept = true;
 }
 
 void control_wake(struct control_client *client)
@@ -312,7 +318,7 @@ static void sweep_clients(void *data)
 	tg_time now = loop_now(control->loop);
 	for (struct control_client *client = control->clients, *next; client; client = next) {
 		next = client->next;
-		if (client->paused && client->out.len == 0)
+		if (client->kept || (client->paused && client->out.len == 0))
 			continue;
 		if (now - client->progress < CONTROL_IDLE)
 			continue;

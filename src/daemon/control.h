@@ -79,5 +79,7 @@ void control_stream(struct control_client *client, control_more_fn *more, void *
    as long as that takes. */
 void control_pause(struct control_client *client);
 void control_wake(struct control_client *client);
+/* It may read as slowly as it likes, or stop for a while: more must cope with that. */
+void control_keep(struct control_client *client);
 
 #endif

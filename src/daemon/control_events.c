@@ -16,6 +16,8 @@
 #include "daemon.h"
 #include "report.h"
 
+_Static_assert(HISTORY_KEPT == 1000, "which a message below names");
+
 /* What one piece of an answer has at most. */
 #define PIECE_BYTES 16384
 
@@ -33,13 +35,13 @@ static struct tg_strbuf *begin_line(struct daemon *daemon, tg_time at, const cha
 	return line;
 }
 
-static void end_line(struct daemon *daemon)
+static void end_line(struct daemon *daemon, const struct tg_prefix *source)
 {
 	struct tg_strbuf *line = &daemon->event_line;
 	tg_record_end(line);
 	/* A line that is cut is none. */
 	if (!line->failed && line->len <= HISTORY_LINE_MAX)
-		history_add(daemon->history, line->text, line->len);
+		history_add(daemon->history, line->text, line->len, source);
 	else
 		daemon->events_untold++;
 }
@@ -53,7 +55,7 @@ void events_add(struct daemon *daemon, const struct tg_decision *decision)
 		daemon, decision->at, event,
 		decision->cause == TG_CAUSE_NONE ? "expired" : tg_cause_name(decision->cause));
 	control_list_put_ban(daemon, &decision->ban, line);
-	end_line(daemon);
+	end_line(daemon, &decision->ban.source);
 }
 
 void events_tell(struct daemon *daemon, enum happening what, const char *cause, const char *format,
@@ -68,7 +70,7 @@ void events_tell(struct daemon *daemon, enum happening what, const char *cause, 
 	struct tg_strbuf *line =
 		begin_line(daemon, loop_now(daemon->loop), happening_name(what), cause);
 	tg_record_put(line, "message", message);
-	end_line(daemon);
+	end_line(daemon, NULL);
 }
 
 void events_tell_health(void *data, enum health_reason reason, bool on, const char *text)
@@ -101,9 +103,9 @@ void events_tell_gaps(struct daemon *daemon)
 void events_wake(struct daemon *daemon)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(daemon->followers); i++) {
-		const struct daemon_follower *follower = &daemon->followers[i];
+		const struct daemon_follower *follower = daemon->followers[i];
 		struct control_client *client =
-			follower->daemon && follower->next < history_next(daemon->history)
+			follower && follower->next < history_next(daemon->history)
 				? control_find(daemon->control, follower->client)
 				: NULL;
 		if (client)
@@ -115,21 +117,23 @@ static bool events_more(void *data, void *state, struct tg_strbuf *out)
 {
 	struct daemon *daemon = data;
 	struct daemon_follower *follower = state;
-	const uint64_t first = history_first(daemon->history), next = history_next(daemon->history);
+	const struct tg_prefix *wanted = follower->filters ? &follower->source : NULL;
 	const size_t before = out->len;
-	if (follower->next < first) {
+	const uint64_t missed = history_catch_up(daemon->history, &follower->next);
+	if (missed > 0) {
 		tg_record_begin(out, "missed");
-		tg_record_put_u64(out, "events", first - follower->next);
+		tg_record_put_u64(out, "events", missed);
 		tg_record_end(out);
-		daemon->events_missed += first - follower->next;
-		follower->next = first;
+		daemon->events_missed += missed;
 	}
-	while (follower->next < next && out->len - before < PIECE_BYTES) {
+	while (out->len - before < PIECE_BYTES) {
 		size_t len;
-		const char *line = history_line(daemon->history, follower->next++, &len);
+		const char *line = history_read(daemon->history, &follower->next, wanted, &len);
+		if (!line)
+			break;
 		tg_strbuf_append(out, line, len);
 	}
-	if (follower->next < next)
+	if (follower->next < history_next(daemon->history))
 		return true;
 	if (!follower->follows)
 		return false;
@@ -142,37 +146,70 @@ static bool events_more(void *data, void *state, struct tg_strbuf *out)
 static void end_follower(void *state)
 {
 	struct daemon_follower *follower = state;
-	follower->daemon = NULL;
+	struct daemon *daemon = follower->daemon;
+	for (size_t i = 0; i < ARRAY_SIZE(daemon->followers); i++)
+		if (daemon->followers[i] == follower)
+			daemon->followers[i] = NULL;
+	free(follower);
+}
+
+/* Who only reads what is kept is soon gone and needs no place. */
+static bool take_place(struct daemon *daemon, struct daemon_follower *follower)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(daemon->followers); i++) {
+		if (daemon->followers[i])
+			continue;
+		daemon->followers[i] = follower;
+		return true;
+	}
+	return false;
+}
+
+/* NULL, or what is wrong with the request. */
+static const char *read_request(const struct tg_record *request, struct daemon_follower *follower,
+				uint64_t *ret_count)
+{
+	const char *follow = tg_record_get(request, "follow");
+	const char *source = tg_record_get(request, "source");
+	*ret_count = HISTORY_KEPT;
+	if (tg_record_get(request, "count") &&
+	    (!tg_record_get_u64(request, "count", ret_count) || *ret_count > HISTORY_KEPT))
+		return "count is from 0 to 1000, which is as many as are kept";
+	if (follow && strcmp(follow, "true") != 0 && strcmp(follow, "false") != 0)
+		return "follow is true or false";
+	follower->follows = follow && strcmp(follow, "true") == 0;
+	follower->filters = source != NULL;
+	return source ? tg_prefix_parse(source, &follower->source) : NULL;
 }
 
 void control_events(void *data, struct control_client *client, const struct tg_record *request)
 {
 	struct daemon *daemon = data;
-	struct daemon_follower *follower = NULL;
-	const char *follow = tg_record_get(request, "follow");
-	uint64_t count = HISTORY_KEPT;
-	if (tg_record_get(request, "count") &&
-	    (!tg_record_get_u64(request, "count", &count) || count > HISTORY_KEPT)) {
-		control_error(client, 2, "count is from 0 to %d", HISTORY_KEPT);
-		return;
-	}
-	if (follow && strcmp(follow, "true") != 0 && strcmp(follow, "false") != 0) {
-		control_error(client, 2, "follow is true or false");
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(daemon->followers) && !follower; i++)
-		if (!daemon->followers[i].daemon)
-			follower = &daemon->followers[i];
+	struct daemon_follower *follower = calloc(1, sizeof(*follower));
+	uint64_t count;
 	if (!follower) {
-		control_error(client, 1, "%d clients read events already", DAEMON_FOLLOWERS_MAX);
+		control_error(client, 1, "out of memory");
 		return;
 	}
-	const uint64_t next = history_next(daemon->history);
-	*follower = (struct daemon_follower){
-		.daemon = daemon,
-		.client = control_client_id(client),
-		.next = next - MIN(count, next - history_first(daemon->history)),
-		.follows = follow && strcmp(follow, "true") == 0,
-	};
+	const char *wrong = read_request(request, follower, &count);
+	if (wrong) {
+		control_error(client, 2, "%s", wrong);
+		free(follower);
+		return;
+	}
+	if (follower->follows && !take_place(daemon, follower)) {
+		control_error(client, 1,
+			      "%d readers follow events already, and more than that cannot: end "
+			      "one of them, or read without following",
+			      DAEMON_FOLLOWERS_MAX);
+		free(follower);
+		return;
+	}
+	follower->daemon = daemon;
+	follower->client = control_client_id(client);
+	follower->next =
+		history_last(daemon->history, count, follower->filters ? &follower->source : NULL);
+	if (follower->follows)
+		control_keep(client);
 	control_stream(client, events_more, follower, end_follower);
 }

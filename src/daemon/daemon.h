@@ -65,6 +65,7 @@ struct daemon_request {
 
 /* Clients that record at a time; each costs 3.6 MB while it does. */
 #define DAEMON_RECORDERS_MAX 4
+/* Clients that wait for events: each looks at every one that comes. */
 #define DAEMON_FOLLOWERS_MAX 8
 
 /* A client that records. */
@@ -74,12 +75,14 @@ struct daemon_recorder {
 	uint32_t client;
 };
 
-/* A client that reads events. */
+/* A client that reads events; owned by its stream. */
 struct daemon_follower {
-	struct daemon *daemon; /* NULL: free */
+	struct daemon *daemon;
 	uint32_t client;
-	uint64_t next; /* number of the event it is told next */
+	uint64_t next; /* number of the event it is told next, if that is wanted */
 	bool follows;  /* those to come, too */
+	bool filters;  /* only those of source */
+	struct tg_prefix source;
 };
 
 /* What readers of events know of messages that were lost. */
@@ -139,7 +142,7 @@ struct daemon {
 	unsigned recording; /* of them in use */
 	struct history *history;
 	struct tg_strbuf event_line; /* under construction; its memory is kept */
-	struct daemon_follower followers[DAEMON_FOLLOWERS_MAX];
+	struct daemon_follower *followers[DAEMON_FOLLOWERS_MAX]; /* who follows; NULL: free */
 	struct daemon_gap gap;
 	uint64_t events_missed;                  /* by clients that did not keep up */
 	uint64_t events_untold;                  /* for want of memory, or of room in a line */

@@ -63,11 +63,35 @@ check 'or the last of it' equal "$(tg events --count 1 | wc -l)" 1
 check 'a count that is none is refused' eval 'tg events --count 1001 >/dev/null 2>&1; (($? == 2))'
 check 'so is a source' eval 'tg events --source 10.78.1 >/dev/null 2>&1; (($? == 2))'
 
-# More than are kept, while one reader is stopped.
+check 'who is not among them is said to be unknown' equal "$(tg events --source 10.99.0.1)" \
+	'nothing is known of 10.99.0.1/32 since the daemon began'
+
+# Of one source, whatever others do since.
+of_greedy=$(tg events --json --source 10.78.1.1 | tail -n 2)
+for ((i = 1; i <= 5; i++)); do
+	quietly tg ban "10.78.8.$i" --for 1h
+done
+check 'the last two of a source are its last two' equal "$(tg events --json --source 10.78.1.1 --count 2)" "$of_greedy"
+check 'of its network, too' equal "$(tg events --json --source 10.78.1.0/24 --count 2)" "$of_greedy"
+check 'and they are not the last two of all' eval '[[ $(tg events --json --count 2) != "$of_greedy" ]]'
+
+# Nobody reads any more, and nothing comes that a write could fail for.
+mkfifo "$LAB_DIR/pipe"
+ip netns exec "$GUARD" "$LAB_CLI" --socket "$LAB_DIR/control.sock" events --follow --count 1 >"$LAB_DIR/pipe" &
+piped=$!
+disown
+exec 9<"$LAB_DIR/pipe"
+check 'a reader behind a pipe' eval 'read -r -t "$LAB_PATIENCE" <&9'
+check 'waits' eval '! is_gone "$piped"'
+exec 9<&-
+check 'and ends with the pipe' wait_until "$LAB_PATIENCE" is_gone "$piped"
+
+# More than are kept, while one reader is stopped for longer than other answers may take.
 reader slow --json
 slow=$READER
 wait_until "$LAB_PATIENCE" test -s "$LAB_DIR/events.slow"
 kill -STOP "$slow"
+stopped=$(tg_value .uptime status)
 for ((i = 0; i < 12; i++)); do
 	flood --from "10.80.$i.1" --sources 250 --stride 32 --to 10.77.0.2:80 --count 1250 --rate 50000 >/dev/null
 done
@@ -75,15 +99,42 @@ check 'three thousand bans' wait_until 60 tg_true '.bans.active > 2990' status
 check 'as many as are kept can be read' equal "$(tg events --json | wc -l)" 1000
 check 'the last is the newest' equal "$(tg events --json --count 1 | jq .number)" "$(tg events --json | jq -s 'max_by(.number).number')"
 check 'status is told at once all the same' eval 'tg status >/dev/null'
+wait_until 30 tg_true ".uptime > $((stopped + 7))" status
 kill -CONT "$slow"
 check 'the slow reader comes to the end' wait_until "$LAB_PATIENCE" eval \
 	'[[ $(tail -n 1 "$LAB_DIR/events.slow" | jq .number 2>/dev/null) == $(tg events --json --count 1 | jq .number) ]]'
-check 'and knows what it missed, if anything' eval \
-	'jq -s "[.[].number] | length == (max - min + 1)" "$LAB_DIR/events.slow" | grep -q true || grep -q "events were missed" "$LAB_DIR/events.slow.err"'
+missed=$(sed -n 's/^tcpguard: \([0-9]*\) events were missed.*/\1/p' "$LAB_DIR/events.slow.err" | awk '{sum += $1} END {print sum + 0}')
+tap_note "missed $missed"
+check 'it has missed some' test "$missed" -gt 0
+check 'and was told exactly how many' equal "$missed" \
+	"$(jq -s '[.[].number] | max - min + 1 - length' "$LAB_DIR/events.slow")"
+check 'what it has is in order' eval 'jq -se "[.[].number] | . == (sort | unique)" "$LAB_DIR/events.slow" >/dev/null'
+check 'status counts them, too' tg_true ".log.events_missed >= $missed" status
 kill -9 "$slow" "$programs"
 check 'readers that are killed leave room for others' eval 'for ((i = 0; i < 20; i++)); do tg events --count 1 >/dev/null || exit 1; done'
-tg ban 10.78.9.10 --for 1h >/dev/null
+quietly tg ban 10.78.9.10 --for 1h
 check 'and the others go on' wait_until "$LAB_PATIENCE" grep -q 10.78.9.10 "$LAB_DIR/events.people"
+
+# One follows already. Eight can.
+for ((i = 2; i <= 8; i++)); do
+	reader "$i" --count 1
+done
+eighth=$READER
+all_follow() {
+	local i
+
+	for ((i = 2; i <= 8; i++)); do
+		test -s "$LAB_DIR/events.$i" || return 1
+	done
+}
+check 'eight can follow' wait_until "$LAB_PATIENCE" all_follow
+check 'a ninth cannot' eval 'tg events --follow --count 1 >"$LAB_DIR/events.9" 2>"$LAB_DIR/events.9.err"; (($? == 1))'
+check 'and is told what to do' quietly grep '8 readers follow events already.*: end one of them, or read without following' "$LAB_DIR/events.9.err"
+check 'who does not follow needs no place' equal "$(tg events --count 1 | wc -l)" 1
+kill "$eighth"
+wait_until "$LAB_PATIENCE" is_gone "$eighth"
+reader 10 --count 1
+check 'where one has ended, another can' wait_until "$LAB_PATIENCE" test -s "$LAB_DIR/events.10"
 guard_stop
 check 'the end of the daemon ends it' wait_until "$LAB_PATIENCE" is_gone "$people"
 check 'with a word' grep -q 'the daemon has ended' "$LAB_DIR/events.people.err"

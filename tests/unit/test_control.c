@@ -66,6 +66,12 @@ static void begin_many(void *data, struct control_client *client, const struct t
 	control_stream(client, many_more, left, free_many);
 }
 
+static void begin_kept(void *data, struct control_client *client, const struct tg_record *request)
+{
+	begin_many(data, client, request);
+	control_keep(client);
+}
+
 static void begin_later(void *data, struct control_client *client, const struct tg_record *request)
 {
 	(void)data;
@@ -92,8 +98,11 @@ static void begin_drip(void *data, struct control_client *client, const struct t
 	control_stream(client, drip_more, client, NULL);
 }
 
-static const struct control_verb verbs[] = {
-	{"echo", begin_echo}, {"many", begin_many}, {"later", begin_later}, {"drip", begin_drip}};
+static const struct control_verb verbs[] = {{"echo", begin_echo},
+					    {"many", begin_many},
+					    {"kept", begin_kept},
+					    {"later", begin_later},
+					    {"drip", begin_drip}};
 
 static void setup(void)
 {
@@ -102,7 +111,7 @@ static void setup(void)
 	CHECK(mkdtemp(world.dir) != NULL);
 	(void)snprintf(world.path, sizeof(world.path), "%s/run/control.sock", world.dir);
 	struct control_params params = {
-		.path = world.path, .verbs = verbs, .verb_count = 4, .data = &world};
+		.path = world.path, .verbs = verbs, .verb_count = 5, .data = &world};
 	CHECK(loop_create(&world.loop) == 0);
 	CHECK(control_create(world.loop, &params, &world.control) == 0);
 }
@@ -382,6 +391,27 @@ TEST(a_stream_may_pause)
 	teardown();
 }
 
+/* Who stops reading is closed, unless it was promised a place. */
+TEST(a_stalled_reader_is_closed_unless_it_is_kept)
+{
+	setup();
+	int stalled = dial(), kept = dial();
+	CHECK(write(stalled, "many\n", 5) == 5);
+	CHECK(write(kept, "kept\n", 5) == 5);
+	turns(2000);
+	const tg_time end = loop_clock() + CONTROL_IDLE + 3 * TG_SEC;
+	while (loop_clock() < end)
+		CHECK(loop_turn(world.loop, end) == 0);
+	CHECK_U64(world.freed, 1);
+	const char *text = hear(kept);
+	CHECK(strlen(text) > 5 && strcmp(text + strlen(text) - 5, "done\n") == 0);
+	text = hear(stalled);
+	CHECK(strstr(text, "done\n") == NULL);
+	close(stalled);
+	close(kept);
+	teardown();
+}
+
 TEST(only_a_dead_socket_is_replaced)
 {
 	struct control *second = NULL;
@@ -429,6 +459,7 @@ int main(void)
 	RUN(passed_descriptors_are_closed);
 	RUN(an_answer_may_come_later);
 	RUN(a_stream_may_pause);
+	RUN(a_stalled_reader_is_closed_unless_it_is_kept);
 	RUN(only_a_dead_socket_is_replaced);
 	return DONE();
 }
