@@ -153,6 +153,7 @@ struct tg_config {
 	/* Where drops stand, beside prerouting: the ingress of these interfaces. */
 	const char *const *ingress;
 	size_t ingress_count;
+	bool all_events;        /* the kernel tells more than the limits need: others may need it */
 	uint64_t idle_after_ms; /* without payload for so long, an established flow is idle */
 	const struct tg_prefix *allow; /* as written, lists expanded; may overlap */
 	size_t allow_count;
@@ -205,7 +206,16 @@ void tg_policy_describe(const struct tg_policy *policy, tg_setting_fn *fn, void 
 bool tg_policy_holds(const struct tg_policy *policy, const struct tg_addr *addr, uint16_t port);
 /* Does any limit of any policy measure this? */
 bool tg_config_measures(const struct tg_config *config, enum tg_measure measure);
-/* Does any need to know how connections close, beyond that they are gone? */
+/*
+ * What the limits on a policy's flows need to be told of, beyond that a flow has begun, has
+ * finished its handshake, and is gone. Also those of other policies on one of the same ports.
+ */
+struct tg_follows {
+	bool answers; /* how far a handshake is that is not finished */
+	bool closing; /* every state: how connections close, too */
+};
+struct tg_follows tg_config_follows(const struct tg_config *config, size_t policy);
+/* Is it told of every flow how it closes? */
 bool tg_config_follows_closing(const struct tg_config *config);
 /*
  * Does a ban of this limit go into such a set of the kernel, at some step? A drop also goes into

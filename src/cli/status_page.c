@@ -148,7 +148,7 @@ static void print_figures(FILE *out, bool color, const struct status *status)
 	}
 	if (!status_number(status, "status", "closing_followed"))
 		(void)fprintf(out,
-			      "\n%-10s  no limit counts `concurrent`, so closing states are not "
+			      "\n%-10s  where no limit counts `concurrent`, closing states are not "
 			      "followed: established holds them, too",
 			      "");
 	(void)fputc('\n', out);

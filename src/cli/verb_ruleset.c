@@ -205,6 +205,8 @@ static void print_rule(void *data, const struct layout_rule *rule)
 	(void)printf("\t\t");
 	if (rule->tcp)
 		(void)printf("meta l4proto tcp ");
+	if (rule->ct_new && !rule->counts)
+		(void)printf("ct state new ");
 	if (rule->syn)
 		(void)printf("tcp flags & (fin | syn | rst | ack) == syn ");
 	if (rule->ports && rule->ports->port_count > 0)
@@ -231,7 +233,7 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("ct count over %u } ", rule->over);
 	}
-	if (rule->ct_new)
+	if (rule->ct_new && rule->counts)
 		(void)printf("ct state new ");
 	if (rule->ct_events)
 		print_events(rule->ct_events);

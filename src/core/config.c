@@ -23,16 +23,60 @@ bool tg_config_measures(const struct tg_config *config, enum tg_measure measure)
 	return false;
 }
 
+static struct tg_follows measure_follows(enum tg_measure measure)
+{
+	switch (measure) {
+	case TG_MEASURE_HALF_OPEN:
+	case TG_MEASURE_FAILED:
+		/* An answered SYN is given up sooner than one that is not. */
+		return (struct tg_follows){.answers = true};
+	case TG_MEASURE_CONCURRENT:
+	case TG_MEASURE_TIME_WAIT:
+	case TG_MEASURE_CLOSE_WAIT:
+	case TG_MEASURE_FIN_WAIT:
+	case TG_MEASURE_LAST_ACK:
+	case TG_MEASURE_IDLE:
+		return (struct tg_follows){.answers = true, .closing = true};
+	case TG_MEASURE_NEW:
+	case TG_MEASURE_FAN_OUT:
+	case TG_MEASURE_COUNT:
+		break;
+	}
+	return (struct tg_follows){0};
+}
+
+static bool share_a_port(const struct tg_policy *a, const struct tg_policy *b)
+{
+	for (size_t i = 0; i < a->port_count; i++)
+		for (size_t k = 0; k < b->port_count; k++)
+			if (a->ports[i].first <= b->ports[k].last &&
+			    b->ports[k].first <= a->ports[i].last)
+				return true;
+	return a->port_count == 0 || b->port_count == 0;
+}
+
+struct tg_follows tg_config_follows(const struct tg_config *config, size_t policy)
+{
+	struct tg_follows all = {0};
+	for (size_t p = 0; p < config->policy_count; p++) {
+		const struct tg_policy *other = &config->policies[p];
+		if (!share_a_port(&config->policies[policy], other))
+			continue;
+		for (size_t i = 0; i < other->limit_count; i++) {
+			const struct tg_follows one = measure_follows(other->limits[i].measure);
+			all.answers |= one.answers;
+			all.closing |= one.closing;
+		}
+	}
+	return all;
+}
+
 bool tg_config_follows_closing(const struct tg_config *config)
 {
-	static const enum tg_measure measures[] = {
-		TG_MEASURE_CONCURRENT, TG_MEASURE_TIME_WAIT, TG_MEASURE_CLOSE_WAIT,
-		TG_MEASURE_FIN_WAIT,   TG_MEASURE_LAST_ACK,  TG_MEASURE_IDLE,
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(measures); i++)
-		if (tg_config_measures(config, measures[i]))
-			return true;
-	return false;
+	bool follows = true;
+	for (size_t p = 0; p < config->policy_count && !config->all_events; p++)
+		follows = follows && tg_config_follows(config, p).closing;
+	return follows;
 }
 
 enum tg_evidence tg_measure_evidence(enum tg_measure measure)

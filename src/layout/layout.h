@@ -106,6 +106,9 @@ bool layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX + 1]
 /* The set counts the connections of a cap. */
 bool layout_is_count_name(const char *name, enum tg_family *ret_family);
 
+/* What the kernel tells of new flows to the policy: bits of enum ip_conntrack_events. */
+uint32_t layout_events(const struct tg_config *config, size_t policy);
+
 /* The base chains, and the sets of addresses, which every table has. */
 bool layout_has_chain(const struct layout *layout, const char *name);
 bool layout_is_base_chain(const char *name);
@@ -136,7 +139,8 @@ enum layout_verdict {
 struct layout_rule {
 	const char *chain;
 	bool tcp;
-	bool syn;                                 /* and neither ACK nor RST nor FIN */
+	bool ct_new; /* with counts behind them: they count connections that are not new, too */
+	bool syn;    /* and neither ACK nor RST nor FIN */
 	const struct tg_policy *ports;            /* its ports; NULL or none: any */
 	const struct tg_prefix_set *destinations; /* of family; NULL: any */
 	bool ct_original;                         /* from who opened the connection */
@@ -148,7 +152,6 @@ struct layout_rule {
 	bool spared;           /* not if the source's address is protected or allowed */
 	const char *counts;    /* over `over` connections of the source, counted in this set */
 	uint16_t over;
-	bool ct_new;
 	uint32_t ct_events; /* sets the mask of events */
 	enum layout_verdict verdict;
 	const char *jump;

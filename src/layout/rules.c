@@ -300,16 +300,12 @@ static struct tg_prefix_set *destinations_create(const struct tg_policy *policy)
 	return set;
 }
 
-/* The way from a base chain into a policy's. False: out of memory. */
-static bool jumps(const struct layout *layout, const char *from, uint16_t index, bool late,
-		  layout_rule_fn *rule, void *data)
+/* The rule for what goes to a policy's ports and addresses. False: out of memory. */
+static bool guarded(const struct tg_policy *policy, struct layout_rule it, layout_rule_fn *rule,
+		    void *data)
 {
-	const struct tg_policy *policy = &layout->config->policies[index];
-	char chain[LAYOUT_NAME_MAX];
-	/* Not goto: the packet may concern the next policy, too. */
-	struct layout_rule it = {
-		.chain = from, .tcp = true, .ports = policy, .verdict = LAYOUT_JUMP, .jump = chain};
-	chain_name(layout, index, late ? LATE_PREFIX : CHAIN_PREFIX, chain);
+	it.tcp = true;
+	it.ports = policy;
 	if (policy->address_count == 0) {
 		rule(data, &it);
 		return true;
@@ -328,6 +324,17 @@ static bool jumps(const struct layout *layout, const char *from, uint16_t index,
 	return true;
 }
 
+/* The way from a base chain into a policy's. False: out of memory. */
+static bool jumps(const struct layout *layout, const char *from, uint16_t index, bool late,
+		  layout_rule_fn *rule, void *data)
+{
+	char chain[LAYOUT_NAME_MAX];
+	/* Not goto: the packet may concern the next policy, too. */
+	const struct layout_rule it = {.chain = from, .verdict = LAYOUT_JUMP, .jump = chain};
+	chain_name(layout, index, late ? LATE_PREFIX : CHAIN_PREFIX, chain);
+	return guarded(&layout->config->policies[index], it, rule, data);
+}
+
 static bool entry(const struct layout *layout, const char *chain, layout_rule_fn *rule, void *data)
 {
 	for (size_t i = 0; i < layout->config->policy_count; i++)
@@ -336,20 +343,33 @@ static bool entry(const struct layout *layout, const char *chain, layout_rule_fn
 	return true;
 }
 
+uint32_t layout_events(const struct tg_config *config, size_t policy)
+{
+	const struct tg_follows follows = tg_config_follows(config, policy);
+	/* Every change of state is in the last, the kernel's answer to a SYN, too. */
+	return EVENT_NEW | EVENT_DESTROY | EVENT_ASSURED | (follows.answers ? EVENT_REPLY : 0) |
+	       (follows.closing ? EVENT_PROTOINFO : 0);
+}
+
 /*
- * Without a ct expression somewhere, conntrack is idle and there are no events at all. The mask
- * keeps to what the limits need, because every event costs: NEW, SYN_RECV (with REPLY), ESTABLISHED
- * (with ASSURED) and DESTROY; how a connection closes only when a limit needs it.
+ * Without a ct expression somewhere, conntrack is idle and there are no events at all. The masks
+ * keep to what the limits need, because every event costs, and leave flows alone that no policy is
+ * about: others may listen to them.
  */
 static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *data)
 {
-	uint32_t mask = EVENT_NEW | EVENT_REPLY | EVENT_ASSURED | EVENT_DESTROY;
-	if (tg_config_follows_closing(layout->config))
-		mask |= EVENT_PROTOINFO;
-	const struct layout_rule events = {
-		.chain = track, .tcp = true, .ct_new = true, .ct_events = mask};
-	rule(data, &events);
-	for (size_t i = 0; i < layout->config->policy_count; i++)
+	const struct tg_config *config = layout->config;
+	struct layout_rule events = {.chain = track, .ct_new = true};
+	const bool masks = !config->all_events && config->policy_count > 0;
+	for (size_t i = 0; masks && i < config->policy_count; i++) {
+		events.ct_events = layout_events(config, i);
+		if (!guarded(&config->policies[i], events, rule, data))
+			return false;
+	}
+	events.tcp = true;
+	if (!masks)
+		rule(data, &events);
+	for (size_t i = 0; i < config->policy_count; i++)
 		if (wants_late(layout, (uint16_t)i) &&
 		    !jumps(layout, track, (uint16_t)i, true, rule, data))
 			return false;

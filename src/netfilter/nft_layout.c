@@ -227,6 +227,8 @@ static void encode_rule(void *data, const struct layout_rule *it)
 	rule.first = it->first;
 	if (it->tcp)
 		nft_rule_match_tcp(&rule);
+	if (it->ct_new && !it->counts)
+		nft_rule_match_ct_new(&rule);
 	if (it->syn)
 		nft_rule_match_syn(&rule);
 	if (one_port)
@@ -247,7 +249,7 @@ static void encode_rule(void *data, const struct layout_rule *it)
 	}
 	if (it->counts)
 		nft_rule_match_over(&rule, it->family, it->prefix_len, it->counts, it->over);
-	if (it->ct_new)
+	if (it->ct_new && it->counts)
 		nft_rule_match_ct_new(&rule);
 	if (it->ct_events)
 		nft_rule_ct_events(&rule, it->ct_events);

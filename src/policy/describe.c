@@ -53,6 +53,7 @@ void tg_config_describe(const struct tg_config *config, tg_setting_fn *fn, void 
 	tell(&teller, "hook", config->ingress_count > 0 ? "ingress" : "prerouting");
 	for (size_t i = 0; i < config->ingress_count; i++)
 		tell(&teller, "interface", config->ingress[i]);
+	tell(&teller, "event-mask", config->all_events ? "none" : "limits");
 	teller.section = "defaults";
 	tell(&teller, "idle-after", tg_duration_format(config->idle_after_ms, text));
 	tell_number(&teller, "max-sources", config->max_sources);

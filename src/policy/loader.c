@@ -24,11 +24,12 @@ enum top_key {
 	TOP_HOOK,
 	TOP_INTERFACES,
 	TOP_ADMIN_PORTS,
+	TOP_EVENT_MASK,
 	TOP_COUNT
 };
-static const char *const top_keys[] = {"version", "mode",       "defaults",   "lists",
-				       "allow",   "ladders",    "policies",   "brakes",
-				       "hook",    "interfaces", "admin-ports"};
+static const char *const top_keys[] = {"version", "mode",       "defaults",    "lists",
+				       "allow",   "ladders",    "policies",    "brakes",
+				       "hook",    "interfaces", "admin-ports", "event-mask"};
 static const char *const default_keys[] = {"source",      "ladder",    "idle-after",
 					   "max-sources", "max-flows", "max-bans"};
 static const char *const brake_keys[] = {"max-bans-per-minute", "max-share-of-sources",
@@ -256,6 +257,7 @@ void loader_merge(struct loader *loader, const struct policy_file *file, bool is
 	merge_setting(&loader->hook, found[TOP_HOOK], "hook");
 	merge_setting(&loader->interfaces, found[TOP_INTERFACES], "interfaces");
 	merge_setting(&loader->admin_ports, found[TOP_ADMIN_PORTS], "admin-ports");
+	merge_setting(&loader->event_mask, found[TOP_EVENT_MASK], "event-mask");
 	if (found[TOP_DEFAULTS])
 		merge_settings(loader->defaults, default_keys, DEFAULT_COUNT, found[TOP_DEFAULTS],
 			       "defaults");

@@ -85,7 +85,7 @@ struct loader {
 	size_t list_source_count;
 
 	const struct yaml_tree_node *mode, *defaults[DEFAULT_COUNT], *brakes[BRAKE_COUNT];
-	const struct yaml_tree_node *hook, *interfaces, *admin_ports;
+	const struct yaml_tree_node *hook, *interfaces, *admin_ports, *event_mask;
 	const struct yaml_tree_node *allow[LOADER_FILES_MAX + 1];
 	size_t allow_count;
 	struct list lists[LOADER_LISTS_MAX];

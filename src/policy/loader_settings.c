@@ -176,6 +176,16 @@ static void resolve_admin_ports(struct loader *loader)
 	loader->config->admin_port_count = count;
 }
 
+static void resolve_event_mask(struct loader *loader)
+{
+	static const char *const words[] = {"limits", "none"};
+	size_t word = 0;
+	if (loader->event_mask)
+		(void)schema_word(loader->event_mask, "event-mask", words, ARRAY_SIZE(words),
+				  &word);
+	loader->config->all_events = word == 1;
+}
+
 void loader_resolve_settings(struct loader *loader)
 {
 	struct tg_config *config = loader->config;
@@ -208,6 +218,7 @@ void loader_resolve_settings(struct loader *loader)
 	resolve_brakes(loader, &config->brakes);
 	resolve_hook(loader);
 	resolve_admin_ports(loader);
+	resolve_event_mask(loader);
 }
 
 void loader_resolve_sources(struct loader *loader)

@@ -3,8 +3,8 @@
 #
 # The cost of watching: full connections a second (connect, send, receive, close) that two busy
 # cores get through, without conntrack, with conntrack and nobody listening, and with the daemon
-# under a policy that counts half-open handshakes and new connections, and under one that counts concurrent
-# ones, too. Every variant is a host of its own, so that they can take turns.
+# under a policy that counts new connections, under one that counts half-open handshakes, too, and under one that
+# counts concurrent ones as well. Every variant is a host of its own, so that they can take turns.
 # Run by hand, as root: LAB_BUILD=BUILD tests/bench/bench_watch.sh [TURNS [SECONDS]]
 set -uo pipefail
 LAB_BUILD=${LAB_BUILD:?names the build directory}
@@ -14,7 +14,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lab/lab.sh"
 lab_begin
 TURNS=${1:-7}
 SPAN=${2:-3}
-VARIANTS=(none conntrack new-half-open concurrent-too)
+VARIANTS=(none conntrack new new-half-open concurrent-too)
 declare -A BEST WORST
 
 die() {
@@ -47,8 +47,8 @@ guard() {
 		    match: {ports: [80, 81]}
 		    limits:
 		      new: {new: 1000000/1s, action: observe, expire: 1m}
-		      half-open: {half-open: 10000, action: observe, expire: 1m}
-		      $2
+		      ${2:-}
+		      ${3:-}
 	END
 	guard_start
 }
@@ -87,12 +87,15 @@ done
 on "$LAB_TAG-conntrack" nft -f - <<'END'
 table inet tracked { chain c { type filter hook prerouting priority -150; ct state new; }; }
 END
-guard new-half-open '' || die 'no daemon'
-guard concurrent-too 'open: {concurrent: 10000, action: observe, expire: 1m}' || die 'no daemon'
+half_open='half-open: {half-open: 10000, action: observe, expire: 1m}'
+open='open: {concurrent: 10000, action: observe, expire: 1m}'
+guard new || die 'no daemon'
+guard new-half-open "$half_open" || die 'no daemon'
+guard concurrent-too "$half_open" "$open" || die 'no daemon'
 
 for ((i = 0; i < TURNS; i++)); do
 	for n in "${!VARIANTS[@]}"; do
-		turn "${VARIANTS[n]}" "$n" $((i * 4 + n))
+		turn "${VARIANTS[n]}" "$n" $((i * ${#VARIANTS[@]} + n))
 	done
 done
 echo "full connections a second, best of $TURNS turns of $SPAN s (worst)"

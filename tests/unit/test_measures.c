@@ -343,25 +343,72 @@ TEST(questions_about_idle_flows_leave_room_for_others)
 	end(&b);
 }
 
+/* A config of policies with one limit each, of these measures, on these ports. */
+struct followed {
+	struct tg_limit limits[2];
+	struct tg_port_range ports[2];
+	struct tg_policy policies[2];
+	struct tg_config config;
+};
+
+static void followed_init(struct followed *f, enum tg_measure a, struct tg_port_range a_ports,
+			  enum tg_measure b, struct tg_port_range b_ports)
+{
+	*f = (struct followed){
+		.limits = {{.measure = a}, {.measure = b}},
+		.ports = {a_ports, b_ports},
+		.config = {.policies = f->policies, .policy_count = 2},
+	};
+	for (unsigned i = 0; i < 2; i++)
+		f->policies[i] = (struct tg_policy){.ports = &f->ports[i],
+						    .port_count = f->ports[i].last > 0,
+						    .limits = &f->limits[i],
+						    .limit_count = 1};
+}
+
 TEST(closing_is_followed_for_who_counts_it)
 {
 	static const enum tg_measure with[] = {TG_MEASURE_CONCURRENT, TG_MEASURE_TIME_WAIT,
 					       TG_MEASURE_CLOSE_WAIT, TG_MEASURE_FIN_WAIT,
 					       TG_MEASURE_LAST_ACK,   TG_MEASURE_IDLE};
-	unsigned follow = 0;
+	unsigned closing = 0, answers = 0;
 	for (unsigned m = 0; m < TG_MEASURE_COUNT; m++) {
 		const struct tg_limit limit = {.measure = (enum tg_measure)m};
 		const struct tg_policy policy = {.limits = &limit, .limit_count = 1};
 		const struct tg_config config = {.policies = &policy, .policy_count = 1};
-		follow += tg_config_follows_closing(&config);
+		const struct tg_follows follows = tg_config_follows(&config, 0);
+		CHECK(follows.closing == tg_config_follows_closing(&config));
+		closing += follows.closing;
+		answers += follows.answers && !follows.closing;
 	}
-	CHECK_U64(follow, ARRAY_SIZE(with));
+	CHECK_U64(closing, ARRAY_SIZE(with));
+	CHECK_U64(answers, 2); /* half-open, failed */
 	for (unsigned i = 0; i < ARRAY_SIZE(with); i++) {
 		const struct tg_limit limit = {.measure = with[i]};
 		const struct tg_policy policy = {.limits = &limit, .limit_count = 1};
 		const struct tg_config config = {.policies = &policy, .policy_count = 1};
 		CHECK(tg_config_follows_closing(&config));
 	}
+}
+
+TEST(what_is_followed_is_asked_port_by_port)
+{
+	const struct tg_port_range any = {0}, web = {80, 443}, inside = {443, 443}, ssh = {22, 22};
+	struct followed f;
+	followed_init(&f, TG_MEASURE_NEW, ssh, TG_MEASURE_CONCURRENT, web);
+	CHECK(!tg_config_follows(&f.config, 0).answers && !tg_config_follows(&f.config, 0).closing);
+	CHECK(tg_config_follows(&f.config, 1).closing);
+	/* Not of every flow, then. */
+	CHECK(!tg_config_follows_closing(&f.config));
+	f.config.all_events = true;
+	CHECK(tg_config_follows_closing(&f.config));
+	followed_init(&f, TG_MEASURE_NEW, inside, TG_MEASURE_HALF_OPEN, web);
+	CHECK(tg_config_follows(&f.config, 0).answers && !tg_config_follows(&f.config, 0).closing);
+	followed_init(&f, TG_MEASURE_NEW, ssh, TG_MEASURE_CONCURRENT, any);
+	CHECK(tg_config_follows(&f.config, 0).closing);
+	CHECK(tg_config_follows_closing(&f.config));
+	f.config.policy_count = 0;
+	CHECK(tg_config_follows_closing(&f.config));
 }
 
 static struct tg_flow_key call_of(uint8_t destination, uint16_t port)
@@ -518,6 +565,7 @@ int main(void)
 	RUN(an_idle_limit_that_is_loaded_later_asks_all_that_is_open);
 	RUN(questions_about_idle_flows_leave_room_for_others);
 	RUN(closing_is_followed_for_who_counts_it);
+	RUN(what_is_followed_is_asked_port_by_port);
 	RUN(fan_out_is_distinct_destinations_that_did_not_answer);
 	RUN(a_prefix_answers_only_for_enough_hosts);
 	RUN(ten_thousand_addresses_of_one_64_are_one_source);
