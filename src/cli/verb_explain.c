@@ -55,7 +55,7 @@ static void put_fields(struct json *json, const struct tg_record *record)
 		put_field(json, record->fields[i].key, record->fields[i].value);
 }
 
-/* The first ban stands by itself, too; record NULL: there is none. */
+/* The first ban, which is the strongest, stands by itself, too; record NULL: there is none. */
 static void put_ban(struct page *page, const struct tg_record *record)
 {
 	if (page->banned)

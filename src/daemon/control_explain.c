@@ -100,10 +100,22 @@ static bool gather_bans(struct explanation *it)
 	return true;
 }
 
+/* The one that holds the source back the most comes first. */
+static int compare_bans(const void *a_ptr, const void *b_ptr)
+{
+	const struct tg_ban *a = a_ptr, *b = b_ptr;
+	if (a->enforced != b->enforced)
+		return a->enforced ? -1 : 1;
+	if (a->action != b->action)
+		return a->action > b->action ? -1 : 1;
+	return a->until > b->until ? -1 : a->until < b->until;
+}
+
 static void put_bans(struct explanation *it, struct tg_strbuf *out)
 {
 	struct nft_counters counters[BANS_MAX] = {0};
 	put_head(it, out);
+	qsort(it->bans, it->ban_count, sizeof(it->bans[0]), compare_bans);
 	/* Unknown counters are left out of the answer. */
 	if (it->ban_count > 0 &&
 	    nft_sink_counters(it->daemon->sink, it->bans, it->ban_count, counters) < 0)

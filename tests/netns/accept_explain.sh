@@ -78,6 +78,22 @@ check 'and the host itself' equal "$(explained '"\(.verdict) \(.protected_as)"' 
 tg ban 10.78.2.0/24 --reason 'whole office' >/dev/null
 check 'a network that holds it' equal "$(explained '"\(.verdict) \(.ban.source) \(.ban.origin) \(.ban.reason)"' 10.78.2.9)" \
 	'banned 10.78.2.0/24 operator whole office'
+# The one that holds back the most is the first, however they came.
+check 'several bans' quietly eval 'tg ban 10.78.3.1 --for 3h --action rate-limit --to 5/1s && tg ban 10.78.3.0/24 --for 1h &&
+	tg ban 10.78.3.0/25 --for 2h'
+strongest='10.78.3.0/25 drop, 10.78.3.0/24 drop, 10.78.3.1/32 rate-limit'
+check 'the strongest is told first' equal "$(explained '[.bans[] | "\(.source) \(.action)"] | join(", ")' 10.78.3.1)" "$strongest"
+check 'and is the ban' equal "$(explained '.ban == .bans[0]' 10.78.3.1)" true
+check 'for people, too' equal "$(tg explain 10.78.3.1 | sed -n 's/^  in force *\([^ ]*\).* of \([^ ]*\) .*/\2 \1/p' | paste -sd, | sed 's/,/, /g')" "$strongest"
+conns_start both --from 10.78.1.4 --to 10.77.0.2:81 --count 30 --quiet
+conns_done both
+is_observed_alone() {
+	equal "$(explained '"\(.verdict) \(.ban.action)"' 10.78.1.4)" 'observed drop' >/dev/null
+}
+wait_until "$LAB_PATIENCE" is_observed_alone
+quietly tg ban 10.78.1.4 --for 5m --action rate-limit --to 5/1s
+check 'what is in force comes before what is observed' equal \
+	"$(explained '[.bans[] | "\(.action) \(.enforced)"] | join(", ")' 10.78.1.4)" 'rate-limit true, drop false'
 check 'IPv6' equal "$(explained '"\(.source) \(.verdict)"' fd78:0:0:1::1)" 'fd78:0:0:1::1/128 clear'
 
 # Names: what the hosts file knows; the lab's name server never answers. Whoever owns an address
