@@ -26,7 +26,7 @@ struct cli_option {
 	const char *help;
 };
 
-#define CLI_OPTIONS_MAX 8
+#define CLI_OPTIONS_MAX 10
 
 /* Options and operands of a verb, read by its own table. */
 struct cli_args {

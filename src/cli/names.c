@@ -47,9 +47,17 @@ static size_t find(const struct names *names, const struct tg_addr *addr)
 void names_want(struct names *names, const char *source)
 {
 	struct tg_addr addr;
-	if (read_single(source, &addr) && names->count < NAMES_MAX &&
-	    find(names, &addr) == names->count)
-		names->addrs[names->count++] = addr;
+	if (!read_single(source, &addr) || names->count == NAMES_MAX ||
+	    find(names, &addr) != names->count)
+		return;
+	names->texts[names->count][0] = '\0';
+	names->addrs[names->count++] = addr;
+}
+
+void names_make_room(struct names *names)
+{
+	if (names->count > NAMES_MAX / 2)
+		names->count = names->asked = 0;
 }
 
 const char *names_find(const struct names *names, const char *source)
@@ -59,6 +67,17 @@ const char *names_find(const struct names *names, const char *source)
 		return NULL;
 	const size_t i = find(names, &addr);
 	return i < names->count && names->texts[i][0] ? names->texts[i] : NULL;
+}
+
+const char *names_cut(const char *name, size_t most, char buf[static NAMES_LEN])
+{
+	const size_t len = strlen(name);
+	most = MAX(most, sizeof("..x") - 1);
+	if (len <= most)
+		return name;
+	/* Its begin is what anybody may write, such as somebody else's domain. */
+	(void)snprintf(buf, NAMES_LEN, "..%s", name + len - (most - 2));
+	return buf;
 }
 
 static void ask(const struct tg_addr *addr, char name[static NAMES_LEN])
@@ -73,10 +92,10 @@ static void ask(const struct tg_addr *addr, char name[static NAMES_LEN])
 		name[0] = '\0';
 }
 
-/* Every ASKERS-th address, in a process of its own. */
+/* Every ASKERS-th address that was not asked for, in a process of its own. */
 static void ask_some(const struct names *names, size_t from, int out)
 {
-	for (size_t i = from; i < names->count; i += ASKERS) {
+	for (size_t i = names->asked + from; i < names->count; i += ASKERS) {
 		struct answer answer = {.index = i};
 		ask(&names->addrs[i], answer.name);
 		if (answer.name[0] && write(out, &answer, sizeof(answer)) != sizeof(answer))
@@ -113,10 +132,10 @@ void names_resolve(struct names *names)
 	pid_t askers[ASKERS];
 	size_t count = 0;
 	int fds[2];
-	if (names->count == 0 || pipe(fds) < 0)
+	if (names->count == names->asked || pipe(fds) < 0)
 		return;
 	(void)fflush(stdout); /* or each of them would print it, too */
-	for (; count < MIN(names->count, ASKERS); count++) {
+	for (; count < MIN(names->count - names->asked, ASKERS); count++) {
 		askers[count] = fork();
 		if (askers[count] < 0)
 			break;
@@ -130,4 +149,5 @@ void names_resolve(struct names *names)
 		(void)kill(askers[i], SIGKILL);
 		(void)waitpid(askers[i], NULL, 0);
 	}
+	names->asked = names->count;
 }

@@ -9,11 +9,13 @@
 
 #include "base/util.h"
 #include "json.h"
+#include "names.h"
 #include "output.h"
 
 #define COLUMNS 80
 #define NUMBER_STRLEN 21
 #define KEY_STRLEN 80
+#define NAME_MOST 28 /* leaves room for the fullest states */
 
 static const char *const by_words[] = {NULL, "port", "process", "source", "user"};
 
@@ -29,6 +31,7 @@ static const char *key_text(const struct states_report *report, const struct tal
 {
 	const char *name = report->name ? report->name(report->data, group) : NULL;
 	struct tg_prefix source = {.addr = group->key.addr, .len = (uint8_t)group->key.number};
+	char brief[NAMES_LEN];
 	switch ((enum tally_kind)group->key.kind) {
 	case TALLY_IN:
 	case TALLY_OUT:
@@ -44,9 +47,13 @@ static const char *key_text(const struct states_report *report, const struct tal
 	case TALLY_KERNEL:
 		return "(no process)";
 	case TALLY_SOURCE:
-		if (source.len == tg_family_bits((enum tg_family)source.addr.family))
-			return tg_addr_format(&source.addr, buf);
-		return tg_prefix_format(&source, buf);
+		if (source.len != tg_family_bits((enum tg_family)source.addr.family))
+			return tg_prefix_format(&source, buf);
+		(void)tg_addr_format(&source.addr, buf);
+		if (name)
+			(void)snprintf(buf + strlen(buf), KEY_STRLEN - strlen(buf), " %s",
+				       names_cut(name, NAME_MOST, brief));
+		return buf;
 	case TALLY_LISTENING:
 		return "(listening)";
 	case TALLY_USER:
@@ -293,6 +300,8 @@ static void json_key(struct json *json, const struct states_report *report,
 		break;
 	case TALLY_SOURCE:
 		json_string(json, "source", tg_prefix_format(&source, text));
+		if (report->resolved)
+			json_string(json, "name", name);
 		break;
 	case TALLY_USER:
 		json_number(json, "uid", group->key.number);

@@ -26,6 +26,7 @@ struct live {
 	struct top_page page;
 	struct top_keys keys;
 	struct terminal terminal;
+	struct names *names;
 	uint64_t every_ms, next_ms;
 	int signal;
 };
@@ -46,7 +47,8 @@ static bool draw(struct live *live)
 	const struct top_look look = {.color = live->cli->color,
 				      .width = width,
 				      .height = height,
-				      .newline = "\033[K\r\n"};
+				      .newline = "\033[K\r\n",
+				      .names = live->names};
 	FILE *out = open_memstream(&text, &len);
 	if (!out)
 		return true; /* no memory: the next one may have some */
@@ -63,6 +65,8 @@ static int look(struct live *live)
 {
 	top_page_finish(&live->page);
 	int status = top_fetch(live->cli, &live->request, &live->eye, &live->page);
+	if (status == CLI_OK && live->names)
+		top_page_names(&live->page, live->names);
 	live->next_ms = now_ms() + live->every_ms;
 	return status;
 }
@@ -117,12 +121,14 @@ static int run(struct live *live)
 	return status;
 }
 
-int top_live(const struct cli *cli, const struct top_request *request, uint64_t every_ms)
+int top_live(const struct cli *cli, const struct top_request *request, uint64_t every_ms,
+	     struct names *names)
 {
 	struct live live = {.cli = cli,
 			    .request = *request,
 			    .keys = {.sort = request->sort},
-			    .every_ms = every_ms};
+			    .every_ms = every_ms,
+			    .names = names};
 	if (live.request.count == 0 || live.request.count > SCREEN_ROWS_MAX)
 		live.request.count = SCREEN_ROWS_MAX;
 	int err = terminal_open(&live.terminal);

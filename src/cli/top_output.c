@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/util.h"
 #include "json.h"
+#include "names.h"
 #include "output.h"
 #include "top_page.h"
 
@@ -35,6 +36,13 @@ static const char *source_text(const struct top_row *row, char buf[static TG_PRE
 	return tg_prefix_format(source, buf);
 }
 
+/* NULL: not known, or not wanted. */
+static const char *name_of(const struct names *names, const struct top_row *row)
+{
+	char text[TG_PREFIX_STRLEN];
+	return names ? names_find(names, tg_prefix_format(&row->source, text)) : NULL;
+}
+
 static const char *value_text(const struct top_page *page, const struct top_row *row,
 			      enum top_column column, char buf[static NUMBER_SIZE])
 {
@@ -53,13 +61,16 @@ static const char *title_of(const struct top_page *page, enum top_column column)
 	return top_column_titles[column];
 }
 
+/* Of a screen, around the rows: the headline, the note, the titles and the keys. */
+static size_t lines_left(const struct top_look *look, const struct top_page *page)
+{
+	const size_t around = 3u + (page->note[0] != '\0');
+	return look->height > around ? look->height - around : 0;
+}
+
 static size_t rows_shown(const struct top_look *look, const struct top_page *page)
 {
-	/* Around them: the headline, the note, the titles and the keys. */
-	const size_t around = 3u + (page->note[0] != '\0');
-	if (look->height == 0)
-		return page->count;
-	return look->height > around ? MIN(page->count, look->height - around) : 0;
+	return look->height == 0 ? page->count : MIN(page->count, lines_left(look, page));
 }
 
 static struct columns measure(const struct top_page *page, size_t rows)
@@ -244,6 +255,31 @@ static void print_rest(FILE *out, const struct top_look *look, const struct top_
 	tg_strbuf_finish(&line);
 }
 
+/* Behind the row, or below it where it would not be seen. Lines that were printed. */
+static size_t print_row(FILE *out, const struct top_look *look, const struct columns *columns,
+			const struct top_page *page, const struct top_row *row)
+{
+	const char *name = name_of(look->names, row);
+	const enum output_color color = color_of(row->near);
+	char text[NAMES_LEN];
+	struct tg_strbuf line;
+	tg_strbuf_init(&line);
+	put_row(&line, columns, page, row);
+	if (name && look->width > 0)
+		name = names_cut(name, look->width - MIN(look->width, sizeof("    ()")), text);
+	const bool below = name && look->width > 0 && line.len + 4 + strlen(name) > look->width;
+	if (name && !below)
+		tg_strbuf_printf(&line, "  (%s)", name);
+	print_line(out, look, color, &line);
+	if (below) {
+		tg_strbuf_clear(&line);
+		tg_strbuf_printf(&line, "    (%s)", name);
+		print_line(out, look, OUTPUT_PLAIN, &line);
+	}
+	tg_strbuf_finish(&line);
+	return 1u + below;
+}
+
 void top_output_table(FILE *out, const struct top_look *look, const struct top_page *page)
 {
 	const size_t rows = rows_shown(look, page);
@@ -252,13 +288,10 @@ void top_output_table(FILE *out, const struct top_look *look, const struct top_p
 		print_head(out, look, page);
 	if (look->height > 0 || page->count > 0)
 		print_titles(out, look, &columns, page);
-	for (size_t i = 0; i < rows; i++) {
-		struct tg_strbuf line;
-		tg_strbuf_init(&line);
-		put_row(&line, &columns, page, &page->rows[i]);
-		print_line(out, look, color_of(page->rows[i].near), &line);
-		tg_strbuf_finish(&line);
-	}
+	const size_t room = look->height > 0 ? lines_left(look, page) : SIZE_MAX;
+	size_t lines = 0;
+	for (size_t i = 0; i < rows && lines + 1 + (look->names != NULL) <= room; i++)
+		lines += print_row(out, look, &columns, page, &page->rows[i]);
 	if (look->height == 0)
 		print_rest(out, look, page);
 }
@@ -309,11 +342,14 @@ static void json_near(struct json *json, const struct top_near *near)
 	}
 }
 
-static void json_row(struct json *json, const struct top_page *page, const struct top_row *row)
+static void json_row(struct json *json, const struct names *names, const struct top_page *page,
+		     const struct top_row *row)
 {
 	char text[TG_PREFIX_STRLEN];
 	json_object(json, NULL);
 	json_string(json, "source", tg_prefix_format(&row->source, text));
+	if (names)
+		json_string(json, "name", name_of(names, row));
 	if (page->from == TOP_FROM_DAEMON)
 		json_string(json, "policy", row->policy[0] ? row->policy : NULL);
 	json_number(json, "total", row->total);
@@ -331,7 +367,7 @@ static void json_row(struct json *json, const struct top_page *page, const struc
 	json_end(json);
 }
 
-void top_output_json(FILE *out, const struct top_page *page)
+void top_output_json(FILE *out, const struct names *names, const struct top_page *page)
 {
 	struct json json;
 	json_begin(&json, out);
@@ -347,7 +383,7 @@ void top_output_json(FILE *out, const struct top_page *page)
 	}
 	json_array(&json, "sources");
 	for (size_t i = 0; i < page->count; i++)
-		json_row(&json, page, &page->rows[i]);
+		json_row(&json, names, page, &page->rows[i]);
 	json_end(&json);
 	json_finish(&json);
 }

@@ -11,6 +11,7 @@
 #include <tcpguard/proto.h>
 
 #include "base/util.h"
+#include "names.h"
 #include "socket_tally.h"
 
 #define ROWS_AT_FIRST 64
@@ -254,6 +255,15 @@ void top_page_sort(struct top_page *page)
 {
 	if (page->count > 0)
 		qsort_r(page->rows, page->count, sizeof(*page->rows), compare_rows, &page->sort);
+}
+
+void top_page_names(const struct top_page *page, struct names *names)
+{
+	char text[TG_PREFIX_STRLEN];
+	names_make_room(names);
+	for (size_t i = 0; i < page->count; i++)
+		names_want(names, tg_prefix_format(&page->rows[i].source, text));
+	names_resolve(names);
 }
 
 void top_page_finish(struct top_page *page)

@@ -11,6 +11,7 @@
 
 #include "socket_states.h"
 
+struct names;
 struct socket_tally;
 struct tg_record;
 
@@ -84,6 +85,8 @@ void top_page_add(struct top_page *page, const struct tg_record *record);
 void top_page_add_near(struct top_page *page, const struct tg_record *record);
 /* When the last row was added. */
 void top_page_sort(struct top_page *page);
+/* Asks for the names of its sources that were not asked for yet; takes a while. */
+void top_page_names(const struct top_page *page, struct names *names);
 void top_page_finish(struct top_page *page);
 
 #endif

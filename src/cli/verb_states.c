@@ -16,11 +16,20 @@
 #include "cli.h"
 #include "host/processes.h"
 #include "host/sockets.h"
+#include "names.h"
 #include "socket_tally.h"
 #include "states_conntrack.h"
 #include "states_report.h"
 
-enum { STATES_BY, STATES_COUNT, STATES_JSON, STATES_PORT, STATES_STATE, STATES_WATCH };
+enum {
+	STATES_BY,
+	STATES_COUNT,
+	STATES_JSON,
+	STATES_PORT,
+	STATES_STATE,
+	STATES_WATCH,
+	STATES_RESOLVE
+};
 
 /* What was asked for. */
 struct request {
@@ -29,7 +38,7 @@ struct request {
 	uint16_t port;
 	uint32_t states;
 	uint64_t every_ms; /* 0: once */
-	bool json;
+	bool json, resolve;
 };
 
 static const char *read_by(const char *text, struct request *request)
@@ -86,14 +95,18 @@ static const char *read_watch(const struct cli_args *args, struct request *reque
 /* False after it has been complained about. */
 static bool read_request(const struct cli_args *args, struct request *ret_request)
 {
-	struct request request = {
-		.count = 20, .states = SOCKETS_STATES, .json = args->values[STATES_JSON] != NULL};
+	struct request request = {.count = 20,
+				  .states = SOCKETS_STATES,
+				  .json = args->values[STATES_JSON] != NULL,
+				  .resolve = args->values[STATES_RESOLVE] != NULL};
 	const char *by = args->values[STATES_BY], *states = args->values[STATES_STATE];
 	const char *wrong = by ? read_by(by, &request) : NULL;
 	if (!wrong)
 		wrong = read_numbers(args, &request);
 	if (!wrong)
 		wrong = read_watch(args, &request);
+	if (!wrong && request.resolve && request.by != TALLY_BY_SOURCE)
+		wrong = "--resolve is for --by source";
 	if (wrong) {
 		cli_complain("%s", wrong);
 		return false;
@@ -110,16 +123,44 @@ static bool read_request(const struct cli_args *args, struct request *ret_reques
 	return true;
 }
 
+/* Who knows names. */
+struct naming {
+	struct processes *processes; /* NULL: not asked for */
+	struct names *names;
+};
+
+static const char *source_text(const struct tally_group *group, char buf[static TG_PREFIX_STRLEN])
+{
+	const struct tg_prefix source = {.addr = group->key.addr,
+					 .len = (uint8_t)group->key.number};
+	return tg_prefix_format(&source, buf);
+}
+
 static const char *name_of(void *data, const struct tally_group *group)
 {
+	const struct naming *naming = data;
+	char text[TG_PREFIX_STRLEN];
 	if (group->key.kind == TALLY_PROCESS) {
-		const struct processes_owner *owner = processes_find(data, group->inode);
+		const struct processes_owner *owner =
+			processes_find(naming->processes, group->inode);
 		return owner ? owner->name : NULL;
 	}
+	if (group->key.kind == TALLY_SOURCE)
+		return names_find(naming->names, source_text(group, text));
 	if (group->key.kind != TALLY_USER)
 		return NULL;
 	const struct passwd *user = getpwuid(group->key.number);
 	return user ? user->pw_name : NULL;
+}
+
+static void ask_names(const struct socket_tally *tally, struct names *names)
+{
+	char text[TG_PREFIX_STRLEN];
+	names_make_room(names);
+	for (uint32_t i = 0; i < tally->group_count; i++)
+		if (tally->groups[i].key.kind == TALLY_SOURCE)
+			names_want(names, source_text(&tally->groups[i], text));
+	names_resolve(names);
 }
 
 static void found(void *data, const struct sock_diag_socket *socket)
@@ -153,10 +194,15 @@ static int show(const struct cli *cli, const struct request *request)
 	struct socket_tally tally = {
 		.by = request->by, .port = request->port, .states_wanted = request->states};
 	struct states_conntrack conntrack = {.from = CONNTRACK_UNKNOWN};
-	struct processes *processes = NULL;
-	struct states_report report = {.tally = &tally, .conntrack = &conntrack, .name = name_of};
-	int err = request->by == TALLY_BY_PROCESS ? processes_create(&processes) : 0;
-	tally.processes = report.data = processes;
+	static struct names names; /* large; those of the look before are known */
+	struct naming naming = {.names = &names};
+	struct states_report report = {.tally = &tally,
+				       .conntrack = &conntrack,
+				       .name = name_of,
+				       .data = &naming,
+				       .resolved = request->resolve};
+	int err = request->by == TALLY_BY_PROCESS ? processes_create(&naming.processes) : 0;
+	tally.processes = naming.processes;
 	if (!err)
 		err = count(request, &tally);
 	if (err) {
@@ -164,6 +210,8 @@ static int show(const struct cli *cli, const struct request *request)
 	} else {
 		report.hidden = count_hidden(&tally);
 		socket_tally_top(&tally, request->count);
+		if (request->resolve)
+			ask_names(&tally, &names);
 		if (request->by == TALLY_BY_NOTHING)
 			states_conntrack_read(cli, request->port, &conntrack);
 		if (request->json)
@@ -172,7 +220,7 @@ static int show(const struct cli *cli, const struct request *request)
 			states_report_table(stdout, cli->color, &report);
 	}
 	socket_tally_finish(&tally);
-	processes_destroy(processes);
+	processes_destroy(naming.processes);
 	return err ? CLI_NO : CLI_OK;
 }
 
@@ -206,12 +254,15 @@ const struct cli_verb verb_states = {
 	.name = "states",
 	.operands = "",
 	.summary = "Show the sockets of this host by state, beside conntrack's",
-	.options = {[STATES_BY] = {"by", "WHAT", "and by port, process, source or user"},
-		    [STATES_COUNT] = {"count", "N", "rows of --by, the fullest (20); also -n N"},
-		    [STATES_JSON] = {"json", NULL, "as one JSON object"},
-		    [STATES_PORT] = {"port", "N", "only what has this port on either side"},
-		    [STATES_STATE] = {"state", "S[,S]...", "only these states"},
-		    [STATES_WATCH] = {"watch", "[TIME]", "again every TIME (2s), until ^C"}},
+	.options =
+		{[STATES_BY] = {"by", "WHAT", "and by port, process, source or user"},
+		 [STATES_COUNT] = {"count", "N", "rows of --by, the fullest (20); also -n N"},
+		 [STATES_JSON] = {"json", NULL, "as one JSON object"},
+		 [STATES_PORT] = {"port", "N", "only what has this port on either side"},
+		 [STATES_STATE] = {"state", "S[,S]...", "only these states"},
+		 [STATES_WATCH] = {"watch", "[TIME]", "again every TIME (2s), until ^C"},
+		 [STATES_RESOLVE] = {"resolve", NULL,
+				     "names of --by source, as far as they come within a second"}},
 	.operands_max = 1,
 	.run = run_states,
 };

@@ -11,12 +11,23 @@
 #include "base/util.h"
 #include "cli.h"
 #include "host/sockets.h"
+#include "names.h"
 #include "terminal.h"
 #include "top_fetch.h"
 #include "top_live.h"
 #include "top_output.h"
 
-enum { TOP_JSON, TOP_COUNT, TOP_EVERY, TOP_SORT, TOP_STATE, TOP_PREFIX, TOP_PORT, TOP_FROM };
+enum {
+	TOP_JSON,
+	TOP_COUNT,
+	TOP_EVERY,
+	TOP_SORT,
+	TOP_STATE,
+	TOP_PREFIX,
+	TOP_PORT,
+	TOP_FROM,
+	TOP_RESOLVE
+};
 
 /* Every state that has a peer. */
 #define PEER_STATES (SOCKETS_STATES & ~SOCK_STATE(TCP_LISTEN))
@@ -27,6 +38,7 @@ struct options {
 	struct top_request request;
 	uint64_t every_ms; /* 0: not said */
 	bool json;
+	struct names *names; /* NULL: not wanted */
 };
 
 static const char *read_numbers(const struct cli_args *args, struct options *options)
@@ -139,12 +151,14 @@ static const char *read_options(const struct cli_args *args, struct options *ret
 
 static void print(const struct cli *cli, const struct options *options, const struct top_page *page)
 {
-	struct top_look look = {.color = cli->color, .newline = "\n"};
+	struct top_look look = {.color = cli->color, .newline = "\n", .names = options->names};
 	size_t height;
+	if (options->names)
+		top_page_names(page, options->names);
 	if (isatty(STDOUT_FILENO))
 		terminal_size(&look.width, &height);
 	if (options->json)
-		top_output_json(stdout, page);
+		top_output_json(stdout, options->names, page);
 	else
 		top_output_table(stdout, &look, page);
 }
@@ -184,6 +198,7 @@ static int repeat(const struct cli *cli, const struct options *options, struct t
 
 static int run_top(const struct cli *cli, const struct cli_args *args)
 {
+	static struct names names; /* large */
 	struct options options;
 	struct top_eye eye = {.keyed = false};
 	const char *wrong = read_options(args, &options);
@@ -191,8 +206,11 @@ static int run_top(const struct cli *cli, const struct cli_args *args)
 		cli_complain("%s", wrong);
 		return CLI_USAGE;
 	}
+	if (args->values[TOP_RESOLVE])
+		options.names = &names;
 	if (!options.json && terminal_is_there())
-		return top_live(cli, &options.request, options.every_ms ? options.every_ms : 2000);
+		return top_live(cli, &options.request, options.every_ms ? options.every_ms : 2000,
+				options.names);
 	int status = options.every_ms ? repeat(cli, &options, &eye) : show(cli, &options, &eye);
 	top_eye_finish(&eye);
 	return status;
@@ -213,6 +231,8 @@ const struct cli_verb verb_top = {
 		    [TOP_PREFIX] = {"prefix", "LEN[,LEN]", "by network: of IPv4, of IPv6 (32,64)"},
 		    [TOP_PORT] = {"port", "N", "only what has this port on either side"},
 		    [TOP_FROM] = {"from", "WHOM",
-				  "daemon, sockets or conntrack (daemon, else sockets)"}},
+				  "daemon, sockets or conntrack (daemon, else sockets)"},
+		    [TOP_RESOLVE] = {"resolve", NULL,
+				     "names, too, as far as they come within a second"}},
 	.run = run_top,
 };

@@ -103,6 +103,12 @@ check 'by source: IPv4 as it is, also of a dual-stack listener; IPv6 by its /64'
 check 'by source: the forged ones, each with its own' equal \
 	"$(rows '"\(.groups | length) \(.others.groups) \(.others.total) \(.total)"' source --state syn-recv \
 		-n 5)" '5 45 45 50'
+printf '10.78.1.1 greedy.example\n10.78.1.2 %s\n' "trusted.example.$(printf 'x%.0s' {1..50}).evil.example" \
+	>"/etc/netns/$GUARD/hosts"
+check 'by source: names, if they are wanted' equal \
+	"$(tg_value '.groups[] | select(.source == "10.78.1.1/32" or .source == "fd78::/64") | .name' states --by source --resolve | xargs)" \
+	'greedy.example null'
+check 'of a long one the end' quietly eval 'tg states --by source --resolve | grep "^10.78.1.2 ..[x]*.evil.example  "'
 check 'by port: ours by the listener, those of others by their port' equal \
 	"$(rows '[.groups[] | "\(.kind) \(.port) \(.total)"] | sort | join(", ")' port)" \
 	'in 80 97, in 81 13, in 83 12, in 84 9, out 5432 7, out 90 15, out 91 9, out 92 5'
@@ -182,11 +188,13 @@ check 'no such port' wrong --port 65536
 check 'no rows' wrong --by port -n 0
 check 'no operand without its option' wrong 5s
 check 'JSON is not repeated' wrong --json --watch
+check 'names are of sources' wrong --by port --resolve
 narrow() {
 	tg states "$@" | awk 'length > 80 {print "# too wide: " $0; wide = 1} END {exit wide}'
 }
 check '80 columns' narrow
 check '80 columns by source' narrow --by source
+check '80 columns with names' narrow --by source --resolve
 check '80 columns by process' narrow --by process
 tg states | sed 's/^/# /'
 tg states --by source -n 4 | sed 's/^/# /'

@@ -64,6 +64,15 @@ check 'a port' equal "$(rows --port 90 | xargs)" '10.77.0.1/32 15'
 check 'all of it, as the issue types it' equal "$(rows --state time-wait --prefix 24 --port 90 -n 20 | xargs)" '10.77.0.0/24 15'
 check 'by another column' equal "$(rows --sort half-open --prefix 24 -n 1 | xargs)" '10.79.1.0/24 30'
 
+# Names: what the hosts file knows; the lab's name server never answers.
+printf '10.78.1.1 greedy.example\n10.77.0.1 %s\n' "trusted.example.$(printf 'x%.0s' {1..50}).evil.example" \
+	>"/etc/netns/$GUARD/hosts"
+check 'no name is asked for' equal "$(tg_value '.sources[0] | has("name")' top)" false
+check 'unless somebody wants them' equal "$(tg_value '.sources[:3] | map(.name // "-" | .[-14:]) | join(" ")' top --resolve)" \
+	'greedy.example x.evil.example -'
+check 'behind the row' quietly eval 'tg top --resolve | grep "^10.78.1.1 .*  (greedy.example)$"'
+check 'a network has none' equal "$(tg_value '.sources[0].name' top --resolve --prefix 24)" null
+
 # New ones: those that were not there at the look before.
 : >"$LAB_DIR/looks"
 ip netns exec "$GUARD" "$LAB_CLI" --socket "$LAB_DIR/control.sock" top --every 100ms --port 80 >"$LAB_DIR/looks" 2>&1 &
@@ -164,6 +173,7 @@ check 'and one of too many' asked "$(printf '10.0.0.%d/32,' {1..64})10.0.1.1/32"
 check 'flows of conntrack' tg_true '.from == "conntrack" and any(.sources[]; .source == "10.78.1.1/32" and .total >= 5)' \
 	top --from conntrack
 tg ban 10.78.1.1 --for 10m >/dev/null
+check 'on a terminal: names' on "$GUARD" python3 "$PTY" named "$LAB_CLI" --socket "$LAB_DIR/control.sock" top --port 80 --resolve
 check 'on a terminal: banned' on "$GUARD" python3 "$PTY" banned "$LAB_CLI" --socket "$LAB_DIR/control.sock" top --port 80
 # The other tables that people read: within a terminal, and whole where it is none.
 tg ban 2001:db8:aaaa:bbbb::/64 --for 10m --action rate-limit --reason "$(printf 'loud %.0s' {1..18})" >/dev/null

@@ -192,6 +192,19 @@ def banned(command):
     leave(terminal)
 
 
+def named(command):
+    """A name is behind its row or, where that is full, below it; never wider than the terminal."""
+    terminal = begin(command)
+    terminal.shows(rb"10\.78\.1\.1 [^(]*\(greedy\.example\)")
+    mark = len(terminal.output)
+    terminal.resize(60, 12)
+    terminal.signal(signal.SIGWINCH)
+    terminal.shows(rb"10\.78\.1\.1 [^(]*\n    \(greedy\.example\)", mark)
+    expect(terminal.widest(mark) <= 60, f"60 columns, not {terminal.widest(mark)}", terminal)
+    terminal.type(b"q")
+    leave(terminal)
+
+
 def shown(command):
     """Prints what a terminal of 80 columns gets of a verb that prints once."""
     terminal = Terminal(command)
@@ -201,5 +214,5 @@ def shown(command):
 
 
 SCENARIOS = {"quit": quits, "interrupt": interrupt, "terminate": terminate, "hangup": hangup, "stop": stop,
-             "resize": resize, "keys": keys, "colors": colors, "banned": banned, "shown": shown}
+             "resize": resize, "keys": keys, "colors": colors, "banned": banned, "named": named, "shown": shown}
 SCENARIOS[sys.argv[1]](sys.argv[2:])
