@@ -73,6 +73,11 @@ static inline bool same_event(const struct tg_event *a, const struct tg_event *b
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
 		return same_request(&a->request, &b->request);
+	case TG_EVENT_FEED:
+		return a->feed == b->feed;
+	case TG_EVENT_REQUESTS:
+		return a->requests.count == b->requests.count &&
+		       strcmp(a->requests.policy, b->requests.policy) == 0;
 	case TG_EVENT_PANIC:
 		return a->panic == b->panic;
 	case TG_EVENT_PROTECTED:

@@ -103,6 +103,12 @@ struct tg_traffic {
 	uint64_t packets;
 };
 
+/* REQUESTS: handshakes to a policy's ports that the host's sockets have answered and wait for. */
+struct tg_requests {
+	char policy[TG_NAME_MAX + 1];
+	uint32_t count;
+};
+
 /* What becomes of a ban when another policy takes the place of the running one. */
 enum tg_fate {
 	TG_FATE_STAYS,

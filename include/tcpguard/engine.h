@@ -102,6 +102,7 @@ struct tg_engine_stats {
 		braked_flows;   /* proven bans that stayed rate-limits */
 	uint64_t refused_admin; /* because of a live session of an admin */
 	bool braked;            /* a brake held in the last minute */
+	enum tg_feed_step feed; /* what conntrack tells; below all of it, stale */
 	bool stale;             /* a gap has not been healed by a resync yet */
 	bool resyncing;
 	bool panic;

@@ -185,6 +185,12 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 	case TG_EVENT_ADMINS:
 		brakes_admins(engine, event->admins);
 		break;
+	case TG_EVENT_FEED:
+		flows_feed(engine, event->feed);
+		break;
+	case TG_EVENT_REQUESTS:
+		services_requests(engine, &event->requests);
+		break;
 	case TG_EVENT_POLICY:
 		engine_policy(engine, event->ruleset);
 		break;

@@ -102,6 +102,23 @@ const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_S
 	return buf;
 }
 
+const char *tg_feed_step_name(enum tg_feed_step step)
+{
+	switch (step) {
+	case TG_FEED_ALL:
+		return "all";
+	case TG_FEED_NO_UPDATES:
+		return "no-updates";
+	case TG_FEED_NEW:
+		return "new";
+	case TG_FEED_NOTHING:
+		return "nothing";
+	case TG_FEED_STEP_COUNT:
+		break;
+	}
+	return "?";
+}
+
 const char *tg_tcp_state_name(enum tg_tcp_state state)
 {
 	switch (state) {

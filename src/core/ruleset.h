@@ -58,6 +58,7 @@ struct ruleset_total {
 	/* Handshakes begun less those finished, by tick: parts that go around. services.c */
 	int32_t begun[TOTAL_PARTS];
 	uint32_t begun_tick;              /* the last part that was written */
+	uint32_t requests;                /* as the sockets last told, while conntrack does not */
 	struct ruleset_service *services; /* one for each limit of the view */
 };
 

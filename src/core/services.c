@@ -50,6 +50,9 @@ void services_move(const struct tg_engine *engine, struct ruleset_total *total, 
 static uint64_t unfinished(const struct tg_engine *engine, struct ruleset_total *total)
 {
 	int64_t sum = 0;
+	/* Nobody tells which of them were finished. */
+	if (engine->stats.feed != TG_FEED_ALL)
+		return 0;
 	roll(total, engine->tick);
 	for (unsigned i = 0; i < TOTAL_PARTS; i++)
 		sum += total->begun[i];
@@ -67,6 +70,8 @@ static uint64_t level(const struct tg_engine *engine, const struct ruleset_view 
 	const uint64_t dropped = service_of(view, limit)->dropped;
 	switch (config->measure) {
 	case TG_MEASURE_HALF_OPEN:
+		if (engine->stats.feed != TG_FEED_ALL)
+			return totals_measure(engine, view, limit) + dropped * HALF_OPEN_SECONDS;
 		return (unfinished(engine, view->total) + dropped) * HALF_OPEN_SECONDS;
 	case TG_MEASURE_FAILED:
 		return (unfinished(engine, view->total) + dropped) * config->window_ms / 1000;
@@ -245,4 +250,25 @@ void services_traffic(struct tg_engine *engine, uint32_t id, uint64_t packets)
 	service->dropped = MIN(more, UINT32_MAX) * TICKS_PER_SECOND / ticks;
 	service->packets = packets;
 	service->heard = engine->tick;
+}
+
+void services_unasked(struct tg_engine *engine)
+{
+	for (uint16_t v = 0; v < engine->ruleset->view_count; v++)
+		if (engine->ruleset->views[v].total)
+			engine->ruleset->views[v].total->requests = 0;
+}
+
+void services_requests(struct tg_engine *engine, const struct tg_requests *requests)
+{
+	const uint16_t policy = ruleset_find_policy(engine->ruleset, requests->policy);
+	if (engine->stats.feed == TG_FEED_ALL)
+		return; /* the last of before */
+	for (uint16_t v = 0; v < engine->ruleset->view_count; v++) {
+		const struct ruleset_view *view = &engine->ruleset->views[v];
+		if (!view->total || view->policy != policy)
+			continue;
+		view->total->requests = requests->count;
+		totals_judge(engine, view, NULL, TG_MEASURE_HALF_OPEN);
+	}
 }

@@ -27,7 +27,9 @@ enum trace_type {
 	TRACE_POLICY = 15,
 	TRACE_WITNESS = 16,
 	TRACE_TRAFFIC = 17,
-	TRACE_ADMINS = 18
+	TRACE_ADMINS = 18,
+	TRACE_FEED = 20,
+	TRACE_REQUESTS = 21
 };
 
 /* First byte of a record, beside the type in its low five bits. */
@@ -73,6 +75,9 @@ static inline uint8_t trace_action(enum tg_action action)
 }
 static const enum tg_action trace_actions[] = {TG_ACTION_RATE_LIMIT, TG_ACTION_DROP, TG_ACTION_CAP,
 					       TG_ACTION_REJECT};
+_Static_assert(TG_FEED_ALL == 0 && TG_FEED_NO_UPDATES == 1 && TG_FEED_NEW == 2 &&
+		       TG_FEED_NOTHING == 3,
+	       "and of steps of the feed");
 _Static_assert(TG_SCOPE_NEW == 0 && TG_SCOPE_PORTS == 1 && TG_SCOPE_EVERYTHING == 2, "of scopes");
 _Static_assert(TG_PROTECT_OWN == 0 && TG_PROTECT_ALLOWED == 6 && TG_PROTECT_ADMIN == 7,
 	       "and of protected kinds");

@@ -442,6 +442,15 @@ static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t he
 		event->type = TG_EVENT_TRAFFIC;
 		get_traffic(c, &event->traffic);
 		return 0;
+	case TRACE_FEED:
+		event->type = TG_EVENT_FEED;
+		event->feed = (enum tg_feed_step)get_choice(c, TG_FEED_STEP_COUNT, "no such step");
+		return 0;
+	case TRACE_REQUESTS:
+		event->type = TG_EVENT_REQUESTS;
+		get_text(c, event->requests.policy, sizeof(event->requests.policy));
+		event->requests.count = (uint32_t)get_varint(c, UINT32_MAX);
+		return 0;
 	case TRACE_POLICY:
 		event->type = TG_EVENT_POLICY;
 		return 0;

@@ -284,6 +284,10 @@ static unsigned trace_type(enum tg_event_type type)
 		return TRACE_PROTECTED;
 	case TG_EVENT_ADMINS:
 		return TRACE_ADMINS;
+	case TG_EVENT_FEED:
+		return TRACE_FEED;
+	case TG_EVENT_REQUESTS:
+		return TRACE_REQUESTS;
 	case TG_EVENT_POLICY:
 		return TRACE_POLICY;
 	case TG_EVENT_ACK:
@@ -313,6 +317,10 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 		return put_traffic(out, &event->traffic);
 	case TRACE_PANIC:
 		return put_u8(out, event->panic);
+	case TRACE_FEED:
+		return put_u8(out, (uint8_t)event->feed);
+	case TRACE_REQUESTS:
+		return put_varint(put_text(out, event->requests.policy), event->requests.count);
 	case TRACE_PROTECTED:
 		return put_protected(out, event->protected);
 	case TRACE_ADMINS:

@@ -226,7 +226,7 @@ static enum daemon_exit take_table(struct daemon *daemon)
 
 static enum daemon_exit start_feed(struct daemon *daemon)
 {
-	int err = ct_feed_create(&(struct ct_feed_params){0}, &daemon->feed);
+	int err = upkeep_open_feed(daemon);
 	if (err)
 		return kernel_failed(daemon->log, "follow conntrack", err);
 	err = turn_init(daemon);

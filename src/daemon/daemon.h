@@ -42,6 +42,7 @@ struct daemon_options {
 	const char *state_dir;
 	const char *socket;
 	const char *metrics_socket; /* NULL: none */
+	uint32_t event_buffer;      /* bytes; 0: the feed's own choice */
 	bool observe;               /* only observe, whatever the policy says */
 	bool plain_table;           /* do not own the table */
 	uint8_t seed[16];
@@ -132,8 +133,9 @@ struct daemon {
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
 	struct loop_timer *tick, *drain, *query, *repair, *refeed, *reprotect, *upkeep, *watchdog;
 	struct loop_timer *reopen;
-	unsigned drained_empty; /* drains in a row that found nothing */
-	bool feed_busy;         /* drained by the timer and not by epoll */
+	unsigned drained_empty;      /* drains in a row that found nothing */
+	bool feed_busy;              /* drained by the timer and not by epoll */
+	enum tg_feed_step feed_step; /* what conntrack tells, as was last told */
 	tg_time repaired_at, repair_delay, refeed_delay, reopen_delay;
 	bool table_lost;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
@@ -219,10 +221,14 @@ void turn_detach_feed(struct daemon *daemon);
 int upkeep_init(struct daemon *daemon);
 /* The kernel does not hold the table as installed: puts it back, at once or soon. */
 void upkeep_table_lost(struct daemon *daemon);
+/* 0 or -errno. */
+int upkeep_open_feed(struct daemon *daemon);
 /* The feed failed with error: starts another one, soon. */
 void upkeep_feed_failed(struct daemon *daemon, int error);
 /* Whether the kernel counts packets, if a limit needs it; at every policy and now and then. */
 void upkeep_check_accounting(struct daemon *daemon);
+/* Conntrack is asked for more or less than before. */
+void upkeep_feed_step(struct daemon *daemon);
 /* The feed's counts since start. */
 void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats);
 

@@ -20,6 +20,8 @@ const char *health_reason_name(enum health_reason reason)
 		return "brake";
 	case HEALTH_FEED:
 		return "feed";
+	case HEALTH_LOAD:
+		return "load";
 	case HEALTH_GAP:
 		return "gap";
 	case HEALTH_PROTECTED:

@@ -14,6 +14,7 @@ enum health_reason {
 	HEALTH_INGRESS,    /* drops stand in prerouting only */
 	HEALTH_BRAKE,      /* bans that the policy asks for are held back */
 	HEALTH_FEED,       /* no events come in */
+	HEALTH_LOAD,       /* more events than can be read: conntrack is asked for less */
 	HEALTH_GAP,        /* events were lost and no dump has healed it yet */
 	HEALTH_PROTECTED,  /* own addresses, gateways or resolvers may be out of date */
 	HEALTH_ROOM,       /* a table was full: sources, flows or bans went uncounted */

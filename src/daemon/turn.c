@@ -365,6 +365,8 @@ static bool receive(struct daemon *daemon, bool *ret_any)
 			return false;
 		}
 		step_all(daemon, events, count);
+		if (ct_feed_step(daemon->feed) != daemon->feed_step)
+			upkeep_feed_step(daemon);
 		total += count;
 		if (count == 0)
 			break; /* it holds back until its dump goes on */
@@ -421,6 +423,8 @@ static void query_feed(void *data)
 			return;
 		}
 		step_all(daemon, events, count);
+		if (ct_feed_step(daemon->feed) != daemon->feed_step)
+			upkeep_feed_step(daemon);
 		total += count;
 		if (count == 0)
 			break;

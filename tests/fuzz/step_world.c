@@ -115,7 +115,8 @@ static void trace_event(const struct step_world *w, const struct tg_event *event
 		"FLOW_NEW",   "FLOW_STATE",    "FLOW_END", "GAP",          "RESYNC_BEGIN",
 		"RESYNC_END", "RESYNC_FAILED", "TICK",     "ACK",          "ADOPT",
 		"SINK_LOST",  "WITNESS",       "TRAFFIC",  "OPERATOR_BAN", "OPERATOR_UNBAN",
-		"PANIC",      "PROTECTED",     "ADMINS",   "POLICY"};
+		"PANIC",      "PROTECTED",     "FEED",     "REQUESTS",     "ADMINS",
+		"POLICY"};
 	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
 	if (!w->trace)
 		return;
@@ -256,7 +257,7 @@ static void resync(struct step_world *w, struct step_input *input, unsigned n)
 			k++;
 		STEP_REQUIRE(w, k < w->flow_count);
 	}
-	STEP_REQUIRE(w, !w->stats.stale && !w->stats.resyncing);
+	STEP_REQUIRE(w, w->stats.stale == (w->stats.feed != TG_FEED_ALL) && !w->stats.resyncing);
 	step_check_counts(w);
 }
 
@@ -533,6 +534,23 @@ static void tell_asked(struct step_world *w, struct step_input *input, unsigned 
 	}
 }
 
+/* Panic; how much conntrack tells; or what the sockets say meanwhile. */
+static void tell_told(struct step_world *w, struct step_input *input, unsigned p)
+{
+	const struct tg_policy *policy;
+	struct tg_event event = {.type = TG_EVENT_PANIC, .panic = p & 1};
+	if (p >= 2 + TG_FEED_STEP_COUNT) {
+		event = (struct tg_event){.type = TG_EVENT_REQUESTS};
+		(void)any_limit(w, step_byte(input), &policy);
+		set_name(event.requests.policy, policy->name);
+		event.requests.count = 1u << (step_byte(input) & 0x1f);
+	} else if (p >= 2) {
+		event = (struct tg_event){.type = TG_EVENT_FEED,
+					  .feed = (enum tg_feed_step)(p - 2)};
+	}
+	tell(w, event);
+}
+
 static void tell_rest(struct step_world *w, struct step_input *input, unsigned op, unsigned p)
 {
 	uint8_t a;
@@ -557,7 +575,7 @@ static void tell_rest(struct step_world *w, struct step_input *input, unsigned o
 		by_hand(w, op == 24, a, step_byte(input));
 		break;
 	case 26:
-		tell(w, (struct tg_event){.type = TG_EVENT_PANIC, .panic = p & 1});
+		tell_told(w, input, p);
 		break;
 	case 27:
 		protect(w, p);

@@ -480,6 +480,18 @@ static void run_traffic(struct golden *g, char **words, size_t count)
 	step(g, event);
 }
 
+static void run_requests(struct golden *g, char **words, size_t count)
+{
+	struct tg_event event = {.type = TG_EVENT_REQUESTS};
+	if (count != 3) {
+		fail(g, "wants POLICY COUNT");
+		return;
+	}
+	snprintf(event.requests.policy, sizeof(event.requests.policy), "%s", words[1]);
+	event.requests.count = (uint32_t)strtoul(words[2], NULL, 10);
+	step(g, event);
+}
+
 static void run_words(struct golden *g, char **words, size_t count)
 {
 	const char *verb = words[0];
@@ -504,6 +516,11 @@ static void run_words(struct golden *g, char **words, size_t count)
 		run_flow(g, TG_EVENT_FLOW_END, words, count);
 	} else if (strcmp(verb, "gap") == 0) {
 		step(g, (struct tg_event){.type = TG_EVENT_GAP, .lost = strtoull(arg, NULL, 10)});
+	} else if (strcmp(verb, "feed") == 0) {
+		step(g, (struct tg_event){.type = TG_EVENT_FEED,
+					  .feed = (enum tg_feed_step)strtoul(arg, NULL, 10)});
+	} else if (strcmp(verb, "requests") == 0) {
+		run_requests(g, words, count);
 	} else if (strcmp(verb, "resync") == 0) {
 		run_resync(g, arg);
 	} else if (strcmp(verb, "ban") == 0) {

@@ -89,7 +89,8 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		TG_EVENT_ADOPT,          TG_EVENT_SINK_LOST,     TG_EVENT_OPERATOR_BAN,
 		TG_EVENT_OPERATOR_UNBAN, TG_EVENT_PANIC,         TG_EVENT_PROTECTED,
 		TG_EVENT_POLICY,         TG_EVENT_FLOW_NEW,      TG_EVENT_FLOW_END,
-		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC,       TG_EVENT_ADMINS};
+		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC,       TG_EVENT_ADMINS,
+		TG_EVENT_FEED,           TG_EVENT_REQUESTS};
 	struct tg_event event = {.type = types[below(state, ARRAY_SIZE(types))]};
 	if (below(state, 2))
 		*now += draw(state) >> (24 + below(state, 40));
@@ -144,6 +145,13 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.request.to = (struct tg_rate){1, (uint32_t)draw(state) | 1};
 		event.request.expire_ms = 1 + below(state, TG_DURATION_MAX_MS);
 		random_text(state, event.request.reason, sizeof(event.request.reason));
+		break;
+	case TG_EVENT_FEED:
+		event.feed = (enum tg_feed_step)below(state, TG_FEED_STEP_COUNT);
+		break;
+	case TG_EVENT_REQUESTS:
+		random_text(state, event.requests.policy, sizeof(event.requests.policy));
+		event.requests.count = (uint32_t)draw(state);
 		break;
 	case TG_EVENT_PANIC:
 		event.panic = below(state, 2);
