@@ -70,6 +70,10 @@ static inline bool same_event(const struct tg_event *a, const struct tg_event *b
 		return same_witness(&a->witness, &b->witness);
 	case TG_EVENT_TRAFFIC:
 		return same_traffic(&a->traffic, &b->traffic);
+	case TG_EVENT_FUSE:
+		return tg_addr_equal(&a->fuse.source, &b->fuse.source) &&
+		       strcmp(a->fuse.policy, b->fuse.policy) == 0 &&
+		       strcmp(a->fuse.limit, b->fuse.limit) == 0;
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
 		return same_request(&a->request, &b->request);

@@ -109,6 +109,16 @@ struct tg_requests {
 	uint32_t count;
 };
 
+/*
+ * FUSE: this address, as a part of its source, has sent more SYNs than the limit allows flows: the
+ * packet path has counted them. Named, as a witness is.
+ */
+struct tg_fuse {
+	struct tg_addr source;
+	char policy[TG_NAME_MAX + 1];
+	char limit[TG_NAME_MAX + 1];
+};
+
 /* What becomes of a ban when another policy takes the place of the running one. */
 enum tg_fate {
 	TG_FATE_STAYS,

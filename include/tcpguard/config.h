@@ -226,6 +226,15 @@ bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope);
 /* Does any step of it do more than observe? */
 bool tg_limit_acts(const struct tg_limit *limit);
 
+/*
+ * Does it stand in the packet path, too, where SYNs are counted by source? Only what can be told
+ * from a SYN alone: `new`, by source, whoever in it has sent it.
+ */
+bool tg_limit_has_fuse(const struct tg_limit *limit);
+/* The SYNs of a source over it that still pass there: what its first, unproven ban lets pass.
+ * False: all of them, because that ban only observes. */
+bool tg_limit_fuse_passes(const struct tg_limit *limit, struct tg_rate *ret_rate);
+
 const char *tg_mode_name(enum tg_mode mode);
 const char *tg_measure_name(enum tg_measure measure);
 const char *tg_action_name(enum tg_action action);

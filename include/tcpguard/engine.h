@@ -89,6 +89,8 @@ struct tg_engine_stats {
 	uint64_t sink_errors;
 	uint64_t decisions_lost; /* notes that did not fit between two takes; never a ban */
 	uint64_t witness_asked, witness_proven, witness_denied;
+	uint64_t fuses;         /* offences that the packet path told of */
+	uint64_t fuses_unknown; /* of a limit or a prefix that the policy does not have any more */
 	uint64_t insisting;     /* bans kept because their source went on sending */
 	uint64_t suppressed;    /* offences left to the state of their service in a wide flood */
 	uint64_t uncounted;     /* answers about flows that told no packets: accounting is off */

@@ -28,6 +28,7 @@ enum tg_event_type {
 	TG_EVENT_SINK_LOST,     /* the kernel may have lost any of the bans */
 	TG_EVENT_WITNESS,       /* the answer to a WITNESS: what the sockets prove */
 	TG_EVENT_TRAFFIC,       /* the answer to a PROBE: what a ban's element has counted */
+	TG_EVENT_FUSE,          /* a source ran over a limit's fuse, ahead of conntrack */
 	TG_EVENT_OPERATOR_BAN,
 	TG_EVENT_OPERATOR_UNBAN,
 	TG_EVENT_PANIC,     /* on: lift all, and only observe; off: back to what the policy says */
@@ -107,6 +108,7 @@ struct tg_event {
 		struct tg_adopt adopt;
 		struct tg_witness witness;
 		struct tg_traffic traffic;
+		struct tg_fuse fuse;
 		struct tg_ban_request request;         /* OPERATOR_BAN, OPERATOR_UNBAN */
 		bool panic;                            /* PANIC: on or off */
 		enum tg_feed_step feed;                /* FEED */

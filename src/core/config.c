@@ -113,6 +113,20 @@ bool tg_limit_acts(const struct tg_limit *limit)
 	return false;
 }
 
+bool tg_limit_has_fuse(const struct tg_limit *limit)
+{
+	return limit->measure == TG_MEASURE_NEW && !limit->total && limit->min_hosts == 0;
+}
+
+bool tg_limit_fuse_passes(const struct tg_limit *limit, struct tg_rate *ret_rate)
+{
+	const struct tg_step *first = &limit->steps[0];
+	if (limit->mode != TG_MODE_ENFORCE || first->action == TG_ACTION_OBSERVE)
+		return false;
+	*ret_rate = first->to.count > 0 ? first->to : TG_UNPROVEN_RATE;
+	return true;
+}
+
 bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)
 {
 	for (size_t i = 0; i < limit->step_count; i++) {

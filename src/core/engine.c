@@ -170,6 +170,9 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 	case TG_EVENT_TRAFFIC:
 		insist_traffic(engine, &event->traffic);
 		break;
+	case TG_EVENT_FUSE:
+		fuse_blown(engine, &event->fuse);
+		break;
 	case TG_EVENT_OPERATOR_BAN:
 		operator_ban(engine, &event->request);
 		break;

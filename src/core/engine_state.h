@@ -415,6 +415,10 @@ bool insist_ask(struct tg_engine *engine, uint32_t id);
 /* What its element has counted: does its source still try? */
 void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
 
+/* fuse.c */
+/* The packet path has counted more SYNs of a source than a limit allows. */
+void fuse_blown(struct tg_engine *engine, const struct tg_fuse *fuse);
+
 /* offences.c */
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 		  const struct ruleset_limit *limit, const struct tg_prefix *source,

@@ -347,6 +347,17 @@ static void get_traffic(struct cursor *c, struct tg_traffic *traffic)
 	traffic->packets = get_varint(c, UINT64_MAX);
 }
 
+static void get_fuse(struct cursor *c, struct tg_fuse *fuse)
+{
+	const uint8_t *at = c->next;
+	fuse->source.family = get_choice(c, TG_FAMILY_COUNT, "no such address family");
+	const size_t size = family_size(fuse->source.family);
+	memcpy(fuse->source.bytes, get_bytes(c, size), size);
+	check_mapped(c, at, fuse->source.family, fuse->source.bytes);
+	get_text(c, fuse->policy, sizeof(fuse->policy));
+	get_text(c, fuse->limit, sizeof(fuse->limit));
+}
+
 /* 0 or -ENOMEM. */
 static int get_protected(struct tg_trace_reader *reader, struct cursor *c, bool admins,
 			 const struct tg_prefix_set **ret_set)
@@ -450,6 +461,10 @@ static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t he
 		event->type = TG_EVENT_REQUESTS;
 		get_text(c, event->requests.policy, sizeof(event->requests.policy));
 		event->requests.count = (uint32_t)get_varint(c, UINT32_MAX);
+		return 0;
+	case TRACE_FUSE:
+		event->type = TG_EVENT_FUSE;
+		get_fuse(c, &event->fuse);
 		return 0;
 	case TRACE_POLICY:
 		event->type = TG_EVENT_POLICY;

@@ -223,6 +223,14 @@ static uint8_t *put_traffic(uint8_t *out, const struct tg_traffic *traffic)
 	return put_varint(out, traffic->packets);
 }
 
+static uint8_t *put_fuse(uint8_t *out, const struct tg_fuse *fuse)
+{
+	out = put_u8(out, fuse->source.family);
+	out = put_bytes(out, fuse->source.bytes, family_size(fuse->source.family));
+	out = put_text(out, fuse->policy);
+	return put_text(out, fuse->limit);
+}
+
 static size_t protected_count(const struct tg_prefix_set *set)
 {
 	size_t ipv4, ipv6;
@@ -274,6 +282,8 @@ static unsigned trace_type(enum tg_event_type type)
 		return TRACE_WITNESS;
 	case TG_EVENT_TRAFFIC:
 		return TRACE_TRAFFIC;
+	case TG_EVENT_FUSE:
+		return TRACE_FUSE;
 	case TG_EVENT_OPERATOR_BAN:
 		return TRACE_OPERATOR_BAN;
 	case TG_EVENT_OPERATOR_UNBAN:
@@ -315,6 +325,8 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 		return put_witness(out, &event->witness);
 	case TRACE_TRAFFIC:
 		return put_traffic(out, &event->traffic);
+	case TRACE_FUSE:
+		return put_fuse(out, &event->fuse);
 	case TRACE_PANIC:
 		return put_u8(out, event->panic);
 	case TRACE_FEED:

@@ -112,11 +112,11 @@ static void take_decision(struct step_world *w, const struct tg_decision *d,
 static void trace_event(const struct step_world *w, const struct tg_event *event)
 {
 	static const char *const types[] = {
-		"FLOW_NEW",   "FLOW_STATE",    "FLOW_END", "GAP",          "RESYNC_BEGIN",
-		"RESYNC_END", "RESYNC_FAILED", "TICK",     "ACK",          "ADOPT",
-		"SINK_LOST",  "WITNESS",       "TRAFFIC",  "OPERATOR_BAN", "OPERATOR_UNBAN",
-		"PANIC",      "PROTECTED",     "FEED",     "REQUESTS",     "ADMINS",
-		"POLICY"};
+		"FLOW_NEW",       "FLOW_STATE",    "FLOW_END",  "GAP",  "RESYNC_BEGIN",
+		"RESYNC_END",     "RESYNC_FAILED", "TICK",      "ACK",  "ADOPT",
+		"SINK_LOST",      "WITNESS",       "TRAFFIC",   "FUSE", "OPERATOR_BAN",
+		"OPERATOR_UNBAN", "PANIC",         "PROTECTED", "FEED", "REQUESTS",
+		"ADMINS",         "POLICY"};
 	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
 	if (!w->trace)
 		return;
@@ -342,6 +342,17 @@ static void tell_traffic(struct step_world *w, const struct tg_prefix *source, e
 		.type = TG_EVENT_TRAFFIC,
 		.traffic = {.source = *source, .scope = scope, .packets = packets[how & 7]}};
 	set_name(event.traffic.policy, policy);
+	tell(w, event);
+}
+
+/* Who has sent too many SYNs, as the packet path says, or so it looks. */
+static void tell_fuse(struct step_world *w, uint8_t a, uint8_t which)
+{
+	const struct tg_policy *policy;
+	const struct tg_limit *limit = any_limit(w, which, &policy);
+	struct tg_event event = {.type = TG_EVENT_FUSE, .fuse = {.source = step_addr(a)}};
+	set_name(event.fuse.policy, policy->name);
+	set_name(event.fuse.limit, limit->name);
 	tell(w, event);
 }
 
@@ -661,6 +672,11 @@ static void tell_next(struct step_world *w, struct step_input *input)
 		resync(w, input, p * 2);
 		break;
 	case 14:
+		if (p >= 4) {
+			a = step_byte(input);
+			tell_fuse(w, a, step_byte(input));
+			break;
+		}
 		/* Time that goes back is taken as standing still. */
 		tell(w, (struct tg_event){.type = TG_EVENT_TICK,
 					  .at = w->now - MIN(w->now, p * TG_SEC)});

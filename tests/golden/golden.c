@@ -492,6 +492,18 @@ static void run_requests(struct golden *g, char **words, size_t count)
 	step(g, event);
 }
 
+static void run_fuse(struct golden *g, char **words, size_t count)
+{
+	struct tg_event event = {.type = TG_EVENT_FUSE};
+	if (count != 4 || !tg_addr_parse(words[1], &event.fuse.source)) {
+		fail(g, "wants ADDRESS POLICY LIMIT");
+		return;
+	}
+	snprintf(event.fuse.policy, sizeof(event.fuse.policy), "%s", words[2]);
+	snprintf(event.fuse.limit, sizeof(event.fuse.limit), "%s", words[3]);
+	step(g, event);
+}
+
 static void run_words(struct golden *g, char **words, size_t count)
 {
 	const char *verb = words[0];
@@ -535,6 +547,8 @@ static void run_words(struct golden *g, char **words, size_t count)
 		g->show_probes = true;
 	} else if (strcmp(verb, "traffic") == 0) {
 		run_traffic(g, words, count);
+	} else if (strcmp(verb, "fuse") == 0) {
+		run_fuse(g, words, count);
 	} else if (strcmp(verb, "protect") == 0) {
 		run_protect(g, words, count);
 	} else if (strcmp(verb, "admins") == 0) {

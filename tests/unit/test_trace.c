@@ -90,7 +90,7 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		TG_EVENT_OPERATOR_UNBAN, TG_EVENT_PANIC,         TG_EVENT_PROTECTED,
 		TG_EVENT_POLICY,         TG_EVENT_FLOW_NEW,      TG_EVENT_FLOW_END,
 		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC,       TG_EVENT_ADMINS,
-		TG_EVENT_FEED,           TG_EVENT_REQUESTS};
+		TG_EVENT_FEED,           TG_EVENT_REQUESTS,      TG_EVENT_FUSE};
 	struct tg_event event = {.type = types[below(state, ARRAY_SIZE(types))]};
 	if (below(state, 2))
 		*now += draw(state) >> (24 + below(state, 40));
@@ -133,6 +133,11 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.traffic.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		random_text(state, event.traffic.policy, sizeof(event.traffic.policy));
 		event.traffic.packets = draw(state) >> below(state, 64);
+		break;
+	case TG_EVENT_FUSE:
+		event.fuse.source = random_prefix(state).addr;
+		random_text(state, event.fuse.policy, sizeof(event.fuse.policy));
+		random_text(state, event.fuse.limit, sizeof(event.fuse.limit));
 		break;
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
@@ -329,7 +334,7 @@ TEST(refusals)
 		const char *what;
 	} cases[] = {
 		{"type 0", {0}, 1, 44, "unknown record"},
-		{"type 19", {19}, 1, 44, "unknown record"},
+		{"type 20", {20}, 1, 44, "unknown record"},
 		{"type 31", {31}, 1, 44, "unknown record"},
 		{"high bit", {0x88}, 1, 44, "unknown bits of a record"},
 		{"key of a tick", {0x48}, 1, 44, "unknown bits of a record"},
