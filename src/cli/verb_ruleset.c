@@ -66,6 +66,34 @@ static void print_set(const struct layout *layout, const struct layout_set *set)
 			     set->counts, types[set->family], layout->set_size);
 }
 
+static bool print_near_sets(const struct layout *layout)
+{
+	struct layout_near near;
+	size_t at = 0;
+	while (layout_next_near(layout, &at, &near)) {
+		struct tg_prefix_set *set = layout_near_create(layout, &near);
+		if (!set)
+			return false;
+		print_address_set(near.name, near.family, set);
+		tg_prefix_set_destroy(set);
+	}
+	return true;
+}
+
+static void print_dynamic_set(const char *name, const char *type, uint32_t size, unsigned ms)
+{
+	(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
+		     "\n\t\tflags dynamic,timeout\n\t\ttimeout %us\n\t}\n\n",
+		     name, type, size, ms / 1000);
+}
+
+static void print_fuse_sets(const struct layout_fuse *fuse)
+{
+	print_dynamic_set(fuse->meter, types[fuse->family], LAYOUT_METER_SIZE, LAYOUT_METER_MS);
+	print_dynamic_set(fuse->fused, types[fuse->family], LAYOUT_METER_SIZE, LAYOUT_FUSED_MS);
+	print_dynamic_set(fuse->spill, "mark", LAYOUT_SPILL_BUCKETS, LAYOUT_METER_MS);
+}
+
 /* Neighbours are one range, as the daemon has them. */
 static void print_ports(const struct tg_policy *policy)
 {
@@ -197,6 +225,53 @@ static void print_verdict(const struct layout_rule *rule)
 	}
 }
 
+static void print_pace(const char *word, const struct layout_pace *pace)
+{
+	uint64_t count, unit_s;
+	layout_pace_units(&pace->rate, &count, &unit_s);
+	(void)printf("limit rate %s%" PRIu64 "/%s burst %" PRIu32 " packets ", word, count,
+		     unit_s == 1       ? "second"
+		     : unit_s == 60    ? "minute"
+		     : unit_s == 3600  ? "hour"
+		     : unit_s == 86400 ? "day"
+				       : "week",
+		     pace->burst);
+}
+
+/* What a fuse's rules match. */
+static void print_counting(const struct layout_rule *rule)
+{
+	if (rule->not_source) {
+		print_key(rule->family, rule->prefix_len);
+		(void)printf("!= @%s ", rule->not_source);
+	}
+	if (rule->pace)
+		print_pace("", rule->pace);
+	if (rule->meter) {
+		(void)printf("update @%s { %s", rule->meter, rule->buckets ? "jhash " : "");
+		print_key(rule->family, rule->prefix_len);
+		if (rule->buckets)
+			(void)printf("mod %" PRIu32 " ", rule->buckets);
+		print_pace("over ", rule->meter_over);
+		(void)printf("} ");
+	}
+	if (rule->not_near)
+		(void)printf("%s saddr != @%s ", families[rule->family], rule->not_near);
+}
+
+/* And whom they tell. */
+static void print_notice(const struct layout_rule *rule)
+{
+	if (rule->log)
+		(void)printf("log prefix \"%s\" group %d ", rule->log, LAYOUT_LOG_GROUP);
+	if (rule->adds) {
+		(void)printf("add @%s { ", rule->adds);
+		print_key(rule->family, rule->prefix_len);
+		print_pace("over ", rule->adds_over);
+		(void)printf("} ");
+	}
+}
+
 /* The rules of one chain stand together in the text. */
 static void print_rule(void *data, const struct layout_rule *rule)
 {
@@ -224,6 +299,7 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("@%s ", rule->source);
 	}
+	print_counting(rule);
 	if (rule->spared)
 		(void)printf("%s saddr != @%s %s saddr != @%s ", families[rule->family],
 			     layout_own_set(rule->family), families[rule->family],
@@ -237,6 +313,7 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		(void)printf("ct state new ");
 	if (rule->ct_events)
 		print_events(rule->ct_events);
+	print_notice(rule);
 	print_verdict(rule);
 	(void)putchar('\n');
 }
@@ -295,8 +372,12 @@ static bool print_table(const struct tg_config *config, const struct tg_prefix_s
 		print_address_set(layout_own_set(family), family, protected);
 		print_address_set(layout_allow_set(family), family, allow);
 	}
+	if (!print_near_sets(&layout))
+		printing.complete = false;
 	for (size_t i = 0; i < layout.count; i++)
 		print_set(&layout, &layout.sets[i]);
+	for (size_t i = 0; i < layout.fuse_count; i++)
+		print_fuse_sets(&layout.fuses[i]);
 	layout_each_chain(&layout, print_chain, &printing);
 	(void)printf("}\n");
 	layout_finish(&layout);

@@ -211,12 +211,18 @@ int layout_init(struct layout *layout, const struct tg_config *config,
 			return err;
 		}
 	}
+	int err = layout_fuses_init(&fresh);
+	if (err < 0) {
+		layout_finish(&fresh);
+		return err;
+	}
 	*layout = fresh;
 	return 0;
 }
 
 void layout_finish(struct layout *layout)
 {
+	layout_fuses_finish(layout);
 	free(layout->sets);
 	*layout = (struct layout){0};
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <tcpguard/ban.h>
+#include <tcpguard/units.h>
 
 struct tg_prefix_set;
 
@@ -65,6 +66,49 @@ struct layout_set {
 	bool present;                 /* the kernel has it, and the rules that look into it */
 };
 
+/* Packets that pass: so many at once, and again as many as the rate says. Never less than that. */
+struct layout_pace {
+	struct tg_rate rate;
+	uint32_t burst;
+};
+
+/*
+ * The fuse of a limit, for one family: three sets that rules fill. No element of them is a ban, and
+ * all go by themselves, within seconds. Who is noted goes before his count does, so that there are
+ * never more noted than metered: as large as the meter, that set is never full.
+ */
+struct layout_fuse {
+	uint16_t policy, limit; /* indexes into the config */
+	uint8_t family, prefix_len;
+	bool drops;                    /* else it only tells */
+	struct layout_pace over;       /* SYNs of a source beyond this */
+	struct layout_pace to;         /* that pass of one that was over it */
+	struct layout_pace spill_over; /* of a bucket that sources without room share */
+	char fused[LAYOUT_NAME_MAX], meter[LAYOUT_NAME_MAX], spill[LAYOUT_NAME_MAX];
+	/* What is logged: of a source over it; that there was no room. */
+	char tells[LAYOUT_NAME_MAX], tells_full[LAYOUT_NAME_MAX];
+	bool present;
+};
+#define LAYOUT_METER_MS 5000
+#define LAYOUT_FUSED_MS 3000
+#define LAYOUT_METER_SIZE 262144u
+#define LAYOUT_SPILL_BUCKETS 65536u
+/* The group of NFLOG that all of it goes to; nobody else's, by its look. */
+#define LAYOUT_LOG_GROUP 29799 /* "tg" */
+#define LAYOUT_LOG_FUSE "fuse "
+#define LAYOUT_LOG_FULL "full "
+
+/* Of a rate: so many in so many seconds, which is a second, minute, hour, day or week. */
+void layout_pace_units(const struct tg_rate *rate, uint64_t *ret_count, uint64_t *ret_unit_s);
+
+/* A set of all prefixes of that length that hold a protected or an allowed address. */
+#define LAYOUT_NEAR_MAX 16
+struct layout_near {
+	enum tg_family family;
+	uint8_t prefix_len;
+	char name[LAYOUT_NEAR_MAX];
+};
+
 struct layout {
 	const struct tg_config *config;            /* borrowed */
 	const struct tg_prefix_set *protected_set; /* borrowed; may be NULL */
@@ -73,6 +117,10 @@ struct layout {
 	bool no_ingress;         /* the kernel cannot: prerouting has to do */
 	struct layout_set *sets; /* those of policies first, in the order of the config */
 	size_t count, capacity;
+	bool observes; /* the whole host, whatever the config says: no fuse drops */
+	bool no_fuse;  /* the kernel cannot */
+	struct layout_fuse *fuses;
+	size_t fuse_count;
 };
 
 /* 0, -ENOMEM, or -EINVAL for a policy with the name of the hand. */
@@ -92,6 +140,24 @@ int layout_find_name(struct layout *layout, const char *name, size_t *ret_index)
 /* The set of those who pass by the policy's budgets. -ENOENT: it has none. */
 int layout_find_verified(struct layout *layout, uint16_t policy, enum tg_family family,
 			 size_t *ret_index);
+/* fuse.c */
+int layout_fuses_init(struct layout *layout);
+void layout_fuses_finish(struct layout *layout);
+/* As if no limit had one. */
+void layout_fuses_omit(struct layout *layout);
+bool layout_has_fuses(const struct layout *layout, uint16_t policy);
+/* Does what stands in the sets of the one mean the same in those of the other? */
+bool layout_fuse_is_same(const struct layout_fuse *a, const struct layout_fuse *b);
+/* One of its three sets has this name. */
+bool layout_fuse_find(const struct layout *layout, const char *name, size_t *ret_index);
+/* Those that the fuses ask for; a cursor that is 0 at first. */
+bool layout_next_near(const struct layout *layout, size_t *at, struct layout_near *ret_near);
+bool layout_is_near_name(const char *name, struct layout_near *ret_near);
+bool layout_has_near(const struct layout *layout, const char *name);
+/* NULL when memory runs out. */
+struct tg_prefix_set *layout_near_create(const struct layout *layout,
+					 const struct layout_near *near);
+
 /* Bytes of a key. */
 uint32_t layout_key_len(const struct layout_set *set);
 /*
@@ -146,18 +212,33 @@ struct layout_rule {
 	bool ct_original;                         /* from who opened the connection */
 	bool ct_stray;                            /* of no connection that is tracked */
 	/* A set's elements count what is looked up in them: nearly all matches come before. */
-	enum tg_family family; /* of destinations and source */
-	const char *source;    /* the set that holds it; NULL: any */
-	uint8_t prefix_len;    /* of the source; TG_TOTAL_LEN: the set's key is the protocol */
-	bool spared;           /* not if the source's address is protected or allowed */
-	const char *counts;    /* over `over` connections of the source, counted in this set */
+	enum tg_family family;  /* of destinations and source */
+	const char *source;     /* the set that holds it; NULL: any */
+	uint8_t prefix_len;     /* of the source; TG_TOTAL_LEN: the set's key is the protocol */
+	const char *not_source; /* nor this set; NULL: as it may be */
+	const struct layout_pace *pace; /* no more often */
+	/* SYNs over this, of the source, counted in that set; or of one of so many buckets. */
+	const char *meter;
+	const struct layout_pace *meter_over;
+	uint32_t buckets;
+	const char *not_near; /* nor near a protected or allowed address: a set of prefixes */
+	bool spared;          /* not if the source's address is protected or allowed */
+	const char *counts;   /* over `over` connections of the source, counted in this set */
 	uint16_t over;
 	uint32_t ct_events; /* sets the mask of events */
+	const char *log;    /* to LAYOUT_LOG_GROUP, with this in front */
+	/* The source goes into that set, as an element that matches over this. */
+	const char *adds;
+	const struct layout_pace *adds_over;
 	enum layout_verdict verdict;
 	const char *jump;
 	bool first; /* ahead of the chain's other rules, and not behind them */
 };
 typedef void layout_rule_fn(void *data, const struct layout_rule *rule);
+
+/* fuse.c: those of one fuse, into its policy's chain. */
+void layout_fuse_rules(const struct layout *layout, size_t index, const char *chain,
+		       layout_rule_fn *rule, void *data);
 
 /* Every rule, each chain's in order. False: out of memory, and not all were told. */
 bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *data);

@@ -18,6 +18,7 @@
 #define CHAIN_PREFIX "policy-"
 #define LATE_PREFIX "late-"
 #define BUDGET_PREFIX "budget-"
+#define FUSE_PREFIX "fuse-"
 
 static const char pre[] = "pre", track[] = "track", ingress[] = "ingress";
 
@@ -137,6 +138,10 @@ void layout_each_chain(const struct layout *layout,
 		chain(data, &it);
 		if (wants_budget(layout, i)) {
 			chain_name(layout, i, BUDGET_PREFIX, name);
+			chain(data, &it);
+		}
+		if (layout_has_fuses(layout, i)) {
+			chain_name(layout, i, FUSE_PREFIX, name);
 			chain(data, &it);
 		}
 		if (!wants_late(layout, i))
@@ -325,20 +330,23 @@ static bool guarded(const struct tg_policy *policy, struct layout_rule it, layou
 }
 
 /* The way from a base chain into a policy's. False: out of memory. */
-static bool jumps(const struct layout *layout, const char *from, uint16_t index, bool late,
+static bool jumps(const struct layout *layout, const char *from, uint16_t index, const char *to,
 		  layout_rule_fn *rule, void *data)
 {
 	char chain[LAYOUT_NAME_MAX];
 	/* Not goto: the packet may concern the next policy, too. */
-	const struct layout_rule it = {.chain = from, .verdict = LAYOUT_JUMP, .jump = chain};
-	chain_name(layout, index, late ? LATE_PREFIX : CHAIN_PREFIX, chain);
+	const struct layout_rule it = {.chain = from,
+				       .syn = strcmp(to, FUSE_PREFIX) == 0,
+				       .verdict = LAYOUT_JUMP,
+				       .jump = chain};
+	chain_name(layout, index, to, chain);
 	return guarded(&layout->config->policies[index], it, rule, data);
 }
 
 static bool entry(const struct layout *layout, const char *chain, layout_rule_fn *rule, void *data)
 {
 	for (size_t i = 0; i < layout->config->policy_count; i++)
-		if (!jumps(layout, chain, (uint16_t)i, false, rule, data))
+		if (!jumps(layout, chain, (uint16_t)i, CHAIN_PREFIX, rule, data))
 			return false;
 	return true;
 }
@@ -349,6 +357,24 @@ uint32_t layout_events(const struct tg_config *config, size_t policy)
 	/* Every change of state is in the last, the kernel's answer to a SYN, too. */
 	return EVENT_NEW | EVENT_DESTROY | EVENT_ASSURED | (follows.answers ? EVENT_REPLY : 0) |
 	       (follows.closing ? EVENT_PROTOINFO : 0);
+}
+
+/*
+ * Behind all that may hold a source back, so that only what passes is counted; and from prerouting
+ * alone, which every packet comes by once.
+ */
+static bool fuses(const struct layout *layout, layout_rule_fn *rule, void *data)
+{
+	char chain[LAYOUT_NAME_MAX];
+	for (size_t i = 0; i < layout->config->policy_count; i++)
+		if (layout_has_fuses(layout, (uint16_t)i) &&
+		    !jumps(layout, pre, (uint16_t)i, FUSE_PREFIX, rule, data))
+			return false;
+	for (size_t i = 0; i < layout->fuse_count; i++) {
+		chain_name(layout, layout->fuses[i].policy, FUSE_PREFIX, chain);
+		layout_fuse_rules(layout, i, chain, rule, data);
+	}
+	return true;
 }
 
 /*
@@ -371,7 +397,7 @@ static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *da
 		rule(data, &events);
 	for (size_t i = 0; i < config->policy_count; i++)
 		if (wants_late(layout, (uint16_t)i) &&
-		    !jumps(layout, track, (uint16_t)i, true, rule, data))
+		    !jumps(layout, track, (uint16_t)i, LATE_PREFIX, rule, data))
 			return false;
 	return true;
 }
@@ -392,5 +418,5 @@ bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *d
 	for (size_t i = 0; i < layout->config->policy_count; i++)
 		if (wants_budget(layout, (uint16_t)i))
 			budget_rules(layout, (uint16_t)i, rule, data);
-	return tracking(layout, rule, data);
+	return fuses(layout, rule, data) && tracking(layout, rule, data);
 }

@@ -202,7 +202,8 @@ static void add_compare(struct nft_rule *rule, uint32_t op, const void *data, ui
 	rule_set(rule, expr, NFTNL_EXPR_CMP_DATA, data, len);
 }
 
-static void add_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+static void add_payload_into(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t len,
+			     uint32_t reg)
 {
 	struct nftnl_expr *expr = rule_add(rule, "payload");
 	if (!expr)
@@ -210,20 +211,30 @@ static void add_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, u
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, len);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, reg);
 }
 
-static void add_mask(struct nft_rule *rule, const void *mask, uint32_t len)
+static void add_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+{
+	add_payload_into(rule, base, offset, len, REG);
+}
+
+static void add_mask_into(struct nft_rule *rule, const void *mask, uint32_t len, uint32_t reg)
 {
 	static const uint8_t zero[16];
 	struct nftnl_expr *expr = rule_add(rule, "bitwise");
 	if (!expr)
 		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, REG);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, reg);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, reg);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, len);
 	rule_set(rule, expr, NFTNL_EXPR_BITWISE_MASK, mask, len);
 	rule_set(rule, expr, NFTNL_EXPR_BITWISE_XOR, zero, len);
+}
+
+static void add_mask(struct nft_rule *rule, const void *mask, uint32_t len)
+{
+	add_mask_into(rule, mask, len, REG);
 }
 
 static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id, bool inverse)
@@ -276,16 +287,22 @@ static void match_family(struct nft_rule *rule, enum tg_family family)
 }
 
 /* What sets of sources of that length have as key. */
-static void load_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len)
+static void load_source_into(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			     uint32_t reg)
 {
 	const uint32_t len = tg_family_bits(family) / 8u;
-	add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 12 : 8, len);
+	add_payload_into(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 12 : 8, len, reg);
 	if (prefix_len < tg_family_bits(family)) {
 		struct tg_addr ones = {.family = (uint8_t)family};
 		memset(ones.bytes, 0xff, len);
 		const struct tg_prefix mask = tg_addr_mask(&ones, prefix_len);
-		add_mask(rule, mask.addr.bytes, len);
+		add_mask_into(rule, mask.addr.bytes, len, reg);
 	}
+}
+
+static void load_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len)
+{
+	load_source_into(rule, family, prefix_len, REG);
 }
 
 void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
@@ -299,10 +316,80 @@ void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t
 	add_lookup(rule, set, 0, false);
 }
 
-void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, const char *set)
+void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			       const char *set)
 {
-	load_source(rule, family, tg_family_bits(family));
+	load_source(rule, family, prefix_len);
 	add_lookup(rule, set, 0, true);
+}
+
+void nft_rule_match_family(struct nft_rule *rule, enum tg_family family)
+{
+	match_family(rule, family);
+}
+
+static void fill_limit(struct nftnl_expr *limit, const struct nft_limit_spec *spec, bool over)
+{
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_RATE, spec->count);
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, spec->unit_s);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_BURST, spec->burst);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, over ? NFT_LIMIT_F_INV : 0);
+}
+
+void nft_rule_match_pace(struct nft_rule *rule, const struct nft_limit_spec *spec)
+{
+	struct nftnl_expr *limit = rule_add(rule, "limit");
+	if (limit)
+		fill_limit(limit, spec, false);
+}
+
+/* As nft has it: the bucket's number stands in the first register, the source in the second. */
+static void add_bucket(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+		       uint32_t buckets)
+{
+	load_source_into(rule, family, prefix_len, NFT_REG_2);
+	struct nftnl_expr *hash = rule_add(rule, "hash");
+	if (!hash)
+		return;
+	/* Without a seed the kernel draws one, and keeps it to itself. */
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_SREG, NFT_REG_2);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_DREG, REG);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_LEN, tg_family_bits(family) / 8u);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_MODULUS, buckets);
+}
+
+void nft_rule_match_meter(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			  const struct nft_meter_spec *spec)
+{
+	if (spec->buckets > 0)
+		add_bucket(rule, family, prefix_len, spec->buckets);
+	else
+		load_source(rule, family, prefix_len);
+	struct nftnl_expr *expr = rule_add(rule, "dynset");
+	struct nftnl_expr *limit = expr ? nftnl_expr_alloc("limit") : NULL;
+	if (!limit) {
+		rule->failed = true;
+		return;
+	}
+	fill_limit(limit, &spec->over, true);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP,
+			   spec->stays ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
+	if (nftnl_expr_set_str(expr, NFTNL_EXPR_DYNSET_SET_NAME, spec->set) < 0)
+		rule->failed = true;
+	rule_set(rule, expr, NFTNL_EXPR_DYNSET_EXPR, limit, 0);
+}
+
+void nft_rule_log(struct nft_rule *rule, uint16_t group, const char *prefix)
+{
+	struct nftnl_expr *log = rule_add(rule, "log");
+	if (!log)
+		return;
+	nftnl_expr_set_u16(log, NFTNL_EXPR_LOG_GROUP, group);
+	if (nftnl_expr_set_str(log, NFTNL_EXPR_LOG_PREFIX, prefix) < 0)
+		rule->failed = true;
 }
 
 void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,

@@ -42,6 +42,7 @@ struct nft_set_spec {
 #define NFT_ENCODE_TYPE_IPV6 8
 #define NFT_ENCODE_TYPE_PROTOCOL 12
 #define NFT_ENCODE_TYPE_SERVICE 13
+#define NFT_ENCODE_TYPE_MARK 19
 
 void nft_encode_set(struct nft_batch *batch, const char *table, const struct nft_set_spec *spec);
 void nft_encode_delete_set(struct nft_batch *batch, const char *table, const char *set);
@@ -65,8 +66,27 @@ void nft_rule_match_port(struct nft_rule *rule, uint16_t port);
 void nft_rule_match_port_set(struct nft_rule *rule, const char *set, uint32_t set_id);
 void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
 			   const char *set);
-/* Behind a match of the same family. */
-void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, const char *set);
+void nft_rule_match_family(struct nft_rule *rule, enum tg_family family);
+/* Behind a match of the same family, as those that follow. */
+void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			       const char *set);
+struct nft_limit_spec {
+	uint64_t count, unit_s;
+	uint32_t burst;
+};
+/* No more packets than that. */
+void nft_rule_match_pace(struct nft_rule *rule, const struct nft_limit_spec *spec);
+struct nft_meter_spec {
+	const char *set;
+	struct nft_limit_spec over;
+	uint32_t buckets; /* the key is one of so many, at random by source; 0: the source itself */
+	bool stays;       /* an element's time begins anew with every packet */
+};
+/* Packets of the source beyond a rate, counted in a set in which it becomes an element; none for
+ * which there is no room there. */
+void nft_rule_match_meter(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			  const struct nft_meter_spec *spec);
+void nft_rule_log(struct nft_rule *rule, uint16_t group, const char *prefix); /* NFLOG */
 void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, const char *set,
 				uint32_t set_id);
 /* More than so many connections of the source, counted in a set of which each is an element. */

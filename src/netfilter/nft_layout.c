@@ -81,6 +81,40 @@ void nft_layout_encode_ban_set(const struct layout *layout, struct nft_batch *ba
 	nft_encode_set(batch, TABLE, &spec);
 }
 
+void nft_layout_encode_fuse_sets(const struct layout *layout, struct nft_batch *batch, size_t index)
+{
+	const struct layout_fuse *fuse = &layout->fuses[index];
+	struct nft_set_spec spec = {.name = fuse->meter,
+				    .key_type = family_type(fuse->family),
+				    .key_len = tg_family_bits((enum tg_family)fuse->family) / 8u,
+				    .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+				    .size = LAYOUT_METER_SIZE,
+				    .timeout_ms = LAYOUT_METER_MS};
+	nft_encode_set(batch, TABLE, &spec);
+	spec.name = fuse->fused;
+	spec.timeout_ms = LAYOUT_FUSED_MS;
+	nft_encode_set(batch, TABLE, &spec);
+	spec.name = fuse->spill;
+	spec.key_type = NFT_ENCODE_TYPE_MARK;
+	spec.key_len = 4;
+	spec.size = LAYOUT_SPILL_BUCKETS;
+	spec.timeout_ms = LAYOUT_METER_MS;
+	nft_encode_set(batch, TABLE, &spec);
+}
+
+void nft_layout_encode_near_sets(const struct layout *layout, struct nft_batch *batch)
+{
+	struct layout_near near;
+	size_t at = 0;
+	while (layout_next_near(layout, &at, &near)) {
+		const struct nft_set_spec spec = {.name = near.name,
+						  .key_type = family_type(near.family),
+						  .key_len = tg_family_bits(near.family) / 8u,
+						  .flags = NFT_SET_INTERVAL};
+		nft_encode_set(batch, TABLE, &spec);
+	}
+}
+
 /* The value behind the interval's end so far; open when there is none. */
 static void interval_close(struct nft_interval *interval, unsigned key_len)
 {
@@ -128,6 +162,22 @@ static void encode_members(struct nft_batch *batch, const char *name, uint32_t s
 	}
 	nft_elem_encode_intervals(batch, TABLE, name, set_id, key_len, intervals, count);
 	free(intervals);
+}
+
+void nft_layout_encode_near(const struct layout *layout, struct nft_batch *batch)
+{
+	struct layout_near near;
+	size_t at = 0;
+	while (layout_next_near(layout, &at, &near)) {
+		struct tg_prefix_set *set = layout_near_create(layout, &near);
+		if (!set) {
+			batch->failed = true;
+			return;
+		}
+		nft_encode_flush_set(batch, TABLE, near.name);
+		encode_members(batch, near.name, 0, set, near.family);
+		tg_prefix_set_destroy(set);
+	}
 }
 
 void nft_layout_encode_protected(const struct layout *layout, struct nft_batch *batch)
@@ -205,6 +255,48 @@ static void encode_verdict(struct nft_rule *rule, const struct layout_rule *it)
 	}
 }
 
+static struct nft_limit_spec limit_of(const struct layout_pace *pace)
+{
+	struct nft_limit_spec spec = {.burst = pace->burst};
+	layout_pace_units(&pace->rate, &spec.count, &spec.unit_s);
+	return spec;
+}
+
+/* What a fuse's rules match. */
+static void encode_counting(struct nft_rule *rule, const struct layout_rule *it)
+{
+	if (it->not_source) {
+		nft_rule_match_family(rule, it->family);
+		nft_rule_match_not_source(rule, it->family, it->prefix_len, it->not_source);
+	}
+	if (it->pace) {
+		const struct nft_limit_spec pace = limit_of(it->pace);
+		nft_rule_match_pace(rule, &pace);
+	}
+	if (it->meter) {
+		const struct nft_meter_spec meter = {.set = it->meter,
+						     .over = limit_of(it->meter_over),
+						     .buckets = it->buckets,
+						     .stays = true};
+		nft_rule_match_meter(rule, it->family, it->prefix_len, &meter);
+	}
+	if (it->not_near)
+		nft_rule_match_not_source(rule, it->family, tg_family_bits(it->family),
+					  it->not_near);
+}
+
+/* And whom they tell. */
+static void encode_notice(struct nft_rule *rule, const struct layout_rule *it)
+{
+	if (it->log)
+		nft_rule_log(rule, LAYOUT_LOG_GROUP, it->log);
+	if (it->adds) {
+		const struct nft_meter_spec noted = {.set = it->adds,
+						     .over = limit_of(it->adds_over)};
+		nft_rule_match_meter(rule, it->family, it->prefix_len, &noted);
+	}
+}
+
 /* In the order of struct layout_rule, which is that of the text, too. */
 static void encode_rule(void *data, const struct layout_rule *it)
 {
@@ -243,9 +335,11 @@ static void encode_rule(void *data, const struct layout_rule *it)
 		nft_rule_match_ct_stray(&rule);
 	if (it->source)
 		nft_rule_match_source(&rule, it->family, it->prefix_len, it->source);
+	encode_counting(&rule, it);
 	if (it->spared) {
-		nft_rule_match_not_source(&rule, it->family, layout_own_set(it->family));
-		nft_rule_match_not_source(&rule, it->family, layout_allow_set(it->family));
+		const uint8_t bits = tg_family_bits(it->family);
+		nft_rule_match_not_source(&rule, it->family, bits, layout_own_set(it->family));
+		nft_rule_match_not_source(&rule, it->family, bits, layout_allow_set(it->family));
 	}
 	if (it->counts)
 		nft_rule_match_over(&rule, it->family, it->prefix_len, it->counts, it->over);
@@ -253,6 +347,7 @@ static void encode_rule(void *data, const struct layout_rule *it)
 		nft_rule_match_ct_new(&rule);
 	if (it->ct_events)
 		nft_rule_ct_events(&rule, it->ct_events);
+	encode_notice(&rule, it);
 	encode_verdict(&rule, it);
 	nft_rule_end(&rule);
 }

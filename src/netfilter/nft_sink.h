@@ -42,6 +42,8 @@ struct nft_sink_stats {
 	bool destroy;                  /* the kernel knows DESTROYSETELEM */
 	bool update;                   /* it moves the end of an element in place */
 	bool ingress;                  /* drops stand at the interfaces that the config names */
+	uint64_t fuses;                /* in force: of each limit that has one, two */
+	bool no_fuse;                  /* it takes none, although the policy asks for some */
 	uint64_t transactions, failed; /* batches sent; batches the kernel refused as a whole */
 	uint64_t elements_added, elements_removed;
 	uint64_t elements_failed;  /* alone refused, after the batch was taken apart */
@@ -79,6 +81,9 @@ int nft_sink_adopt(struct nft_sink *sink, uint64_t wall_s,
  */
 int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow);
+
+/* From the next install on, nothing that the packet path decides by itself drops. */
+void nft_sink_observe(struct nft_sink *sink, bool observes);
 
 /* The protected addresses changed: replaces their sets in one transaction. Borrowed as above. */
 int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protected);
