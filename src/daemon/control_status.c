@@ -270,6 +270,30 @@ static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats
 	put_numbers(out, "table", table, ARRAY_SIZE(table));
 }
 
+static void put_fuses(const struct daemon *daemon, const struct tg_engine_stats *stats,
+		      struct tg_strbuf *out)
+{
+	struct fuse_log_stats log;
+	struct nft_meters meters;
+	fuses_stats(&daemon->fuses, &log);
+	nft_sink_meters(daemon->sink, &meters);
+	const struct number fuse[] = {
+		/* Of each limit that has one, one for each family. */
+		{"limits", meters.fuses / TG_FAMILY_COUNT},
+		{"room", meters.room},
+		{"told", stats->fuses},
+		{"unknown", stats->fuses_unknown},
+		{"full", log.full},
+		{"lost", log.lost},
+		{"malformed", log.malformed + log.foreign},
+	};
+	put_numbers(out, "fuse", fuse, ARRAY_SIZE(fuse));
+	if (!meters.known)
+		return;
+	const struct number meter[] = {{"sources", meters.sources}, {"most", meters.most}};
+	put_numbers(out, "meter", meter, ARRAY_SIZE(meter));
+}
+
 static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 {
 	struct control_stats control = {0}, metrics = {0};
@@ -323,6 +347,7 @@ static void put_counters(const struct daemon *daemon, const struct tg_engine_sta
 	put_evidence(daemon, out);
 	put_conntrack(out);
 	put_kernel(daemon, stats, out);
+	put_fuses(daemon, stats, out);
 	put_own(daemon, out);
 }
 

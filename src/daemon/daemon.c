@@ -199,6 +199,8 @@ static enum daemon_exit take_table(struct daemon *daemon)
 	if (err)
 		return kernel_failed(daemon->log, "use nf_tables", err);
 	start_engine(daemon);
+	nft_sink_observe(daemon->sink,
+			 daemon->options.observe || panic_is_marked(daemon->options.state_dir));
 	tg_time begin = loop_clock();
 	err = nft_sink_adopt(daemon->sink, (uint64_t)loop_wall_clock(), adopt_one, daemon);
 	if (err) {
@@ -378,6 +380,7 @@ enum daemon_exit daemon_create(const struct daemon_options *options, struct log 
 	daemon->log = log;
 	notify_init(&daemon->notify);
 	health_init(&daemon->health, events_tell_health, daemon);
+	fuses_init(&daemon->fuses);
 	tg_strbuf_init(&daemon->event_line);
 	daemon->history = history_create();
 	enum daemon_exit status = DAEMON_EXIT_FAILED;
@@ -435,6 +438,7 @@ void daemon_destroy(struct daemon *daemon)
 	control_destroy(daemon->control);
 	if (daemon->loop) {
 		turn_detach_feed(daemon);
+		fuses_finish(&daemon->fuses);
 		loop_remove_fd(daemon->sink_watch);
 		loop_remove_fd(daemon->watch_source);
 	}

@@ -9,6 +9,7 @@
 
 #include "base/strbuf.h"
 #include "control.h"
+#include "fuses.h"
 #include "health.h"
 #include "history.h"
 #include "limit_counts.h"
@@ -122,6 +123,7 @@ struct daemon {
 	struct tg_prefix_set *protected;
 	struct nft_sink *sink;
 	struct ct_feed *feed;
+	struct fuses fuses;
 	struct rt_watch *watch;
 	struct witness *witness;
 	struct killer *killer;

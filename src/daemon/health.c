@@ -42,6 +42,10 @@ const char *health_reason_name(enum health_reason reason)
 		return "control";
 	case HEALTH_WITNESS:
 		return "witness";
+	case HEALTH_FUSE:
+		return "fuse";
+	case HEALTH_METER:
+		return "meter";
 	case HEALTH_COUNT:
 		break;
 	}

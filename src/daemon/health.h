@@ -25,6 +25,8 @@ enum health_reason {
 	HEALTH_STORE,      /* bans are not kept for the time after a reboot */
 	HEALTH_CONTROL,    /* nobody can ask: there is no control socket */
 	HEALTH_WITNESS,    /* the sockets do not answer: what needs their proof is not dropped */
+	HEALTH_FUSE,       /* limits of new stand behind conntrack only, or nobody hears them */
+	HEALTH_METER,      /* a fuse's meter has no room for more sources */
 	HEALTH_COUNT
 };
 

@@ -342,6 +342,13 @@ void turn_panic(struct daemon *daemon, bool on)
 	struct tg_event event = {.type = TG_EVENT_PANIC, .at = loop_now(daemon->loop), .panic = on};
 	daemon_step(daemon, &event);
 	turn_finish(daemon);
+	/* What the packet path does by itself, too: in one transaction with the rest of the rules.
+	 */
+	nft_sink_observe(daemon->sink, on || daemon->options.observe);
+	if (nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
+			     daemon->policy.allow) != 0)
+		upkeep_table_lost(daemon);
+	turn_finish(daemon);
 }
 
 static void step_all(struct daemon *daemon, const struct tg_event *events, int count)

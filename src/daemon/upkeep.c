@@ -381,6 +381,7 @@ static void upkeep_due(void *data)
 	check_engine(daemon);
 	check_store(daemon);
 	check_ingress(daemon);
+	fuses_check(daemon);
 	check_witness(daemon);
 	upkeep_check_accounting(daemon);
 	notify_send(&daemon->notify,
@@ -413,6 +414,7 @@ int upkeep_init(struct daemon *daemon)
 		return -ENOMEM;
 	loop_timer_set(daemon->upkeep, loop_now(loop) + UPKEEP_INTERVAL);
 	upkeep_check_accounting(daemon);
+	fuses_check(daemon);
 	if (daemon->notify.watchdog > 0)
 		loop_timer_set(daemon->watchdog, loop_now(loop));
 	err = loop_add_fd(loop, rt_watch_fd(daemon->watch), EPOLLIN, watch_readable, daemon,

@@ -346,6 +346,27 @@ err_state:
 	return err;
 }
 
+void nft_sink_meters(struct nft_sink *sink, struct nft_meters *ret_meters)
+{
+	struct nft_state state = {0};
+	*ret_meters =
+		(struct nft_meters){.fuses = sink->layout.fuse_count, .room = LAYOUT_METER_SIZE};
+	if (sink->layout.fuse_count == 0)
+		return;
+	int err = nft_state_read(&state, &sink->socket, TABLE);
+	ret_meters->known = err == 0;
+	for (size_t i = 0; i < sink->layout.fuse_count && ret_meters->known; i++) {
+		const struct nft_state_item *meter =
+			nft_state_set(&state, sink->layout.fuses[i].meter);
+		ret_meters->known = meter && meter->count != NFT_STATE_UNTOLD;
+		if (!ret_meters->known)
+			break;
+		ret_meters->sources += meter->count;
+		ret_meters->most = MAX(ret_meters->most, meter->count);
+	}
+	nft_state_finish(&state);
+}
+
 void nft_sink_observe(struct nft_sink *sink, bool observes)
 {
 	sink->observes = observes;

@@ -85,6 +85,16 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 /* From the next install on, nothing that the packet path decides by itself drops. */
 void nft_sink_observe(struct nft_sink *sink, bool observes);
 
+/* The meters of the fuses: how many sources they count now. */
+struct nft_meters {
+	uint64_t fuses;   /* in force: of each limit that has one, two */
+	bool known;       /* the kernel tells; else both of these are 0 */
+	uint64_t sources; /* in all of them */
+	uint32_t most;    /* in the fullest */
+	uint32_t room;    /* of each */
+};
+void nft_sink_meters(struct nft_sink *sink, struct nft_meters *ret_meters);
+
 /* The protected addresses changed: replaces their sets in one transaction. Borrowed as above. */
 int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protected);
 

@@ -286,6 +286,7 @@ kernel_bans() {
 	on "$GUARD" nft list table inet tcpguard 2>/dev/null | perl -0777 -ne '
 		while (/^\tset (\S+) \{(.*?)^\t\}/msg) {
 			my $set = $2;
+			next if $set =~ /^\t\tflags .*dynamic/m; # what rules count is no ban
 			next unless $set =~ /^\t\ttimeout /m && $set =~ /elements = \{ (.*) \}\s*$/s;
 			my $elements = $1;
 			while ($elements =~ /\G\s*([0-9a-f.:]+)((?:[^,"]|"[^"]*")*),?/g) {
