@@ -9,6 +9,7 @@
 #include <pcap/pcap.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/util.h"
 #include "cli.h"
@@ -17,6 +18,7 @@ struct capture {
 	const char *path;
 	pcap_t *pcap;
 	enum packet_link link;
+	uint64_t size; /* 0: not known */
 };
 
 static bool find_link(int type, enum packet_link *ret_link)
@@ -77,7 +79,10 @@ struct capture *capture_open(const char *path)
 		pcap_close(pcap);
 		return NULL;
 	}
-	*capture = (struct capture){.path = path, .pcap = pcap, .link = link};
+	struct stat st;
+	const bool sized = fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode);
+	*capture = (struct capture){
+		.path = path, .pcap = pcap, .link = link, .size = sized ? (uint64_t)st.st_size : 0};
 	return capture;
 }
 
@@ -115,4 +120,11 @@ int capture_next(struct capture *capture, struct capture_frame *ret_frame)
 					    .wire_len = header->len,
 					    .ns = nanoseconds(header)};
 	return 1;
+}
+
+uint64_t capture_position(const struct capture *capture, uint64_t *ret_size)
+{
+	const long at = ftell(pcap_file(capture->pcap));
+	*ret_size = capture->size;
+	return at > 0 ? (uint64_t)at : 0;
 }

@@ -22,5 +22,7 @@ struct capture *capture_open(const char *path);
 void capture_close(struct capture *capture);
 /* 1 with a frame, 0 at the end, -1 when the file is damaged or cut off. */
 int capture_next(struct capture *capture, struct capture_frame *ret_frame);
+/* How many bytes were read, and of how many; 0: not known, as of a pipe. */
+uint64_t capture_position(const struct capture *capture, uint64_t *ret_size);
 
 #endif

@@ -21,3 +21,10 @@ int capture_next(struct capture *capture, struct capture_frame *ret_frame)
 	(void)ret_frame;
 	return 0;
 }
+
+uint64_t capture_position(const struct capture *capture, uint64_t *ret_size)
+{
+	(void)capture;
+	*ret_size = 0;
+	return 0;
+}

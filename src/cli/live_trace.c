@@ -3,17 +3,9 @@
 #include "live_trace.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/strbuf.h"
 #include "client.h"
-
-uint64_t live_trace_clock_ms(void)
-{
-	struct timespec now;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static int hex_digit(char c)
 {

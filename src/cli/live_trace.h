@@ -15,6 +15,5 @@ struct tg_strbuf;
 int live_trace_ask(struct client *client);
 /* Appends what a record of the answer holds of the trace. False: malformed, or memory ran out. */
 bool live_trace_bytes(const struct tg_record *record, struct tg_strbuf *bytes);
-uint64_t live_trace_clock_ms(void);
 
 #endif

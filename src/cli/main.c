@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "cli.h"
 #include "complete.h"
+#include "progress.h"
 
 static const struct cli_verb *const verbs[] = {
 	&verb_status,   &verb_list,    &verb_top,    &verb_ban,     &verb_unban,
@@ -36,6 +37,7 @@ void cli_complain(const char *format, ...)
 	tg_strbuf_vprintf(&raw, format, args);
 	va_end(args);
 	tg_text_escape(&safe, raw.text);
+	progress_clear_line();
 	(void)fprintf(stderr, "tcpguard: %s\n", safe.text);
 	tg_strbuf_finish(&raw);
 	tg_strbuf_finish(&safe);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -29,6 +30,7 @@ static bool fill(struct trace_file *file)
 		return false;
 	}
 	file->end += (size_t)got;
+	file->bytes += (uint64_t)got;
 	file->eof = got == 0;
 	return true;
 }
@@ -76,6 +78,10 @@ bool trace_file_open(struct trace_file *file, const char *path)
 		cli_complain("cannot read %s: %s", path, strerror(errno));
 		return false;
 	}
+	struct stat st;
+	if (fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode))
+		file->size = (uint64_t)st.st_size;
+	progress_begin(&file->progress);
 	file->reader = tg_trace_reader_create();
 	file->buffer = malloc(TRACE_FILE_BUFFER);
 	if (!file->reader || !file->buffer) {
@@ -115,8 +121,14 @@ const struct tg_trace_header *trace_file_header(const struct trace_file *file)
 int trace_file_next(struct trace_file *file, struct tg_event *events, int cap)
 {
 	int count = 0;
+	if (progress_is_due(&file->progress))
+		progress_show_part(&file->progress, file->bytes - (file->end - file->start),
+				   file->size, "%" PRIu64 " events", file->events);
 	while (count < cap) {
-		int result = next(file, &events[count]);
+		int result = file->broken ? -1 : next(file, &events[count]);
+		file->broken = result < 0;
+		if (result <= 0 && count == 0)
+			progress_hide(&file->progress);
 		if (result < 0 && count == 0)
 			return -1;
 		if (result <= 0)
@@ -125,5 +137,6 @@ int trace_file_next(struct trace_file *file, struct tg_event *events, int cap)
 		if (events[count - 1].type == TG_EVENT_PROTECTED)
 			break;
 	}
+	file->events += (uint64_t)count;
 	return count;
 }

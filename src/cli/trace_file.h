@@ -8,14 +8,19 @@
 
 #include <tcpguard/trace.h>
 
-/* A trace read from a file or a pipe, in batches. */
+#include "progress.h"
+
+/* A trace read from a file or a pipe, in batches; says on a terminal how far it is. */
 struct trace_file {
 	const char *path;
 	int fd;
 	struct tg_trace_reader *reader;
 	uint8_t *buffer;
 	size_t start, end;
-	bool eof;
+	bool eof, broken; /* broken: and that was complained about */
+	uint64_t size;    /* 0: not known */
+	uint64_t bytes, events;
+	struct progress progress; /* what is printed meanwhile hides it */
 };
 
 /* Reads as far as the header; complains and returns false when that fails. */

@@ -13,6 +13,7 @@
 #include "doctor.h"
 #include "doctor_output.h"
 #include "host/snapshot.h"
+#include "progress.h"
 
 enum doctor_option {
 	DOCTOR_JSON,
@@ -26,6 +27,12 @@ enum doctor_option {
 #define IDLE_MS (10 * 60 * 1000)
 /* Longer is for a monitoring system. */
 #define OVER_MS_MAX (60 * 60 * 1000)
+
+/* Who looks at the terminal meanwhile. */
+struct looking {
+	struct progress progress;
+	uint64_t over_s;
+};
 
 /* Whether the policy, if there is one that loads, has a limit that needs packet counts. */
 static bool wants_accounting(const char *path)
@@ -101,16 +108,37 @@ static int show(const struct cli *cli, const struct cli_args *args,
 	return CLI_OK;
 }
 
+static void show_waiting(void *data, uint64_t gone_s)
+{
+	struct looking *looking = data;
+	if (gone_s == 0 ? looking->progress.wanted : progress_is_due(&looking->progress))
+		progress_show(&looking->progress, "counting: %" PRIu64 " of %" PRIu64 " s", gone_s,
+			      looking->over_s);
+}
+
+static void show_walking(void *data, uint64_t sockets)
+{
+	struct looking *looking = data;
+	if (progress_is_due(&looking->progress))
+		progress_show(&looking->progress, "looking: %" PRIu64 " sockets", sockets);
+}
+
 static int run_doctor(const struct cli *cli, const struct cli_args *args)
 {
-	struct snapshot_params params = {.idle_ms = IDLE_MS, .root = ""};
+	struct looking looking;
+	struct snapshot_params params = {.idle_ms = IDLE_MS,
+					 .root = "",
+					 .waiting = show_waiting,
+					 .walking = show_walking,
+					 .data = &looking};
 	enum doctor_severity least = DOCTOR_ADVICE;
 	struct host_snapshot snapshot;
 	if (!read_options(args, &params, &least))
 		return CLI_USAGE;
-	if (params.over_s > 0 && isatty(STDERR_FILENO))
-		(void)fprintf(stderr, "counting for %" PRIu64 " s\n", params.over_s);
+	looking.over_s = params.over_s;
+	progress_begin(&looking.progress);
 	int err = snapshot_read(&params, &snapshot);
+	progress_hide(&looking.progress);
 	if (err) {
 		cli_complain("cannot read %s: %s", *params.root ? params.root : "this host",
 			     strerror(-err));

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <tcpguard/protect.h>
 #include <tcpguard/trace.h>
@@ -16,6 +15,7 @@
 #include "base/util.h"
 #include "capture.h"
 #include "cli.h"
+#include "progress.h"
 #include "trace_output.h"
 #include "tracker.h"
 
@@ -26,7 +26,6 @@ enum { IMPORT_OUTPUT, IMPORT_LOCAL, IMPORT_FORCE };
 #define FLOWS_MAX ((size_t)1024 * 1024)
 #define WRITE_AT ((size_t)64 * 1024)
 #define BUFFER_SIZE (WRITE_AT + TG_TRACE_RECORD_MAX)
-#define PROGRESS_PACKETS (1 << 18)
 /* Where a trace's clock begins: its zero stands for no time at all in places. */
 #define CLOCK_BEGIN TG_SEC
 #define CLOCK_MAX (UINT64_C(1) << 61)
@@ -44,7 +43,7 @@ struct import {
 	uint64_t begun_ns; /* of the capture's clock */
 	tg_time now;
 	bool failed; /* to write */
-	bool tty;
+	struct progress progress;
 };
 
 static void flush(struct import *import)
@@ -144,11 +143,14 @@ static tg_time time_of(struct import *import, uint64_t ns)
 	return import->now;
 }
 
-static void show_progress(const struct import *import)
+static void show_progress(struct import *import)
 {
-	if (import->tty && import->packets % PROGRESS_PACKETS == 0)
-		(void)fprintf(stderr, "\r%" PRIu64 " packets, %" PRIu64 " events", import->packets,
-			      import->events);
+	uint64_t size;
+	if (!progress_is_due(&import->progress))
+		return;
+	const uint64_t read = capture_position(import->capture, &size);
+	progress_show_part(&import->progress, read, size, "%" PRIu64 " packets, %" PRIu64 " events",
+			   import->packets, import->events);
 }
 
 /* An exit status. A damaged capture is taken up to where it is. */
@@ -236,8 +238,7 @@ static int convert(struct import *import, const char *path, bool force)
 		return CLI_USAGE;
 	int status = read_frames(import);
 	end_trace(import);
-	if (import->tty && import->packets >= PROGRESS_PACKETS)
-		(void)fputc('\n', stderr);
+	progress_hide(&import->progress);
 	if (!import->writer && status == CLI_OK) {
 		cli_complain("there is no packet in it");
 		status = CLI_USAGE;
@@ -264,7 +265,8 @@ static int run_import(const struct cli *cli, const struct cli_args *args)
 {
 	(void)cli; /* no daemon is asked */
 	const char *path = args->operands[0], *output = args->values[IMPORT_OUTPUT];
-	struct import import = {.tty = isatty(STDERR_FILENO)};
+	struct import import = {.capture = NULL};
+	progress_begin(&import.progress);
 	struct tg_strbuf beside;
 	tg_strbuf_init(&beside);
 	tg_strbuf_printf(&beside, "%s.trace", path);

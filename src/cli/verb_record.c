@@ -16,15 +16,16 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "base/text.h"
+#include "base/util.h"
 #include "cli.h"
 #include "client.h"
 #include "live_trace.h"
+#include "progress.h"
 #include "trace_output.h"
 
 enum { RECORD_FOR, RECORD_COUNT, RECORD_FORCE };
 
 #define WRITE_AT ((size_t)64 * 1024)
-#define PROGRESS_MS 500
 
 struct recording {
 	struct trace_output output;
@@ -32,8 +33,9 @@ struct recording {
 	struct tg_strbuf bytes;         /* complete ones up to whole, then a part of one */
 	size_t whole;
 	uint64_t events, lost, wanted;
-	uint64_t begun_ms, until_ms, shown_ms;
-	bool tty, full;
+	uint64_t for_ms; /* since progress began */
+	struct progress progress;
+	bool full;
 };
 
 /* Whole records only. */
@@ -79,14 +81,13 @@ static bool take_record(struct recording *recording, const struct tg_record *rec
 	return find_records(recording) && (recording->whole < WRITE_AT || flush(recording));
 }
 
-static void show_progress(struct recording *recording, uint64_t now)
+static void show_progress(struct recording *recording)
 {
-	if (!recording->tty || now < recording->shown_ms + PROGRESS_MS)
-		return;
-	recording->shown_ms = now;
-	(void)fprintf(stderr, "\r%" PRIu64 " events, %" PRIu64 " KiB, %" PRIu64 " s",
-		      recording->events, (recording->output.written + recording->whole) / 1024,
-		      (now - recording->begun_ms) / 1000);
+	if (progress_is_due(&recording->progress))
+		progress_show(
+			&recording->progress, "%" PRIu64 " events, %" PRIu64 " KiB, %" PRIu64 " s",
+			recording->events, (recording->output.written + recording->whole) / 1024,
+			progress_ms(&recording->progress) / 1000);
 }
 
 /* Until the time, the count, a signal or the daemon ends it. An exit status. */
@@ -94,10 +95,10 @@ static int follow(struct recording *recording, struct client *client, int signal
 {
 	struct tg_record record;
 	for (;;) {
-		const uint64_t now = live_trace_clock_ms();
-		if (recording->full || now >= recording->until_ms)
+		const uint64_t gone = progress_ms(&recording->progress);
+		if (recording->full || gone >= recording->for_ms)
 			return CLI_OK;
-		show_progress(recording, now);
+		show_progress(recording);
 		enum client_result result = client_next(client, 0, &record);
 		if (result == CLIENT_RECORD) {
 			if (!take_record(recording, &record))
@@ -112,9 +113,8 @@ static int follow(struct recording *recording, struct client *client, int signal
 		}
 		struct pollfd fds[] = {{.fd = client->fd, .events = POLLIN},
 				       {.fd = signals, .events = POLLIN}};
-		uint64_t wait = recording->until_ms - now;
-		if (poll(fds, 2, (int)(wait < PROGRESS_MS ? wait : PROGRESS_MS)) > 0 &&
-		    fds[1].revents)
+		const uint64_t wait = recording->for_ms - gone;
+		if (poll(fds, 2, (int)MIN(wait, (uint64_t)PROGRESS_EVERY_MS)) > 0 && fds[1].revents)
 			return CLI_OK;
 	}
 }
@@ -145,8 +145,7 @@ static int ask_and_follow(const struct cli *cli, struct recording *recording)
 	if (status == CLI_OK)
 		status = follow(recording, &client, signals);
 	client_close(&client);
-	if (recording->tty && recording->shown_ms > 0)
-		(void)fputc('\n', stderr);
+	progress_hide(&recording->progress);
 	if (!flush(recording) && status == CLI_OK)
 		status = CLI_NO;
 	return status;
@@ -163,14 +162,14 @@ static bool read_options(const struct cli_args *args, struct recording *recordin
 		cli_complain("%s", wrong);
 		return false;
 	}
-	recording->begun_ms = live_trace_clock_ms();
-	recording->until_ms = time ? recording->begun_ms + ms : UINT64_MAX;
+	progress_begin(&recording->progress);
+	recording->for_ms = time ? ms : UINT64_MAX;
 	return true;
 }
 
 static int run_record(const struct cli *cli, const struct cli_args *args)
 {
-	struct recording recording = {.tty = isatty(STDERR_FILENO)};
+	struct recording recording = {.full = false};
 	if (!read_options(args, &recording))
 		return CLI_USAGE;
 	recording.reader = tg_trace_reader_create();

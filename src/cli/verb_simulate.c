@@ -23,6 +23,7 @@ struct replay {
 	struct comparison_side side, other_side;
 	bool compare, assume_real;
 	struct json *json; /* NULL: lines */
+	struct trace_file *file;
 	const struct tg_trace_header *header;
 	uint64_t *bans; /* by limit */
 	uint64_t bans_by_hand;
@@ -45,9 +46,12 @@ static void decided(void *data, const struct tg_decision *decision)
 		else
 			replay->bans_by_hand++;
 	}
-	if (replay->compare)
+	if (replay->compare) {
 		comparison_add(&replay->side, decision);
-	else if (replay->json)
+		return;
+	}
+	progress_hide(&replay->file->progress);
+	if (replay->json)
 		decisions_json(replay->json, config, replay->header, decision);
 	else
 		decisions_print(config, replay->header, decision);
@@ -234,6 +238,7 @@ static int run_simulate(const struct cli *cli, const struct cli_args *args)
 	struct trace_file file;
 	if (!trace_file_open(&file, args->operands[0]))
 		return CLI_USAGE;
+	replay.file = &file;
 	replay.header = trace_file_header(&file);
 	replay.last = replay.header->start;
 	int status =

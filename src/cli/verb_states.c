@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* tcpguard states: the sockets of this host by state, without the daemon. */
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pwd.h>
@@ -17,6 +18,7 @@
 #include "host/processes.h"
 #include "host/sockets.h"
 #include "names.h"
+#include "progress.h"
 #include "socket_tally.h"
 #include "states_conntrack.h"
 #include "states_report.h"
@@ -30,6 +32,9 @@ enum {
 	STATES_WATCH,
 	STATES_RESOLVE
 };
+
+/* Sockets between two looks at the clock. */
+#define PROGRESS_SOCKETS 1024
 
 /* What was asked for. */
 struct request {
@@ -163,9 +168,18 @@ static void ask_names(const struct socket_tally *tally, struct names *names)
 	names_resolve(names);
 }
 
+struct counting {
+	struct socket_tally *tally;
+	uint64_t seen;
+	struct progress progress;
+};
+
 static void found(void *data, const struct sock_diag_socket *socket)
 {
-	(void)socket_tally_add(data, socket); /* failed says so */
+	struct counting *counting = data;
+	(void)socket_tally_add(counting->tally, socket); /* failed says so */
+	if (++counting->seen % PROGRESS_SOCKETS == 0 && progress_is_due(&counting->progress))
+		progress_show(&counting->progress, "counting: %" PRIu64 " sockets", counting->seen);
 }
 
 static uint64_t count_hidden(const struct socket_tally *tally)
@@ -185,7 +199,10 @@ static int count(const struct request *request, struct socket_tally *tally)
 	if (getrandom(tally->hash_key, sizeof(tally->hash_key), 0) !=
 	    (ssize_t)sizeof(tally->hash_key))
 		return -EIO;
-	int err = sockets_walk(&query, found, tally);
+	struct counting counting = {.tally = tally};
+	progress_begin(&counting.progress);
+	int err = sockets_walk(&query, found, &counting);
+	progress_hide(&counting.progress);
 	return err ? err : tally->failed ? -ENOMEM : 0;
 }
 

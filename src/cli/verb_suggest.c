@@ -24,6 +24,7 @@
 #include "host/ct_states.h"
 #include "json.h"
 #include "live_trace.h"
+#include "progress.h"
 #include "sample.h"
 #include "suggestion.h"
 #include "trace_file.h"
@@ -31,7 +32,6 @@
 enum { SUGGEST_JSON, SUGGEST_FOR };
 
 #define FOR_DEFAULT_MS (60 * 1000)
-#define PROGRESS_MS 500
 #define BATCH 64
 /* Of the host's addresses; with more, those beyond count as clients. */
 #define LOCAL_MAX 4096
@@ -92,27 +92,20 @@ static bool take_events(struct suggesting *it, struct tg_trace_reader *reader,
 	return result >= 0;
 }
 
-static void show_progress(uint64_t gone_ms, uint64_t of_ms, bool *shown)
-{
-	if (!isatty(STDERR_FILENO))
-		return;
-	(void)fprintf(stderr, "\rlooking: %" PRIu64 " of %" PRIu64 " s", gone_ms / 1000,
-		      of_ms / 1000);
-	*shown = true;
-}
-
 /* Until the time is over. An exit status. */
 static int follow(struct suggesting *it, struct client *client, struct tg_trace_reader *reader,
 		  uint64_t for_ms)
 {
 	struct tg_record record;
 	struct tg_strbuf bytes;
-	const uint64_t begun = live_trace_clock_ms();
+	struct progress progress;
 	int status = CLI_OK;
-	bool shown = false;
+	progress_begin(&progress);
 	tg_strbuf_init(&bytes);
-	for (uint64_t gone = 0; status == CLI_OK && gone < for_ms;
-	     gone = live_trace_clock_ms() - begun) {
+	for (uint64_t gone = 0; status == CLI_OK && gone < for_ms; gone = progress_ms(&progress)) {
+		if (progress_is_due(&progress))
+			progress_show(&progress, "looking: %" PRIu64 " of %" PRIu64 " s",
+				      gone / 1000, for_ms / 1000);
 		const enum client_result result = client_next(client, 0, &record);
 		if (result == CLIENT_RECORD) {
 			if (!live_trace_bytes(&record, &bytes) || !take_events(it, reader, &bytes))
@@ -121,12 +114,11 @@ static int follow(struct suggesting *it, struct client *client, struct tg_trace_
 			status = result == CLIENT_DONE ? CLI_NO : client_explain(result, &record);
 		} else {
 			struct pollfd fd = {.fd = client->fd, .events = POLLIN};
-			show_progress(gone, for_ms, &shown);
-			(void)poll(&fd, 1, (int)MIN(for_ms - gone, PROGRESS_MS)); /* asked again */
+			/* asked again */
+			(void)poll(&fd, 1, (int)MIN(for_ms - gone, (uint64_t)PROGRESS_EVERY_MS));
 		}
 	}
-	if (shown)
-		(void)fputs("\r\033[K", stderr);
+	progress_hide(&progress);
 	tg_strbuf_finish(&bytes);
 	if (status == CLI_OK && !it->sample) {
 		cli_complain("the daemon told nothing");

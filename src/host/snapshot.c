@@ -7,24 +7,28 @@
 #include <string.h>
 #include <time.h>
 
-static void wait_seconds(uint64_t seconds)
+static void wait_seconds(const struct snapshot_params *params)
 {
-	struct timespec rest = {.tv_sec = (time_t)seconds};
-	while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
-		;
+	for (uint64_t gone = 0; gone < params->over_s; gone++) {
+		struct timespec rest = {.tv_sec = 1};
+		if (params->waiting)
+			params->waiting(params->data, gone);
+		while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+			;
+	}
 }
 
-static void read_counters(uint64_t over_s, struct host_snapshot *snapshot)
+static void read_counters(const struct snapshot_params *params, struct host_snapshot *snapshot)
 {
 	struct counter_value before[COUNTER_COUNT];
-	if (over_s > 0) {
+	if (params->over_s > 0) {
 		counters_read(before);
-		wait_seconds(over_s);
+		wait_seconds(params);
 	}
 	counters_read(snapshot->counters);
-	if (over_s > 0)
+	if (params->over_s > 0)
 		counters_subtract(snapshot->counters, before);
-	snapshot->counted_s = over_s;
+	snapshot->counted_s = params->over_s;
 }
 
 int snapshot_read(const struct snapshot_params *params, struct host_snapshot *ret_snapshot)
@@ -34,11 +38,12 @@ int snapshot_read(const struct snapshot_params *params, struct host_snapshot *re
 	int err = sysctl_files_read(params->root, &snapshot.files);
 	if (err)
 		return err;
-	read_counters(params->over_s, &snapshot);
+	read_counters(params, &snapshot);
 	sysctl_read_all(snapshot.sysctls);
 	/* The kernel shows this one to the first network namespace only. */
 	snapshot.namespaced = snapshot.sysctls[SYSCTL_NETDEV_BACKLOG].status == SYSCTL_ABSENT;
-	struct tally_params tally = {.idle_ms = params->idle_ms};
+	struct tally_params tally = {
+		.idle_ms = params->idle_ms, .walking = params->walking, .data = params->data};
 	const struct sysctl_value *range = &snapshot.sysctls[SYSCTL_PORT_RANGE];
 	if (range->status == SYSCTL_KNOWN && range->count == 2) {
 		tally.first_port = (uint16_t)range->numbers[0];

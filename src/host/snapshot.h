@@ -27,6 +27,11 @@ struct snapshot_params {
 	uint64_t idle_ms;
 	uint64_t over_s;  /* counters over this time, which it takes, and not since boot */
 	const char *root; /* of the files of sysctl.d; "": this host's */
+	/* Called now and then with how much of the time is over, and with how many sockets were
+	   seen; may be NULL. */
+	void (*waiting)(void *data, uint64_t gone_s);
+	void (*walking)(void *data, uint64_t sockets);
+	void *data;
 };
 
 /* 0 or -errno: for want of memory or of the root. */

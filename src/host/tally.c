@@ -17,6 +17,8 @@
 #include "host/sockets.h"
 
 #define PORTS 65536
+/* Sockets after which somebody who waits is told. */
+#define WALKING_EVERY 1024
 /* A socket whose process is looked up when all are known. */
 struct pending {
 	uint32_t inode;
@@ -34,6 +36,7 @@ struct tallying {
 	struct pending *pending;
 	size_t pending_count;
 	size_t outgoing; /* entries of destinations until they are grouped */
+	uint64_t seen;   /* sockets that do not listen */
 	bool failed;     /* no memory */
 };
 
@@ -134,6 +137,8 @@ static void add_socket(void *data, const struct sock_diag_socket *socket)
 {
 	struct tallying *tallying = data;
 	struct tally *tally = &tallying->tally;
+	if (++tallying->seen % WALKING_EVERY == 0 && tallying->params.walking)
+		tallying->params.walking(tallying->params.data, tallying->seen);
 	const bool accepted = tallying->listening[socket->local_port] > 0;
 	if (socket->state == TCP_SYN_RECV)
 		tallying->half_open[socket->local_port]++;

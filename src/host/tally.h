@@ -62,6 +62,9 @@ struct tally {
 struct tally_params {
 	uint64_t idle_ms;               /* how long a connection is silent that counts as idle */
 	uint16_t first_port, last_port; /* ip_local_port_range: others leave it as it is */
+	/* Called now and then with how many sockets were seen; may be NULL. */
+	void (*walking)(void *data, uint64_t sockets);
+	void *data;
 };
 
 /* 0 or -ENOMEM; a kernel that does not tell is in known. */
