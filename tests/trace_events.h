@@ -42,8 +42,7 @@ static inline bool same_witness(const struct tg_witness *a, const struct tg_witn
 static inline bool same_traffic(const struct tg_traffic *a, const struct tg_traffic *b)
 {
 	return tg_prefix_equal(&a->source, &b->source) && a->scope == b->scope &&
-	       strcmp(a->policy, b->policy) == 0 && a->packets == b->packets &&
-	       a->proxied == b->proxied && a->finished == b->finished;
+	       strcmp(a->policy, b->policy) == 0 && a->packets == b->packets;
 }
 
 static inline bool same_request(const struct tg_ban_request *a, const struct tg_ban_request *b)
@@ -71,9 +70,18 @@ static inline bool same_event(const struct tg_event *a, const struct tg_event *b
 		return same_witness(&a->witness, &b->witness);
 	case TG_EVENT_TRAFFIC:
 		return same_traffic(&a->traffic, &b->traffic);
+	case TG_EVENT_FUSE:
+		return tg_addr_equal(&a->fuse.source, &b->fuse.source) &&
+		       strcmp(a->fuse.policy, b->fuse.policy) == 0 &&
+		       strcmp(a->fuse.limit, b->fuse.limit) == 0;
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
 		return same_request(&a->request, &b->request);
+	case TG_EVENT_FEED:
+		return a->feed == b->feed;
+	case TG_EVENT_REQUESTS:
+		return a->requests.count == b->requests.count &&
+		       strcmp(a->requests.policy, b->requests.policy) == 0;
 	case TG_EVENT_PANIC:
 		return a->panic == b->panic;
 	case TG_EVENT_PROTECTED:

@@ -101,9 +101,22 @@ struct tg_traffic {
 	enum tg_scope scope;
 	char policy[TG_NAME_MAX + 1]; /* empty: by hand */
 	uint64_t packets;
-	/* Of SYNPROXY, whose element meets the SYNs of real clients, too. */
-	bool proxied;
-	uint32_t finished; /* handshakes that SYNPROXY of this host has seen through; wraps */
+};
+
+/* REQUESTS: handshakes to a policy's ports that the host's sockets have answered and wait for. */
+struct tg_requests {
+	char policy[TG_NAME_MAX + 1];
+	uint32_t count;
+};
+
+/*
+ * FUSE: this address, as a part of its source, has sent more SYNs than the limit allows flows: the
+ * packet path has counted them. Named, as a witness is.
+ */
+struct tg_fuse {
+	struct tg_addr source;
+	char policy[TG_NAME_MAX + 1];
+	char limit[TG_NAME_MAX + 1];
 };
 
 /* What becomes of a ban when another policy takes the place of the running one. */

@@ -33,8 +33,6 @@ struct tg_ruleset *tg_ruleset_create(const struct tg_config *config,
 				     const struct tg_engine_params *params,
 				     const enum tg_mode *mode_override);
 void tg_ruleset_destroy(struct tg_ruleset *ruleset);
-/* Limits with this action only observe, whatever the config says: the host cannot do it. */
-void tg_ruleset_withhold(struct tg_ruleset *ruleset, enum tg_action action);
 const struct tg_config *tg_ruleset_config(const struct tg_ruleset *ruleset);
 
 /*
@@ -91,6 +89,8 @@ struct tg_engine_stats {
 	uint64_t sink_errors;
 	uint64_t decisions_lost; /* notes that did not fit between two takes; never a ban */
 	uint64_t witness_asked, witness_proven, witness_denied;
+	uint64_t fuses;         /* offences that the packet path told of */
+	uint64_t fuses_unknown; /* of a limit or a prefix that the policy does not have any more */
 	uint64_t insisting;     /* bans kept because their source went on sending */
 	uint64_t suppressed;    /* offences left to the state of their service in a wide flood */
 	uint64_t uncounted;     /* answers about flows that told no packets: accounting is off */
@@ -104,6 +104,7 @@ struct tg_engine_stats {
 		braked_flows;   /* proven bans that stayed rate-limits */
 	uint64_t refused_admin; /* because of a live session of an admin */
 	bool braked;            /* a brake held in the last minute */
+	enum tg_feed_step feed; /* what conntrack tells; below all of it, stale */
 	bool stale;             /* a gap has not been healed by a resync yet */
 	bool resyncing;
 	bool panic;

@@ -28,13 +28,30 @@ enum tg_event_type {
 	TG_EVENT_SINK_LOST,     /* the kernel may have lost any of the bans */
 	TG_EVENT_WITNESS,       /* the answer to a WITNESS: what the sockets prove */
 	TG_EVENT_TRAFFIC,       /* the answer to a PROBE: what a ban's element has counted */
+	TG_EVENT_FUSE,          /* a source ran over a limit's fuse, ahead of conntrack */
 	TG_EVENT_OPERATOR_BAN,
 	TG_EVENT_OPERATOR_UNBAN,
 	TG_EVENT_PANIC,     /* on: lift all, and only observe; off: back to what the policy says */
 	TG_EVENT_PROTECTED, /* the host's own addresses, gateways, resolvers … changed */
+	TG_EVENT_FEED,      /* from now on conntrack tells more, or less */
+	TG_EVENT_REQUESTS,  /* how many handshakes the host's sockets wait for, where it tells less
+			     */
 	TG_EVENT_ADMINS,    /* who has a live session of an admin changed */
 	TG_EVENT_POLICY     /* another ruleset from now on */
 };
+
+/*
+ * How much conntrack tells. Rates can be trusted as long as it tells what begins; counts of flows
+ * with all of it alone.
+ */
+enum tg_feed_step {
+	TG_FEED_ALL,
+	TG_FEED_NO_UPDATES, /* not how flows go on */
+	TG_FEED_NEW,        /* that they begin, and nothing else */
+	TG_FEED_NOTHING,
+	TG_FEED_STEP_COUNT
+};
+const char *tg_feed_step_name(enum tg_feed_step step);
 
 /* The order is that of DESIGN's status: states{}. */
 enum tg_tcp_state {
@@ -91,8 +108,11 @@ struct tg_event {
 		struct tg_adopt adopt;
 		struct tg_witness witness;
 		struct tg_traffic traffic;
+		struct tg_fuse fuse;
 		struct tg_ban_request request;         /* OPERATOR_BAN, OPERATOR_UNBAN */
 		bool panic;                            /* PANIC: on or off */
+		enum tg_feed_step feed;                /* FEED */
+		struct tg_requests requests;           /* REQUESTS */
 		const struct tg_prefix_set *protected; /* PROTECTED: borrowed until the next one */
 		const struct tg_prefix_set *admins;    /* ADMINS: borrowed until the next one */
 		/* POLICY: borrowed until the next one; its tables are written to. Take what waits

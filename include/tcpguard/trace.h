@@ -18,7 +18,7 @@ struct tg_trace_header {
 	uint64_t wall_ms; /* since the epoch, at start */
 };
 
-#define TG_TRACE_VERSION 3
+#define TG_TRACE_VERSION 4
 #define TG_TRACE_HEADER_SIZE 44
 #define TG_TRACE_PROTECTED_MAX 16384 /* prefixes; a host with more is not recorded */
 /* No record is longer. */

@@ -119,7 +119,8 @@ static void print_limit(const struct tg_limit *limit, uint64_t idle_after_ms)
 		(void)printf(" of at least %u hosts", limit->min_hosts);
 	(void)fputc(':', stdout);
 	print_steps(limit);
-	(void)printf(", mode %s\n", tg_mode_name(limit->mode));
+	(void)printf(", mode %s%s\n", tg_mode_name(limit->mode),
+		     tg_limit_has_fuse(limit) ? ", in the packet path" : "");
 }
 
 static void print_policy(const struct tg_policy *policy, uint64_t idle_after_ms)

@@ -60,13 +60,38 @@ static void print_set(const struct layout *layout, const struct layout_set *set)
 	(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
 		     "\n\t\tflags timeout\n\t\ttimeout %dm\n\t}\n\n",
 		     set->name, types[set->family], layout->set_size, LAYOUT_TIMEOUT_MS / 60000);
-	if (!set->counts[0])
-		return;
-	(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32 "\n\t\tflags dynamic",
-		     set->counts, types[set->family], layout->set_size);
-	if (layout_counts_expire(set))
-		(void)printf(",timeout\n\t\ttimeout %ds", LAYOUT_PROXIED_MS / 1000);
-	(void)printf("\n\t}\n\n");
+	if (set->counts[0])
+		(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
+			     "\n\t\tflags dynamic\n\t}\n\n",
+			     set->counts, types[set->family], layout->set_size);
+}
+
+static bool print_near_sets(const struct layout *layout)
+{
+	struct layout_near near;
+	size_t at = 0;
+	while (layout_next_near(layout, &at, &near)) {
+		struct tg_prefix_set *set = layout_near_create(layout, &near);
+		if (!set)
+			return false;
+		print_address_set(near.name, near.family, set);
+		tg_prefix_set_destroy(set);
+	}
+	return true;
+}
+
+static void print_dynamic_set(const char *name, const char *type, uint32_t size, unsigned ms)
+{
+	(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
+		     "\n\t\tflags dynamic,timeout\n\t\ttimeout %us\n\t}\n\n",
+		     name, type, size, ms / 1000);
+}
+
+static void print_fuse_sets(const struct layout_fuse *fuse)
+{
+	print_dynamic_set(fuse->meter, types[fuse->family], LAYOUT_METER_SIZE, LAYOUT_METER_MS);
+	print_dynamic_set(fuse->fused, types[fuse->family], LAYOUT_METER_SIZE, LAYOUT_FUSED_MS);
+	print_dynamic_set(fuse->spill, "mark", LAYOUT_SPILL_BUCKETS, LAYOUT_METER_MS);
 }
 
 /* Neighbours are one range, as the daemon has them. */
@@ -197,15 +222,53 @@ static void print_verdict(const struct layout_rule *rule)
 	case LAYOUT_JUMP:
 		(void)printf("jump %s", rule->jump);
 		break;
-	case LAYOUT_NOTRACK:
-		(void)printf("notrack");
-		break;
-	case LAYOUT_ANSWER:
-		(void)printf("synproxy mss %u wscale %u%s%s", rule->answer->mss[rule->family],
-			     rule->answer->window_scale,
-			     rule->answer->timestamps ? " timestamp" : "",
-			     rule->answer->sack ? " sack-perm" : "");
-		break;
+	}
+}
+
+static void print_pace(const char *word, const struct layout_pace *pace)
+{
+	uint64_t count, unit_s;
+	layout_pace_units(&pace->rate, &count, &unit_s);
+	(void)printf("limit rate %s%" PRIu64 "/%s burst %" PRIu32 " packets ", word, count,
+		     unit_s == 1       ? "second"
+		     : unit_s == 60    ? "minute"
+		     : unit_s == 3600  ? "hour"
+		     : unit_s == 86400 ? "day"
+				       : "week",
+		     pace->burst);
+}
+
+/* What a fuse's rules match. */
+static void print_counting(const struct layout_rule *rule)
+{
+	if (rule->not_source) {
+		print_key(rule->family, rule->prefix_len);
+		(void)printf("!= @%s ", rule->not_source);
+	}
+	if (rule->pace)
+		print_pace("", rule->pace);
+	if (rule->meter) {
+		(void)printf("update @%s { %s", rule->meter, rule->buckets ? "jhash " : "");
+		print_key(rule->family, rule->prefix_len);
+		if (rule->buckets)
+			(void)printf("mod %" PRIu32 " ", rule->buckets);
+		print_pace("over ", rule->meter_over);
+		(void)printf("} ");
+	}
+	if (rule->not_near)
+		(void)printf("%s saddr != @%s ", families[rule->family], rule->not_near);
+}
+
+/* And whom they tell. */
+static void print_notice(const struct layout_rule *rule)
+{
+	if (rule->log)
+		(void)printf("log prefix \"%s\" group %d ", rule->log, LAYOUT_LOG_GROUP);
+	if (rule->adds) {
+		(void)printf("add @%s { ", rule->adds);
+		print_key(rule->family, rule->prefix_len);
+		print_pace("over ", rule->adds_over);
+		(void)printf("} ");
 	}
 }
 
@@ -215,16 +278,12 @@ static void print_rule(void *data, const struct layout_rule *rule)
 	if (strcmp(rule->chain, data) != 0)
 		return;
 	(void)printf("\t\t");
-	if (rule->outside)
-		(void)printf("iif != lo ");
 	if (rule->tcp)
 		(void)printf("meta l4proto tcp ");
 	if (rule->ct_new && !rule->counts)
 		(void)printf("ct state new ");
 	if (rule->syn)
 		(void)printf("tcp flags & (fin | syn | rst | ack) == syn ");
-	if (rule->ack)
-		(void)printf("tcp flags & (syn | rst | ack) == ack ");
 	if (rule->ports && rule->ports->port_count > 0)
 		print_ports(rule->ports);
 	if (rule->destinations)
@@ -233,8 +292,6 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		(void)printf("ct direction original ");
 	if (rule->ct_stray)
 		(void)printf("ct state invalid,untracked ");
-	if (rule->ct_untracked)
-		(void)printf("ct state untracked ");
 	if (rule->source && rule->prefix_len == TG_TOTAL_LEN) {
 		(void)printf("meta nfproto %s meta l4proto @%s ",
 			     rule->family == TG_IPV4 ? "ipv4" : "ipv6", rule->source);
@@ -242,6 +299,7 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("@%s ", rule->source);
 	}
+	print_counting(rule);
 	if (rule->spared)
 		(void)printf("%s saddr != @%s %s saddr != @%s ", families[rule->family],
 			     layout_own_set(rule->family), families[rule->family],
@@ -251,12 +309,11 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("ct count over %u } ", rule->over);
 	}
-	if (rule->notes)
-		(void)printf("update @%s { meta l4proto } ", rule->notes);
 	if (rule->ct_new && rule->counts)
 		(void)printf("ct state new ");
 	if (rule->ct_events)
 		print_events(rule->ct_events);
+	print_notice(rule);
 	print_verdict(rule);
 	(void)putchar('\n');
 }
@@ -271,17 +328,14 @@ static void print_chain(void *data, const struct layout_chain *chain)
 	struct printing *printing = data;
 	const struct tg_config *config = printing->layout->config;
 	(void)printf("\tchain %s {\n", chain->name);
-	static const char *const hooks[] = {[LAYOUT_PREROUTING] = "prerouting",
-					    [LAYOUT_INPUT] = "input",
-					    [LAYOUT_FORWARD] = "forward"};
-	if (chain->hook == LAYOUT_INGRESS) {
+	if (chain->ingress) {
 		(void)printf("\t\ttype filter hook ingress devices = { ");
 		for (size_t i = 0; i < config->ingress_count; i++)
 			(void)printf("%s%s", i ? ", " : "", config->ingress[i]);
 		(void)printf(" } priority %d; policy accept;\n", chain->priority);
-	} else if (chain->hook != LAYOUT_NO_HOOK) {
-		(void)printf("\t\ttype filter hook %s priority %d; policy accept;\n",
-			     hooks[chain->hook], chain->priority);
+	} else if (chain->base) {
+		(void)printf("\t\ttype filter hook prerouting priority %d; policy accept;\n",
+			     chain->priority);
 	}
 	if (!layout_each_rule(printing->layout, print_rule, (void *)chain->name))
 		printing->complete = false;
@@ -318,8 +372,12 @@ static bool print_table(const struct tg_config *config, const struct tg_prefix_s
 		print_address_set(layout_own_set(family), family, protected);
 		print_address_set(layout_allow_set(family), family, allow);
 	}
+	if (!print_near_sets(&layout))
+		printing.complete = false;
 	for (size_t i = 0; i < layout.count; i++)
 		print_set(&layout, &layout.sets[i]);
+	for (size_t i = 0; i < layout.fuse_count; i++)
+		print_fuse_sets(&layout.fuses[i]);
 	layout_each_chain(&layout, print_chain, &printing);
 	(void)printf("}\n");
 	layout_finish(&layout);

@@ -26,7 +26,7 @@ static void json_value(struct json *json, const char *key, const char *text)
 			return;
 		}
 	}
-	if (strcmp(key, "started") == 0)
+	if (strcmp(key, "started") == 0 || strcmp(key, "since") == 0)
 		json_time(json, key, value);
 	else
 		json_number(json, key, value);

@@ -113,20 +113,18 @@ bool tg_limit_acts(const struct tg_limit *limit)
 	return false;
 }
 
-bool tg_limit_has(const struct tg_limit *limit, enum tg_action action)
+bool tg_limit_has_fuse(const struct tg_limit *limit)
 {
-	for (size_t i = 0; i < limit->step_count; i++)
-		if (limit->steps[i].action == action)
-			return true;
-	return false;
+	return limit->measure == TG_MEASURE_NEW && !limit->total && limit->min_hosts == 0;
 }
 
-bool tg_policy_has_synproxy(const struct tg_policy *policy)
+bool tg_limit_fuse_passes(const struct tg_limit *limit, struct tg_rate *ret_rate)
 {
-	for (size_t i = 0; i < policy->limit_count; i++)
-		if (tg_limit_has(&policy->limits[i], TG_ACTION_SYNPROXY))
-			return true;
-	return false;
+	const struct tg_step *first = &limit->steps[0];
+	if (limit->mode != TG_MODE_ENFORCE || first->action == TG_ACTION_OBSERVE)
+		return false;
+	*ret_rate = first->to.count > 0 ? first->to : TG_UNPROVEN_RATE;
+	return true;
 }
 
 bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)

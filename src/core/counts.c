@@ -210,7 +210,7 @@ void counts_judge_all(struct tg_engine *engine)
 	static const struct rise all = {.to = UINT32_MAX};
 	for (uint16_t v = 0; v < engine->ruleset->view_count; v++)
 		if (engine->ruleset->views[v].total)
-			totals_judge(engine, &engine->ruleset->views[v], NULL, false);
+			totals_judge(engine, &engine->ruleset->views[v], NULL, TG_MEASURE_COUNT);
 	for (unsigned f = 0; f < TG_FAMILY_COUNT; f++) {
 		const struct source_table *table = engine->sources[f];
 		for (uint32_t slot = source_table_next(table, 0); slot != SOURCE_NONE;

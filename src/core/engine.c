@@ -170,6 +170,9 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 	case TG_EVENT_TRAFFIC:
 		insist_traffic(engine, &event->traffic);
 		break;
+	case TG_EVENT_FUSE:
+		fuse_blown(engine, &event->fuse);
+		break;
 	case TG_EVENT_OPERATOR_BAN:
 		operator_ban(engine, &event->request);
 		break;
@@ -184,6 +187,12 @@ static void engine_dispatch(struct tg_engine *engine, const struct tg_event *eve
 		break;
 	case TG_EVENT_ADMINS:
 		brakes_admins(engine, event->admins);
+		break;
+	case TG_EVENT_FEED:
+		flows_feed(engine, event->feed);
+		break;
+	case TG_EVENT_REQUESTS:
+		services_requests(engine, &event->requests);
 		break;
 	case TG_EVENT_POLICY:
 		engine_policy(engine, event->ruleset);

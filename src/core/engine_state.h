@@ -101,6 +101,8 @@ void flows_new(struct tg_engine *engine, const struct tg_flow_event *event);
 void flows_state(struct tg_engine *engine, const struct tg_flow_event *event);
 void flows_end(struct tg_engine *engine, const struct tg_flow_event *event);
 void flows_gap(struct tg_engine *engine, uint64_t lost);
+/* Conntrack tells more or less from now on. */
+void flows_feed(struct tg_engine *engine, enum tg_feed_step step);
 void flows_resync_begin(struct tg_engine *engine);
 void flows_resync_end(struct tg_engine *engine);
 void flows_resync_failed(struct tg_engine *engine);
@@ -245,9 +247,10 @@ void hosts_evicted(struct tg_engine *engine, enum tg_family family, const struct
 /* totals.c */
 void totals_move(struct tg_engine *engine, const struct flow *flow, unsigned from, unsigned to,
 		 unsigned poured);
-/* Every limit of a total that is no rate; or its fan-outs only. flow: the cause; NULL: many. */
+/* Every limit of a total that is no rate; of one measure, unless TG_MEASURE_COUNT. flow: the cause;
+ * NULL: many. */
 void totals_judge(struct tg_engine *engine, const struct ruleset_view *view,
-		  const struct tg_flow_key *flow, bool fan_out);
+		  const struct tg_flow_key *flow, enum tg_measure measure);
 uint32_t totals_new_level(const struct tg_engine *engine, const struct ruleset_view *view);
 /* No flow stands in any of them. */
 void totals_empty(struct tg_engine *engine);
@@ -267,16 +270,19 @@ void services_move(const struct tg_engine *engine, struct ruleset_total *total, 
 /* The measure is over the threshold: is that a flood, and not what the last one left behind? */
 bool services_begins(const struct tg_engine *engine, const struct ruleset_view *view,
 		     const struct ruleset_limit *limit);
-/* The state of the limit is live from now on. adopted: its element was there before. */
+/* The state of the limit is live from now on. */
 void services_begin(struct tg_engine *engine, const struct ruleset_view *view,
-		    const struct ruleset_limit *limit, bool adopted);
+		    const struct ruleset_limit *limit);
 /* A flow of the total has finished its handshake. */
 void services_established(struct tg_engine *engine, const struct ruleset_view *view,
 			  const struct tg_flow_key *key);
 /* Once a tick: what goes on, and what is over. */
 void services_tick(struct tg_engine *engine);
 /* What the element of a total's ban has dropped. */
-void services_traffic(struct tg_engine *engine, uint32_t id, const struct tg_traffic *traffic);
+void services_traffic(struct tg_engine *engine, uint32_t id, uint64_t packets);
+/* What the sockets say of a policy's handshakes: as good as the counts where those are not told. */
+void services_unasked(struct tg_engine *engine);
+void services_requests(struct tg_engine *engine, const struct tg_requests *requests);
 /* Who passes by a budget; as tg_engine_take(). */
 size_t services_take(struct tg_engine *engine, struct tg_decision *out, size_t cap);
 
@@ -408,6 +414,10 @@ bool insist_stays(struct tg_engine *engine, uint32_t id);
 bool insist_ask(struct tg_engine *engine, uint32_t id);
 /* What its element has counted: does its source still try? */
 void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic);
+
+/* fuse.c */
+/* The packet path has counted more SYNs of a source than a limit allows. */
+void fuse_blown(struct tg_engine *engine, const struct tg_fuse *fuse);
 
 /* offences.c */
 void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,

@@ -43,7 +43,7 @@ static void destination_move(struct tg_engine *engine, uint16_t v, const struct 
 	const bool after = source_flows(source) > 0;
 	view->total->destinations += (uint32_t)after - (uint32_t)before;
 	if (after && !before && !engine->stats.stale)
-		totals_judge(engine, view, &flow->key, true);
+		totals_judge(engine, view, &flow->key, TG_MEASURE_FAN_OUT);
 }
 
 void fan_out_move(struct tg_engine *engine, struct flow *flow, unsigned from, unsigned to)

@@ -199,12 +199,31 @@ static void flow_passes(struct tg_engine *engine, const struct tg_flow_key *key)
 	counts_move(engine, &passing, SLOT_NONE, SLOT_NONE, POURED_NEW);
 }
 
+/*
+ * How it goes on will not be told, so that it must not stand in a count that it would never leave:
+ * it begins, and that is all.
+ */
+static void flow_unfollowed(struct tg_engine *engine, const struct tg_flow_key *key, uint32_t index,
+			    bool outbound)
+{
+	if (outbound)
+		return;
+	/* The end of the one before is what was not told. */
+	if (index != FLOW_NONE)
+		flow_end(engine, key, index, false, false);
+	flow_passes(engine, key);
+}
+
 void flows_new(struct tg_engine *engine, const struct tg_flow_event *event)
 {
 	bool outbound;
 	uint32_t index;
 	if (!follows_event(engine, &event->key, &index, &outbound))
 		return;
+	if (engine->stats.feed != TG_FEED_ALL) {
+		flow_unfollowed(engine, &event->key, index, outbound);
+		return;
+	}
 	unsigned state = event->state == TG_TCP_UNKNOWN ? TG_TCP_SYN_SENT : event->state;
 	if (outbound && state != TG_TCP_SYN_SENT) {
 		flow_end(engine, &event->key, index, true, false);
@@ -254,6 +273,9 @@ void flows_state(struct tg_engine *engine, const struct tg_flow_event *event)
 	if (index == FLOW_NONE) {
 		/* A late answer must not revive what an event has ended meanwhile. */
 		if (event->state == TG_TCP_UNKNOWN || event->answered)
+			return;
+		/* The last of what was asked for before; a dump names what is followed again. */
+		if (engine->stats.feed != TG_FEED_ALL && !event->dumped)
 			return;
 		if (outbound && event->state != TG_TCP_SYN_SENT) {
 			if (!event->dumped)
@@ -307,6 +329,17 @@ void flows_gap(struct tg_engine *engine, uint64_t lost)
 	engine->gap_in_resync = engine->stats.resyncing;
 }
 
+void flows_feed(struct tg_engine *engine, enum tg_feed_step step)
+{
+	engine->stats.feed = step;
+	services_unasked(engine);
+	/* Until a dump that begins when all is told again. */
+	if (step == TG_FEED_ALL)
+		return;
+	engine->stats.stale = true;
+	engine->gap_in_resync = engine->stats.resyncing;
+}
+
 void flows_resync_begin(struct tg_engine *engine)
 {
 	flows_resync_failed(engine); /* if another runs: whoever dumped does so anew */
@@ -338,9 +371,12 @@ void flows_resync_end(struct tg_engine *engine)
 	/* Flows of a source that was pushed out stand in none until they move. */
 	if (engine->evicted != counts_evicted(engine))
 		flows_recount(engine, false);
-	engine->stats.stale = engine->gap_in_resync;
-	/* Right now the counts are as the dump told them, also when something was lost since. */
-	counts_judge_all(engine);
+	const bool told = engine->stats.feed == TG_FEED_ALL;
+	engine->stats.stale = engine->gap_in_resync || !told;
+	/* Right now the counts are as the dump told them, also when something was lost since. Not
+	 * when handshakes went on meanwhile that nobody told of. */
+	if (told)
+		counts_judge_all(engine);
 }
 
 void flows_resync_failed(struct tg_engine *engine)

@@ -50,8 +50,6 @@ const char *tg_action_name(enum tg_action action)
 	switch (action) {
 	case TG_ACTION_OBSERVE:
 		return "observe";
-	case TG_ACTION_SYNPROXY:
-		return "synproxy";
 	case TG_ACTION_RATE_LIMIT:
 		return "rate-limit";
 	case TG_ACTION_CAP:
@@ -102,6 +100,23 @@ const char *tg_ban_to_format(const struct tg_ban *ban, char buf[static TG_RATE_S
 		return NULL;
 	(void)snprintf(buf, TG_RATE_STRLEN, "%" PRIu32, ban->to.count);
 	return buf;
+}
+
+const char *tg_feed_step_name(enum tg_feed_step step)
+{
+	switch (step) {
+	case TG_FEED_ALL:
+		return "all";
+	case TG_FEED_NO_UPDATES:
+		return "no-updates";
+	case TG_FEED_NEW:
+		return "new";
+	case TG_FEED_NOTHING:
+		return "nothing";
+	case TG_FEED_STEP_COUNT:
+		break;
+	}
+	return "?";
 }
 
 const char *tg_tcp_state_name(enum tg_tcp_state state)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Owns the state that a whole service is in while a limit of its total is over: how it is told that
- * the flood goes on, when it ends, and who is let pass meanwhile. A budget of SYNs and SYNPROXY
- * stand ahead of conntrack, so that the counts see only what these let through: what they hold back
- * comes from their elements' own counts, asked for once a second.
+ * the flood goes on, when it ends, and who is let pass meanwhile. A budget of SYNs stands ahead of
+ * conntrack, so that the counts see only what it lets through: what it drops comes from its
+ * element's own count, asked for once a second.
  */
 #include "base/util.h"
 #include "engine_state.h"
@@ -50,20 +50,13 @@ void services_move(const struct tg_engine *engine, struct ruleset_total *total, 
 static uint64_t unfinished(const struct tg_engine *engine, struct ruleset_total *total)
 {
 	int64_t sum = 0;
+	/* Nobody tells which of them were finished. */
+	if (engine->stats.feed != TG_FEED_ALL)
+		return 0;
 	roll(total, engine->tick);
 	for (unsigned i = 0; i < TOTAL_PARTS; i++)
 		sum += total->begun[i];
 	return (uint64_t)MAX(sum, 0);
-}
-
-/* By all states of the service: each of them sees only what those before it have left. */
-static uint64_t held_back(const struct ruleset_view *view)
-{
-	uint64_t sum = 0;
-	for (uint16_t i = 0; i < view->limit_count; i++)
-		if (view->limits[i].up && view->limits[i].acts)
-			sum += view->total->services[i].held_back;
-	return sum;
 }
 
 /*
@@ -74,14 +67,16 @@ static uint64_t level(const struct tg_engine *engine, const struct ruleset_view 
 		      const struct ruleset_limit *limit)
 {
 	const struct tg_limit *config = limit->limit;
-	const uint64_t held = held_back(view);
+	const uint64_t dropped = service_of(view, limit)->dropped;
 	switch (config->measure) {
 	case TG_MEASURE_HALF_OPEN:
-		return (unfinished(engine, view->total) + held) * HALF_OPEN_SECONDS;
+		if (engine->stats.feed != TG_FEED_ALL)
+			return totals_measure(engine, view, limit) + dropped * HALF_OPEN_SECONDS;
+		return (unfinished(engine, view->total) + dropped) * HALF_OPEN_SECONDS;
 	case TG_MEASURE_FAILED:
-		return (unfinished(engine, view->total) + held) * config->window_ms / 1000;
+		return (unfinished(engine, view->total) + dropped) * config->window_ms / 1000;
 	case TG_MEASURE_NEW:
-		return totals_measure(engine, view, limit) + held * config->window_ms / 1000;
+		return totals_measure(engine, view, limit) + dropped * config->window_ms / 1000;
 	default:
 		return totals_measure(engine, view, limit);
 	}
@@ -103,14 +98,12 @@ bool services_begins(const struct tg_engine *engine, const struct ruleset_view *
 }
 
 void services_begin(struct tg_engine *engine, const struct ruleset_view *view,
-		    const struct ruleset_limit *limit, bool adopted)
+		    const struct ruleset_limit *limit)
 {
 	struct ruleset_service *service = service_of(view, limit);
 	service->pressed = engine->now;
 	service->packets = 0;
-	service->has_finished = false;
-	service->held_back = 0;
-	service->blind = adopted;
+	service->dropped = 0;
 	service->heard = engine->tick;
 	service->asked = engine->tick - TICKS_PER_SECOND; /* soon: an adopted one may end soon */
 	if (!limit->acts || !bans_enforces(engine, limit))
@@ -120,8 +113,8 @@ void services_begin(struct tg_engine *engine, const struct ruleset_view *view,
 	engine->pass_left = PASS_PER_TICK;
 }
 
-/* Is there something in front of the view's policy that verified sources pass by? */
-static bool is_guarded(const struct tg_engine *engine, const struct ruleset_view *view)
+/* Does a budget stand in front of the view's policy? */
+static bool has_budget(const struct tg_engine *engine, const struct ruleset_view *view)
 {
 	for (uint16_t i = 0; i < view->limit_count; i++)
 		if (view->limits[i].up && view->limits[i].acts &&
@@ -134,7 +127,7 @@ void services_established(struct tg_engine *engine, const struct ruleset_view *v
 			  const struct tg_flow_key *key)
 {
 	struct tg_decision *note = NULL;
-	if (!is_guarded(engine, view))
+	if (!has_budget(engine, view))
 		return;
 	/* Without room the walk over all flows begins anew, and comes to it. */
 	if (engine->notes_count < ENGINE_NOTES / 2)
@@ -180,7 +173,7 @@ size_t services_take(struct tg_engine *engine, struct tg_decision *out, size_t c
 			engine->pass_view = 0;
 			continue;
 		}
-		if (!is_guarded(engine, view) || !counts_match(engine, view, flow))
+		if (!has_budget(engine, view) || !counts_match(engine, view, flow))
 			continue;
 		out[count] = (struct tg_decision){.type = TG_DECISION_PASS, .at = engine->now};
 		out[count].pass.policy = view->policy;
@@ -200,11 +193,8 @@ static void look_after(struct tg_engine *engine, const struct ruleset_view *view
 	const bool pressed = is_pressed(engine, view, limit, &measured);
 	if (pressed)
 		service->pressed = engine->now;
-	/* Until the flood has been gone for the whole time; the kernel's element has its own end.
-	 */
-	if (ban->until - engine->now <= whole / 2 && ban->until < service->pressed + whole) {
-		ladder_extend(engine, id, limit,
-			      pressed ? (uint32_t)MIN(measured, UINT32_MAX) : ban->measured,
+	if (pressed && ban->until - engine->now <= whole / 2) {
+		ladder_extend(engine, id, limit, (uint32_t)MIN(measured, UINT32_MAX),
 			      TG_CAUSE_EXTENDED);
 	} else if (!pressed && engine->now - service->pressed >= whole) {
 		bans_lift(engine, id, TG_CAUSE_EXPIRED, 0);
@@ -247,26 +237,38 @@ void services_tick(struct tg_engine *engine)
 	}
 }
 
-void services_traffic(struct tg_engine *engine, uint32_t id, const struct tg_traffic *traffic)
+void services_traffic(struct tg_engine *engine, uint32_t id, uint64_t packets)
 {
 	const struct ban *ban = ban_table_at(engine->bans, id);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
 	if (ban->life != BAN_LIVE || !limit)
 		return;
 	struct ruleset_service *service = service_of(ruleset_view(engine->ruleset, limit), limit);
-	const uint64_t packets = traffic->packets;
 	/* Fewer than before: the element was made anew. */
-	uint64_t more = packets >= service->packets ? packets - service->packets : packets;
-	if (service->blind)
-		more = 0; /* since when, nobody knows */
-	/* Those of other services are among them, and so this may end too soon: it begins again. */
-	const uint32_t finished = service->has_finished ? traffic->finished - service->finished : 0;
-	more -= MIN(more, finished);
+	const uint64_t more = packets >= service->packets ? packets - service->packets : packets;
 	const uint32_t ticks = MAX(engine->tick - service->heard, 1u);
-	service->held_back = MIN(more, UINT32_MAX) * TICKS_PER_SECOND / ticks;
+	service->dropped = MIN(more, UINT32_MAX) * TICKS_PER_SECOND / ticks;
 	service->packets = packets;
-	service->finished = traffic->finished;
-	service->has_finished = traffic->proxied;
-	service->blind = false;
 	service->heard = engine->tick;
+}
+
+void services_unasked(struct tg_engine *engine)
+{
+	for (uint16_t v = 0; v < engine->ruleset->view_count; v++)
+		if (engine->ruleset->views[v].total)
+			engine->ruleset->views[v].total->requests = 0;
+}
+
+void services_requests(struct tg_engine *engine, const struct tg_requests *requests)
+{
+	const uint16_t policy = ruleset_find_policy(engine->ruleset, requests->policy);
+	if (engine->stats.feed == TG_FEED_ALL)
+		return; /* the last of before */
+	for (uint16_t v = 0; v < engine->ruleset->view_count; v++) {
+		const struct ruleset_view *view = &engine->ruleset->views[v];
+		if (!view->total || view->policy != policy)
+			continue;
+		view->total->requests = requests->count;
+		totals_judge(engine, view, NULL, TG_MEASURE_HALF_OPEN);
+	}
 }

@@ -34,6 +34,8 @@ uint32_t totals_measure(const struct tg_engine *engine, const struct ruleset_vie
 				     limit);
 	if (limit->limit->measure == TG_MEASURE_FAN_OUT)
 		return total->destinations;
+	if (limit->limit->measure == TG_MEASURE_HALF_OPEN && engine->stats.feed != TG_FEED_ALL)
+		return total->requests;
 	return source_sum(&total->source, limit->slots);
 }
 
@@ -94,11 +96,12 @@ void totals_move(struct tg_engine *engine, const struct flow *flow, unsigned fro
 }
 
 void totals_judge(struct tg_engine *engine, const struct ruleset_view *view,
-		  const struct tg_flow_key *flow, bool fan_out)
+		  const struct tg_flow_key *flow, enum tg_measure measure)
 {
 	for (uint16_t i = 0; i < view->limit_count; i++) {
 		const struct ruleset_limit *limit = &view->limits[i];
-		if (limit->pours || (fan_out && limit->limit->measure != TG_MEASURE_FAN_OUT))
+		if (limit->pours ||
+		    (measure != TG_MEASURE_COUNT && limit->limit->measure != measure))
 			continue;
 		const uint32_t measured = totals_measure(engine, view, limit);
 		if (measured > limit->limit->threshold)

@@ -298,8 +298,6 @@ static void get_request(struct cursor *c, bool ban, struct tg_ban_request *reque
 	get_text(c, request->reason, sizeof(request->reason));
 	if (!ban)
 		return;
-	if (request->action == TG_ACTION_SYNPROXY)
-		fail(c, c->next, "no action of a hand");
 	if (request->action == TG_ACTION_RATE_LIMIT &&
 	    (request->to.count == 0 || request->to.per_ms == 0))
 		fail(c, c->next, "a rate-limit without a rate");
@@ -341,15 +339,23 @@ static void get_witness(struct cursor *c, struct tg_witness *witness)
 	witness->proven = (uint32_t)get_varint(c, UINT32_MAX);
 }
 
-static void get_traffic(struct cursor *c, bool proxied, struct tg_traffic *traffic)
+static void get_traffic(struct cursor *c, struct tg_traffic *traffic)
 {
 	get_source(c, &traffic->source);
 	traffic->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
 	get_text(c, traffic->policy, sizeof(traffic->policy));
 	traffic->packets = get_varint(c, UINT64_MAX);
-	traffic->proxied = proxied;
-	if (proxied)
-		traffic->finished = (uint32_t)get_varint(c, UINT32_MAX);
+}
+
+static void get_fuse(struct cursor *c, struct tg_fuse *fuse)
+{
+	const uint8_t *at = c->next;
+	fuse->source.family = get_choice(c, TG_FAMILY_COUNT, "no such address family");
+	const size_t size = family_size(fuse->source.family);
+	memcpy(fuse->source.bytes, get_bytes(c, size), size);
+	check_mapped(c, at, fuse->source.family, fuse->source.bytes);
+	get_text(c, fuse->policy, sizeof(fuse->policy));
+	get_text(c, fuse->limit, sizeof(fuse->limit));
 }
 
 /* 0 or -ENOMEM. */
@@ -444,9 +450,21 @@ static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t he
 		get_witness(c, &event->witness);
 		return 0;
 	case TRACE_TRAFFIC:
-	case TRACE_TRAFFIC_PROXIED:
 		event->type = TG_EVENT_TRAFFIC;
-		get_traffic(c, (head & TRACE_TYPE_MASK) == TRACE_TRAFFIC_PROXIED, &event->traffic);
+		get_traffic(c, &event->traffic);
+		return 0;
+	case TRACE_FEED:
+		event->type = TG_EVENT_FEED;
+		event->feed = (enum tg_feed_step)get_choice(c, TG_FEED_STEP_COUNT, "no such step");
+		return 0;
+	case TRACE_REQUESTS:
+		event->type = TG_EVENT_REQUESTS;
+		get_text(c, event->requests.policy, sizeof(event->requests.policy));
+		event->requests.count = (uint32_t)get_varint(c, UINT32_MAX);
+		return 0;
+	case TRACE_FUSE:
+		event->type = TG_EVENT_FUSE;
+		get_fuse(c, &event->fuse);
 		return 0;
 	case TRACE_POLICY:
 		event->type = TG_EVENT_POLICY;

@@ -220,8 +220,15 @@ static uint8_t *put_traffic(uint8_t *out, const struct tg_traffic *traffic)
 	out = put_prefix(out, &traffic->source);
 	out = put_u8(out, (uint8_t)traffic->scope);
 	out = put_text(out, traffic->policy);
-	out = put_varint(out, traffic->packets);
-	return traffic->proxied ? put_varint(out, traffic->finished) : out;
+	return put_varint(out, traffic->packets);
+}
+
+static uint8_t *put_fuse(uint8_t *out, const struct tg_fuse *fuse)
+{
+	out = put_u8(out, fuse->source.family);
+	out = put_bytes(out, fuse->source.bytes, family_size(fuse->source.family));
+	out = put_text(out, fuse->policy);
+	return put_text(out, fuse->limit);
 }
 
 static size_t protected_count(const struct tg_prefix_set *set)
@@ -275,6 +282,8 @@ static unsigned trace_type(enum tg_event_type type)
 		return TRACE_WITNESS;
 	case TG_EVENT_TRAFFIC:
 		return TRACE_TRAFFIC;
+	case TG_EVENT_FUSE:
+		return TRACE_FUSE;
 	case TG_EVENT_OPERATOR_BAN:
 		return TRACE_OPERATOR_BAN;
 	case TG_EVENT_OPERATOR_UNBAN:
@@ -285,6 +294,10 @@ static unsigned trace_type(enum tg_event_type type)
 		return TRACE_PROTECTED;
 	case TG_EVENT_ADMINS:
 		return TRACE_ADMINS;
+	case TG_EVENT_FEED:
+		return TRACE_FEED;
+	case TG_EVENT_REQUESTS:
+		return TRACE_REQUESTS;
 	case TG_EVENT_POLICY:
 		return TRACE_POLICY;
 	case TG_EVENT_ACK:
@@ -311,10 +324,15 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 	case TRACE_WITNESS:
 		return put_witness(out, &event->witness);
 	case TRACE_TRAFFIC:
-	case TRACE_TRAFFIC_PROXIED:
 		return put_traffic(out, &event->traffic);
+	case TRACE_FUSE:
+		return put_fuse(out, &event->fuse);
 	case TRACE_PANIC:
 		return put_u8(out, event->panic);
+	case TRACE_FEED:
+		return put_u8(out, (uint8_t)event->feed);
+	case TRACE_REQUESTS:
+		return put_varint(put_text(out, event->requests.policy), event->requests.count);
 	case TRACE_PROTECTED:
 		return put_protected(out, event->protected);
 	case TRACE_ADMINS:
@@ -333,9 +351,7 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 int tg_trace_write(struct tg_trace_writer *writer, const struct tg_event *event, uint8_t *out,
 		   size_t cap)
 {
-	unsigned type = trace_type(event->type);
-	if (type == TRACE_TRAFFIC && event->traffic.proxied)
-		type = TRACE_TRAFFIC_PROXIED;
+	const unsigned type = trace_type(event->type);
 	size_t bound = TG_TRACE_EVENT_MAX;
 	if (type == 0)
 		return 0;

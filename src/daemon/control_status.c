@@ -123,6 +123,22 @@ static void put_events(const struct daemon *daemon, const struct tg_engine_stats
 	put_numbers(out, "events", events, ARRAY_SIZE(events));
 }
 
+static void put_feed(const struct daemon *daemon, struct tg_strbuf *out)
+{
+	struct ct_feed_stats feed;
+	upkeep_feed_stats(daemon, &feed);
+	tg_record_begin(out, "feed");
+	tg_record_put_u64(out, "step", feed.step);
+	tg_record_put(out, "tells", tg_feed_step_name(feed.step));
+	if (feed.step != TG_FEED_ALL) {
+		tg_record_put(out, "why", feed.behind ? "behind" : "lost");
+		tg_record_put_u64(out, "since", (uint64_t)loop_wall_at(feed.step_since));
+	}
+	tg_record_put_u64(out, "steps_down", feed.steps_down);
+	tg_record_put_u64(out, "steps_up", feed.steps_up);
+	tg_record_end(out);
+}
+
 static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *stats,
 		     struct tg_strbuf *out)
 {
@@ -254,6 +270,30 @@ static void put_kernel(const struct daemon *daemon, const struct tg_engine_stats
 	put_numbers(out, "table", table, ARRAY_SIZE(table));
 }
 
+static void put_fuses(const struct daemon *daemon, const struct tg_engine_stats *stats,
+		      struct tg_strbuf *out)
+{
+	struct fuse_log_stats log;
+	struct nft_meters meters;
+	fuses_stats(&daemon->fuses, &log);
+	nft_sink_meters(daemon->sink, &meters);
+	const struct number fuse[] = {
+		/* Of each limit that has one, one for each family. */
+		{"limits", meters.fuses / TG_FAMILY_COUNT},
+		{"room", meters.room},
+		{"told", stats->fuses},
+		{"unknown", stats->fuses_unknown},
+		{"full", log.full},
+		{"lost", log.lost},
+		{"malformed", log.malformed + log.foreign},
+	};
+	put_numbers(out, "fuse", fuse, ARRAY_SIZE(fuse));
+	if (!meters.known)
+		return;
+	const struct number meter[] = {{"sources", meters.sources}, {"most", meters.most}};
+	put_numbers(out, "meter", meter, ARRAY_SIZE(meter));
+}
+
 static void put_own(const struct daemon *daemon, struct tg_strbuf *out)
 {
 	struct control_stats control = {0}, metrics = {0};
@@ -298,6 +338,7 @@ static void put_counters(const struct daemon *daemon, const struct tg_engine_sta
 			 struct tg_strbuf *out)
 {
 	put_events(daemon, stats, out);
+	put_feed(daemon, out);
 	tg_record_begin(out, "states");
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats->states[i]);
@@ -306,6 +347,7 @@ static void put_counters(const struct daemon *daemon, const struct tg_engine_sta
 	put_evidence(daemon, out);
 	put_conntrack(out);
 	put_kernel(daemon, stats, out);
+	put_fuses(daemon, stats, out);
 	put_own(daemon, out);
 }
 

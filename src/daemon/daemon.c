@@ -7,7 +7,6 @@
 #include "admins.h"
 #include "killer.h"
 #include "state.h"
-#include "synproxy.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -200,6 +199,8 @@ static enum daemon_exit take_table(struct daemon *daemon)
 	if (err)
 		return kernel_failed(daemon->log, "use nf_tables", err);
 	start_engine(daemon);
+	nft_sink_observe(daemon->sink,
+			 daemon->options.observe || panic_is_marked(daemon->options.state_dir));
 	tg_time begin = loop_clock();
 	err = nft_sink_adopt(daemon->sink, (uint64_t)loop_wall_clock(), adopt_one, daemon);
 	if (err) {
@@ -216,10 +217,9 @@ static enum daemon_exit take_table(struct daemon *daemon)
 	if (restore(daemon) < 0)
 		return kernel_failed(daemon->log, "keep bans", -ENOMEM);
 	err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
-			       daemon->policy.allow, daemon->policy.syn_options);
+			       daemon->policy.allow);
 	if (err < 0)
 		return kernel_failed(daemon->log, "install table inet tcpguard", err);
-	synproxy_installed(daemon, &daemon->policy);
 	/* What an earlier daemon left could not be kept: what was adopted is put in again. */
 	if (err > 0)
 		step_start(daemon, (struct tg_event){.type = TG_EVENT_SINK_LOST});
@@ -228,7 +228,7 @@ static enum daemon_exit take_table(struct daemon *daemon)
 
 static enum daemon_exit start_feed(struct daemon *daemon)
 {
-	int err = ct_feed_create(&(struct ct_feed_params){0}, &daemon->feed);
+	int err = upkeep_open_feed(daemon);
 	if (err)
 		return kernel_failed(daemon->log, "follow conntrack", err);
 	err = turn_init(daemon);
@@ -380,6 +380,7 @@ enum daemon_exit daemon_create(const struct daemon_options *options, struct log 
 	daemon->log = log;
 	notify_init(&daemon->notify);
 	health_init(&daemon->health, events_tell_health, daemon);
+	fuses_init(&daemon->fuses);
 	tg_strbuf_init(&daemon->event_line);
 	daemon->history = history_create();
 	enum daemon_exit status = DAEMON_EXIT_FAILED;
@@ -437,6 +438,7 @@ void daemon_destroy(struct daemon *daemon)
 	control_destroy(daemon->control);
 	if (daemon->loop) {
 		turn_detach_feed(daemon);
+		fuses_finish(&daemon->fuses);
 		loop_remove_fd(daemon->sink_watch);
 		loop_remove_fd(daemon->watch_source);
 	}

@@ -9,6 +9,7 @@
 
 #include "base/strbuf.h"
 #include "control.h"
+#include "fuses.h"
 #include "health.h"
 #include "history.h"
 #include "limit_counts.h"
@@ -42,6 +43,7 @@ struct daemon_options {
 	const char *state_dir;
 	const char *socket;
 	const char *metrics_socket; /* NULL: none */
+	uint32_t event_buffer;      /* bytes; 0: the feed's own choice */
 	bool observe;               /* only observe, whatever the policy says */
 	bool plain_table;           /* do not own the table */
 	uint8_t seed[16];
@@ -96,9 +98,7 @@ struct daemon_policy {
 	struct tg_config *config;
 	struct tg_ruleset *ruleset;
 	struct tg_prefix_set *allow;
-	struct tg_syn_options *syn_options; /* of each policy, if any wants SYNPROXY; else NULL */
-	bool synproxy_withheld;             /* it only observes: the host is not made for it */
-	int64_t loaded;                     /* seconds since the epoch */
+	int64_t loaded; /* seconds since the epoch */
 };
 
 /*
@@ -123,6 +123,7 @@ struct daemon {
 	struct tg_prefix_set *protected;
 	struct nft_sink *sink;
 	struct ct_feed *feed;
+	struct fuses fuses;
 	struct rt_watch *watch;
 	struct witness *witness;
 	struct killer *killer;
@@ -134,8 +135,9 @@ struct daemon {
 	struct loop_fd *feed_event, *feed_query, *sink_watch, *watch_source;
 	struct loop_timer *tick, *drain, *query, *repair, *refeed, *reprotect, *upkeep, *watchdog;
 	struct loop_timer *reopen;
-	unsigned drained_empty; /* drains in a row that found nothing */
-	bool feed_busy;         /* drained by the timer and not by epoll */
+	unsigned drained_empty;      /* drains in a row that found nothing */
+	bool feed_busy;              /* drained by the timer and not by epoll */
+	enum tg_feed_step feed_step; /* what conntrack tells, as was last told */
 	tg_time repaired_at, repair_delay, refeed_delay, reopen_delay;
 	bool table_lost;
 	struct daemon_request requests[CONTROL_CLIENTS_MAX];
@@ -153,7 +155,6 @@ struct daemon {
 	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */
 	struct tg_engine_stats roomy;            /* before a table was full */
 	tg_time room_until;
-	tg_time syn_options_at; /* when they were read */
 	tg_time started_at;
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;
@@ -200,8 +201,6 @@ void policy_finish(struct daemon_policy *policy);
  */
 bool policy_reload(struct daemon *daemon, const char *cause, uint64_t confirm_ms,
 		   struct tg_strbuf *text);
-/* The same policy once more, after what it depends on has changed on this host. */
-void policy_renew(struct daemon *daemon);
 /* Of the one that waits to come back. */
 void policy_forget_before(struct daemon *daemon);
 /* In milliseconds; 0: nothing waits. */
@@ -224,10 +223,14 @@ void turn_detach_feed(struct daemon *daemon);
 int upkeep_init(struct daemon *daemon);
 /* The kernel does not hold the table as installed: puts it back, at once or soon. */
 void upkeep_table_lost(struct daemon *daemon);
+/* 0 or -errno. */
+int upkeep_open_feed(struct daemon *daemon);
 /* The feed failed with error: starts another one, soon. */
 void upkeep_feed_failed(struct daemon *daemon, int error);
 /* Whether the kernel counts packets, if a limit needs it; at every policy and now and then. */
 void upkeep_check_accounting(struct daemon *daemon);
+/* Conntrack is asked for more or less than before. */
+void upkeep_feed_step(struct daemon *daemon);
 /* The feed's counts since start. */
 void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_stats);
 

@@ -20,6 +20,8 @@ const char *health_reason_name(enum health_reason reason)
 		return "brake";
 	case HEALTH_FEED:
 		return "feed";
+	case HEALTH_LOAD:
+		return "load";
 	case HEALTH_GAP:
 		return "gap";
 	case HEALTH_PROTECTED:
@@ -40,8 +42,10 @@ const char *health_reason_name(enum health_reason reason)
 		return "control";
 	case HEALTH_WITNESS:
 		return "witness";
-	case HEALTH_SYNPROXY:
-		return "synproxy";
+	case HEALTH_FUSE:
+		return "fuse";
+	case HEALTH_METER:
+		return "meter";
 	case HEALTH_COUNT:
 		break;
 	}

@@ -14,6 +14,7 @@ enum health_reason {
 	HEALTH_INGRESS,    /* drops stand in prerouting only */
 	HEALTH_BRAKE,      /* bans that the policy asks for are held back */
 	HEALTH_FEED,       /* no events come in */
+	HEALTH_LOAD,       /* more events than can be read: conntrack is asked for less */
 	HEALTH_GAP,        /* events were lost and no dump has healed it yet */
 	HEALTH_PROTECTED,  /* own addresses, gateways or resolvers may be out of date */
 	HEALTH_ROOM,       /* a table was full: sources, flows or bans went uncounted */
@@ -24,7 +25,8 @@ enum health_reason {
 	HEALTH_STORE,      /* bans are not kept for the time after a reboot */
 	HEALTH_CONTROL,    /* nobody can ask: there is no control socket */
 	HEALTH_WITNESS,    /* the sockets do not answer: what needs their proof is not dropped */
-	HEALTH_SYNPROXY,   /* it only observes: sysctls that it needs are not set */
+	HEALTH_FUSE,       /* limits of new stand behind conntrack only, or nobody hears them */
+	HEALTH_METER,      /* a fuse's meter has no room for more sources */
 	HEALTH_COUNT
 };
 

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "base/util.h"
 #include "daemon.h"
 #include "panic.h"
@@ -21,6 +22,7 @@ enum option_id {
 	OPTION_STATE_DIR,
 	OPTION_SOCKET,
 	OPTION_METRICS_SOCKET,
+	OPTION_EVENT_BUFFER,
 	OPTION_LOG_LEVEL,
 	OPTION_OBSERVE,
 	OPTION_PLAIN_TABLE,
@@ -42,6 +44,8 @@ static const struct option_row {
 	{"socket", "PATH", OPTION_SOCKET, "control socket (" TCPGUARD_SOCKET ")"},
 	{"metrics-socket", "PATH", OPTION_METRICS_SOCKET,
 	 "another one, which tells numbers only (none)"},
+	{"event-buffer", "KIB", OPTION_EVENT_BUFFER,
+	 "room for conntrack's messages, which the kernel doubles (32768)"},
 	{"log-level", "LEVEL", OPTION_LOG_LEVEL, "error, warning, notice, info (default) or debug"},
 	{"observe", NULL, OPTION_OBSERVE, "decide and report only, whatever the policy says"},
 	{"plain-table", NULL, OPTION_PLAIN_TABLE, "let others change table inet tcpguard"},
@@ -70,6 +74,22 @@ static void print_help(FILE *out)
 	}
 }
 
+static void refuse(struct arguments *arguments, const char *why)
+{
+	(void)fprintf(stderr, "tcpguardd: %s\n", why);
+	arguments->exit_status = DAEMON_EXIT_USAGE;
+}
+
+/* In bytes. The least holds a few messages, the most is what the kernel's own number for it can. */
+static bool parse_buffer(const char *text, uint32_t *ret_bytes)
+{
+	uint64_t kib;
+	if (!tg_text_u64(text, &kib) || kib < 4 || kib > 1048576)
+		return false;
+	*ret_bytes = (uint32_t)(kib * 1024);
+	return true;
+}
+
 static void apply(struct arguments *arguments, int id, const char *value)
 {
 	switch (id) {
@@ -85,13 +105,13 @@ static void apply(struct arguments *arguments, int id, const char *value)
 	case OPTION_METRICS_SOCKET:
 		arguments->daemon.metrics_socket = value;
 		return;
+	case OPTION_EVENT_BUFFER:
+		if (!parse_buffer(value, &arguments->daemon.event_buffer))
+			refuse(arguments, "an event buffer is 4 to 1048576 KiB");
+		return;
 	case OPTION_LOG_LEVEL:
-		if (!log_level_parse(value, &arguments->level)) {
-			(void)fprintf(stderr,
-				      "tcpguardd: a log level is error, warning, notice, info or "
-				      "debug\n");
-			arguments->exit_status = DAEMON_EXIT_USAGE;
-		}
+		if (!log_level_parse(value, &arguments->level))
+			refuse(arguments, "a log level is error, warning, notice, info or debug");
 		return;
 	case OPTION_OBSERVE:
 		arguments->daemon.observe = true;

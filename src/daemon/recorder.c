@@ -115,6 +115,10 @@ static int begin_picture(struct recorder *recorder, const struct recorder_view *
 	err = keep(recorder, &event);
 	if (err)
 		return err;
+	event = (struct tg_event){.type = TG_EVENT_FEED, .at = view->now, .feed = stats.feed};
+	err = keep(recorder, &event);
+	if (err)
+		return err;
 	event = (struct tg_event){.type = TG_EVENT_PANIC, .at = view->now, .panic = stats.panic};
 	err = keep(recorder, &event);
 	recorder->stage = STAGE_BANS;

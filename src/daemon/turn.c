@@ -19,7 +19,6 @@
 #include "opener.h"
 #include "report.h"
 #include "state.h"
-#include "synproxy.h"
 #include "witness.h"
 
 #define TURN_BATCH 256
@@ -132,10 +131,6 @@ static void flush_probes(struct turn *turn)
 	turn->probe_count = 0;
 	if (count == 0)
 		return;
-	bool proxied = false;
-	for (size_t i = 0; i < count; i++)
-		proxied = proxied || turn->probes[i].action == TG_ACTION_SYNPROXY;
-	const uint32_t finished = proxied ? synproxy_finished() : 0;
 	int err = nft_sink_counters(daemon->sink, turn->probes, count, counters);
 	for (size_t i = 0; i < count; i++) {
 		const struct tg_ban *ban = &turn->probes[i];
@@ -148,9 +143,7 @@ static void flush_probes(struct turn *turn)
 					 .at = loop_now(daemon->loop),
 					 .traffic = {.source = ban->source,
 						     .scope = ban->scope,
-						     .packets = counters[i].packets,
-						     .proxied = ban->action == TG_ACTION_SYNPROXY,
-						     .finished = finished}};
+						     .packets = counters[i].packets}};
 		name_policy(daemon, ban, event.traffic.policy);
 		daemon_step(daemon, &event);
 	}
@@ -349,6 +342,13 @@ void turn_panic(struct daemon *daemon, bool on)
 	struct tg_event event = {.type = TG_EVENT_PANIC, .at = loop_now(daemon->loop), .panic = on};
 	daemon_step(daemon, &event);
 	turn_finish(daemon);
+	/* What the packet path does by itself, too: in one transaction with the rest of the rules.
+	 */
+	nft_sink_observe(daemon->sink, on || daemon->options.observe);
+	if (nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
+			     daemon->policy.allow) != 0)
+		upkeep_table_lost(daemon);
+	turn_finish(daemon);
 }
 
 static void step_all(struct daemon *daemon, const struct tg_event *events, int count)
@@ -372,6 +372,8 @@ static bool receive(struct daemon *daemon, bool *ret_any)
 			return false;
 		}
 		step_all(daemon, events, count);
+		if (ct_feed_step(daemon->feed) != daemon->feed_step)
+			upkeep_feed_step(daemon);
 		total += count;
 		if (count == 0)
 			break; /* it holds back until its dump goes on */
@@ -428,6 +430,8 @@ static void query_feed(void *data)
 			return;
 		}
 		step_all(daemon, events, count);
+		if (ct_feed_step(daemon->feed) != daemon->feed_step)
+			upkeep_feed_step(daemon);
 		total += count;
 		if (count == 0)
 			break;

@@ -16,7 +16,6 @@
 #include "netfilter/rt_watch.h"
 #include "protected.h"
 #include "state.h"
-#include "synproxy.h"
 #include "sysctl.h"
 #include "witness.h"
 
@@ -42,7 +41,7 @@ static void repair_table(void *data)
 	struct daemon *daemon = data;
 	tg_time now = loop_now(daemon->loop);
 	int err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
-				   daemon->policy.allow, daemon->policy.syn_options);
+				   daemon->policy.allow);
 	if (err < 0) {
 		health_set(&daemon->health, HEALTH_TABLE, loop_now(daemon->loop),
 			   "table inet tcpguard cannot be installed: %s; tried again",
@@ -102,7 +101,42 @@ void upkeep_feed_stats(const struct daemon *daemon, struct ct_feed_stats *ret_st
 	now.questions += before->questions;
 	now.questions_failed += before->questions_failed;
 	now.stale += before->stale;
+	now.steps_down += before->steps_down;
+	now.steps_up += before->steps_up;
 	*ret_stats = now;
+}
+
+int upkeep_open_feed(struct daemon *daemon)
+{
+	const struct ct_feed_params params = {.receive_buffer = daemon->options.event_buffer,
+					      .now = loop_now(daemon->loop)};
+	return ct_feed_create(&params, &daemon->feed);
+}
+
+void upkeep_feed_step(struct daemon *daemon)
+{
+	static const char *const told[TG_FEED_STEP_COUNT] = {
+		[TG_FEED_ALL] = "everything again, and counts are rebuilt",
+		[TG_FEED_NO_UPDATES] = "beginnings and ends; `new` limits go on",
+		[TG_FEED_NEW] = "beginnings only; `new` limits go on",
+		[TG_FEED_NOTHING] = "nothing; the packet path and the sockets stand in",
+	};
+	const enum tg_feed_step step = daemon->feed ? ct_feed_step(daemon->feed) : TG_FEED_ALL;
+	const tg_time now = loop_now(daemon->loop);
+	const bool down = step > daemon->feed_step;
+	struct ct_feed_stats stats;
+	upkeep_feed_stats(daemon, &stats);
+	daemon->feed_step = step;
+	if (step != TG_FEED_ALL)
+		health_set(&daemon->health, HEALTH_LOAD, now,
+			   "more messages than can be read: conntrack is asked for %s", told[step]);
+	log_write(daemon->log, down ? LOG_WARN : LOG_NOTE,
+		  "one step %s: conntrack is asked for %s (%" PRIu64
+		  " messages lost since start%s)",
+		  down ? "down" : "up", told[step], stats.lost,
+		  down && stats.behind ? ", too many waiting" : "");
+	if (step == TG_FEED_ALL)
+		health_clear(&daemon->health, HEALTH_LOAD, now);
 }
 
 static void end_feed(struct daemon *daemon)
@@ -120,7 +154,7 @@ static void restart_feed(void *data)
 	struct daemon *daemon = data;
 	if (daemon->feed)
 		end_feed(daemon);
-	int err = ct_feed_create(&(struct ct_feed_params){0}, &daemon->feed);
+	int err = upkeep_open_feed(daemon);
 	if (!err)
 		err = turn_attach_feed(daemon);
 	if (err) {
@@ -130,6 +164,12 @@ static void restart_feed(void *data)
 	/* What happened in between is unknown; the new feed's first dump heals it. */
 	struct tg_event event = {.type = TG_EVENT_GAP, .at = loop_now(daemon->loop), .lost = 0};
 	daemon_step(daemon, &event);
+	/* And it begins with all there is to tell. */
+	event = (struct tg_event){.type = TG_EVENT_FEED, .at = event.at, .feed = TG_FEED_ALL};
+	if (daemon->feed_step != TG_FEED_ALL) {
+		daemon_step(daemon, &event);
+		upkeep_feed_step(daemon);
+	}
 	daemon->feed_restarts++;
 	daemon->refeed_delay = 0;
 	health_clear(&daemon->health, HEALTH_FEED, loop_now(daemon->loop));
@@ -251,12 +291,13 @@ static void check_engine(struct daemon *daemon)
 	tg_engine_stats(daemon->engine, &stats);
 	check_room(daemon, &stats);
 	check_brakes(daemon, &stats);
-	if (stats.stale && daemon->seen.stale)
+	/* Below everything there is to tell that has a reason of its own. */
+	if (stats.stale && daemon->seen.stale && stats.feed == TG_FEED_ALL)
 		health_set(&daemon->health, HEALTH_GAP, now,
 			   "events were lost and counts are not rebuilt yet: %" PRIu64
 			   " lost in %" PRIu64 " gaps",
 			   stats.lost, stats.gaps);
-	else if (!stats.stale)
+	else if (!stats.stale || stats.feed != TG_FEED_ALL)
 		health_clear(&daemon->health, HEALTH_GAP, now);
 	/* Twice in a row: a ban on its way is no fault. */
 	if (stats.bans_pending > 0 && daemon->seen.bans_pending > 0 &&
@@ -340,9 +381,9 @@ static void upkeep_due(void *data)
 	check_engine(daemon);
 	check_store(daemon);
 	check_ingress(daemon);
+	fuses_check(daemon);
 	check_witness(daemon);
 	upkeep_check_accounting(daemon);
-	synproxy_follow(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
 		    daemon->seen.panic ? "panic" : "at work",
@@ -373,6 +414,7 @@ int upkeep_init(struct daemon *daemon)
 		return -ENOMEM;
 	loop_timer_set(daemon->upkeep, loop_now(loop) + UPKEEP_INTERVAL);
 	upkeep_check_accounting(daemon);
+	fuses_check(daemon);
 	if (daemon->notify.watchdog > 0)
 		loop_timer_set(daemon->watchdog, loop_now(loop));
 	err = loop_add_fd(loop, rt_watch_fd(daemon->watch), EPOLLIN, watch_readable, daemon,

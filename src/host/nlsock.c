@@ -40,6 +40,13 @@ int nlsock_join(const struct nlsock *sock, unsigned group)
 	return 0;
 }
 
+int nlsock_leave(const struct nlsock *sock, unsigned group)
+{
+	if (setsockopt(sock->fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &group, sizeof(group)) < 0)
+		return -errno;
+	return 0;
+}
+
 int nlsock_set_receive_buffer(const struct nlsock *sock, uint32_t bytes, uint32_t *ret_granted)
 {
 	int value = bytes < INT32_MAX ? (int)bytes : INT32_MAX;
@@ -61,13 +68,17 @@ int nlsock_set_no_enobufs(const struct nlsock *sock)
 	return 0;
 }
 
-int nlsock_drops(const struct nlsock *sock, uint32_t *ret_drops)
+int nlsock_load(const struct nlsock *sock, struct nlsock_load *ret_load)
 {
 	uint32_t info[SK_MEMINFO_VARS] = {0};
 	socklen_t len = sizeof(info);
 	if (getsockopt(sock->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
 		return -errno;
-	*ret_drops = info[SK_MEMINFO_DROPS];
+	*ret_load = (struct nlsock_load){
+		.drops = info[SK_MEMINFO_DROPS],
+		.queued = info[SK_MEMINFO_RMEM_ALLOC],
+		.size = info[SK_MEMINFO_RCVBUF],
+	};
 	return 0;
 }
 

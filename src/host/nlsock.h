@@ -18,8 +18,9 @@ int nlsock_open(int protocol, struct nlsock *ret_sock);
 /* Accepts one that is not open. */
 void nlsock_close(struct nlsock *sock);
 
-/* Subscribes to a multicast group. 0 or -errno. */
+/* Subscribes to a multicast group, and no longer. 0 or -errno. */
 int nlsock_join(const struct nlsock *sock, unsigned group);
+int nlsock_leave(const struct nlsock *sock, unsigned group);
 
 /*
  * Asks for a receive buffer beyond the sysctl's maximum, and for what that allows if we may not.
@@ -29,12 +30,16 @@ int nlsock_set_receive_buffer(const struct nlsock *sock, uint32_t bytes, uint32_
 
 /*
  * A full buffer loses messages either way. With this it neither fails the next recv nor
- * shuts the socket until it is drained; nlsock_drops tells how many it were.
+ * shuts the socket until it is drained; nlsock_load tells how many it were.
  */
 int nlsock_set_no_enobufs(const struct nlsock *sock);
 
-/* Messages that found no room since the socket was opened; wraps. */
-int nlsock_drops(const struct nlsock *sock, uint32_t *ret_drops);
+/* How the receive buffer stands. */
+struct nlsock_load {
+	uint32_t drops;        /* messages that found no room since the socket was opened; wraps */
+	uint32_t queued, size; /* bytes, as the kernel accounts for them */
+};
+int nlsock_load(const struct nlsock *sock, struct nlsock_load *ret_load);
 
 /* To the kernel, all or nothing. */
 int nlsock_send(const struct nlsock *sock, const void *bytes, size_t len);

@@ -21,6 +21,7 @@
 #include "netfilter/ct_dump.h"
 #include "netfilter/ct_recent.h"
 #include "netfilter/ct_schedule.h"
+#include "netfilter/ct_steps.h"
 #include "host/nl_reader.h"
 #include "host/nlsock.h"
 
@@ -30,6 +31,9 @@
 #define EVENT_MAX 2048
 /* Events for one system call. */
 #define EVENTS 256
+/* Of the buffer. So much waits after a stall of a tenth of a second, or when reading falls behind.
+ */
+#define BEHIND_PART 4
 
 struct ct_feed {
 	struct nlsock events;
@@ -40,6 +44,7 @@ struct ct_feed {
 	struct ct_ask ask;
 	struct ct_recent *during_ask;
 	struct ct_schedule schedule;
+	struct ct_steps steps;
 	int query_fd; /* epoll of dump and ask */
 	struct ct_feed_stats stats;
 };
@@ -50,14 +55,19 @@ static int query_fd_add(struct ct_feed *feed, int fd)
 	return epoll_ctl(feed->query_fd, EPOLL_CTL_ADD, fd, &interest) < 0 ? -errno : 0;
 }
 
+/* The step from which on each is not listened to. A group without a listener costs nothing. */
+static const struct {
+	unsigned group;
+	enum tg_feed_step until;
+} groups[] = {
+	{NFNLGRP_CONNTRACK_NEW, TG_FEED_NOTHING},
+	{NFNLGRP_CONNTRACK_UPDATE, TG_FEED_NO_UPDATES},
+	{NFNLGRP_CONNTRACK_DESTROY, TG_FEED_NEW},
+};
+
 /* The buffer is sized before the first message can come. */
 static int subscribe(struct ct_feed *feed, uint32_t receive_buffer)
 {
-	static const unsigned groups[] = {
-		NFNLGRP_CONNTRACK_NEW,
-		NFNLGRP_CONNTRACK_UPDATE,
-		NFNLGRP_CONNTRACK_DESTROY,
-	};
 	int error = nlsock_open(NETLINK_NETFILTER, &feed->events);
 	if (error < 0)
 		return error;
@@ -67,11 +77,11 @@ static int subscribe(struct ct_feed *feed, uint32_t receive_buffer)
 		return error;
 	error = nlsock_set_no_enobufs(&feed->events);
 	for (size_t i = 0; error == 0 && i < ARRAY_SIZE(groups); i++)
-		error = nlsock_join(&feed->events, groups[i]);
+		error = nlsock_join(&feed->events, groups[i].group);
 	return error;
 }
 
-static int feed_init(struct ct_feed *feed, uint32_t receive_buffer)
+static int feed_init(struct ct_feed *feed, uint32_t receive_buffer, tg_time now)
 {
 	feed->during_dump = ct_recent_create();
 	feed->during_ask = ct_recent_create();
@@ -93,6 +103,7 @@ static int feed_init(struct ct_feed *feed, uint32_t receive_buffer)
 	if (error < 0)
 		return error;
 	ct_schedule_init(&feed->schedule);
+	ct_steps_init(&feed->steps, now);
 	return subscribe(feed, receive_buffer);
 }
 
@@ -108,7 +119,8 @@ int ct_feed_create(const struct ct_feed_params *params, struct ct_feed **ret_fee
 		.query_fd = -1,
 	};
 	int error =
-		feed_init(feed, params->receive_buffer ? params->receive_buffer : RECEIVE_BUFFER);
+		feed_init(feed, params->receive_buffer ? params->receive_buffer : RECEIVE_BUFFER,
+			  params->now);
 	if (error < 0) {
 		ct_feed_destroy(feed);
 		return error;
@@ -156,18 +168,41 @@ static size_t put_flow(struct tg_event *out, enum tg_event_type type, tg_time no
 	return put(out, type, now);
 }
 
-/* The counter wraps, its difference does not. */
-static size_t put_gap(struct ct_feed *feed, tg_time now, struct tg_event *out)
+/* Asks for more or for less; the engine is told before anything that comes of it. */
+static size_t put_step(struct ct_feed *feed, tg_time now, struct tg_event *out, int *ret_error)
 {
-	uint32_t drops;
+	const enum tg_feed_step step = feed->steps.step;
+	for (size_t i = 0; i < ARRAY_SIZE(groups) && *ret_error == 0; i++)
+		*ret_error = step < groups[i].until ? nlsock_join(&feed->events, groups[i].group)
+						    : nlsock_leave(&feed->events, groups[i].group);
+	if (step == TG_FEED_ALL)
+		ct_schedule_want(&feed->schedule);
+	out->feed = step;
+	return put(out, TG_EVENT_FEED, now);
+}
+
+/*
+ * What was lost, and what follows from it and from what waits: two events at most. The counter
+ * wraps, its difference does not.
+ */
+static size_t look(struct ct_feed *feed, tg_time now, struct tg_event *out, int *ret_error)
+{
+	struct nlsock_load load;
+	size_t n = 0;
 	/* Cannot fail on our own socket; if it did, the next call would tell all. */
-	if (nlsock_drops(&feed->events, &drops) < 0 || drops == feed->drops)
+	if (nlsock_load(&feed->events, &load) < 0)
 		return 0;
-	out->lost = drops - feed->drops;
-	feed->drops = drops;
-	feed->stats.lost += out->lost;
-	ct_schedule_loss(&feed->schedule, now);
-	return put(out, TG_EVENT_GAP, now);
+	const uint32_t lost = load.drops - feed->drops;
+	if (lost > 0) {
+		out->lost = lost;
+		feed->drops = load.drops;
+		feed->stats.lost += lost;
+		ct_schedule_loss(&feed->schedule, now);
+		n += put(out, TG_EVENT_GAP, now);
+	}
+	if (ct_steps_look(&feed->steps, now, lost > 0, load.queued > load.size / BEHIND_PART))
+		n += put_step(feed, now, &out[n], ret_error);
+	return n;
 }
 
 static void note(struct ct_feed *feed, const struct tg_flow_event *flow, bool ended)
@@ -217,7 +252,10 @@ static size_t put_event(struct ct_feed *feed, tg_time now, const struct nlmsghdr
 int ct_feed_receive(struct ct_feed *feed, tg_time now, struct tg_event *out, size_t cap,
 		    bool *ret_more)
 {
-	size_t n = cap > 0 ? put_gap(feed, now, out) : 0;
+	int error = 0;
+	size_t n = cap > 1 ? look(feed, now, out, &error) : 0;
+	if (error < 0)
+		return error;
 	size_t budget = MIN(cap - n, (size_t)note_room(feed));
 	bool drained = false;
 	while (budget > 0) {
@@ -241,6 +279,12 @@ int ct_feed_receive(struct ct_feed *feed, tg_time now, struct tg_event *out, siz
 	/* Without room to note, another call gets no further until ct_feed_query was called. */
 	*ret_more = note_room(feed) > 0 && (!drained || !nl_reader_is_empty(&feed->reader));
 	return (int)n;
+}
+
+/* What is not told of meanwhile would be missing in what a dump makes good. */
+static tg_time resync_due(const struct ct_feed *feed)
+{
+	return feed->steps.step == TG_FEED_ALL ? ct_schedule_due(&feed->schedule) : TG_NEVER;
 }
 
 static void begin_resync(struct ct_feed *feed, tg_time now, struct tg_event *out, size_t *n)
@@ -347,8 +391,14 @@ int ct_feed_query(struct ct_feed *feed, tg_time now, struct tg_event *out, size_
 {
 	size_t n = 0, budget = cap;
 	bool answers = true, entries = true;
-	if (cap > 0 && !ct_dump_is_running(&feed->dump) && now >= ct_schedule_due(&feed->schedule))
-		begin_resync(feed, now, out, &n);
+	int error = 0;
+	/* Nothing may come any more that would have somebody look. */
+	if (cap > 2 && now >= ct_steps_due(&feed->steps))
+		n = look(feed, now, out, &error);
+	if (error < 0)
+		return error;
+	if (n < cap && !ct_dump_is_running(&feed->dump) && now >= resync_due(feed))
+		begin_resync(feed, now, &out[n], &n);
 	for (; answers && budget > 0 && n < cap; budget--)
 		answers = step_ask(feed, now, &out[n], &n);
 	entries = ct_dump_is_running(&feed->dump);
@@ -363,9 +413,11 @@ tg_time ct_feed_deadline(const struct ct_feed *feed)
 	/* Received, but there was no room to tell it; or an answer that did not come. */
 	if (!nl_reader_is_empty(&feed->ask.reader) || ct_ask_pending(&feed->ask) > 0)
 		return 0;
+	const tg_time steps = ct_steps_due(&feed->steps);
 	if (!ct_dump_is_running(&feed->dump))
-		return ct_schedule_due(&feed->schedule);
-	return nl_reader_is_empty(&feed->dump.reader) ? ct_dump_deadline(&feed->dump) : 0;
+		return MIN(steps, resync_due(feed));
+	return nl_reader_is_empty(&feed->dump.reader) ? MIN(steps, ct_dump_deadline(&feed->dump))
+						      : 0;
 }
 
 int ct_feed_verify(struct ct_feed *feed, const struct tg_flow_key *keys, size_t count)
@@ -382,6 +434,11 @@ int ct_feed_verify(struct ct_feed *feed, const struct tg_flow_key *keys, size_t 
 	return asked < count ? -EBUSY : 0;
 }
 
+enum tg_feed_step ct_feed_step(const struct ct_feed *feed)
+{
+	return feed->steps.step;
+}
+
 void ct_feed_stats(const struct ct_feed *feed, struct ct_feed_stats *ret_stats)
 {
 	*ret_stats = feed->stats;
@@ -391,4 +448,9 @@ void ct_feed_stats(const struct ct_feed *feed, struct ct_feed_stats *ret_stats)
 	ret_stats->foreign =
 		feed->reader.foreign + feed->dump.reader.foreign + feed->ask.reader.foreign;
 	ret_stats->questions_failed += feed->ask.failed;
+	ret_stats->step = feed->steps.step;
+	ret_stats->step_since = feed->steps.since;
+	ret_stats->behind = feed->steps.why == CT_STEPS_BEHIND;
+	ret_stats->steps_down = feed->steps.downs;
+	ret_stats->steps_up = feed->steps.ups;
 }

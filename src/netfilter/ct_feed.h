@@ -17,6 +17,7 @@ struct ct_feed;
 
 struct ct_feed_params {
 	uint32_t receive_buffer; /* bytes asked for with SO_RCVBUFFORCE; 0: the default of 32 MiB */
+	tg_time now;
 };
 
 struct ct_feed_stats {
@@ -31,7 +32,14 @@ struct ct_feed_stats {
 	uint64_t questions;           /* flows asked about */
 	uint64_t questions_failed;    /* of those: no answer, or an error; and those refused */
 	uint32_t receive_buffer;      /* bytes the kernel granted */
+	enum tg_feed_step step;       /* what conntrack is asked to tell */
+	tg_time step_since;
+	bool behind; /* the last step down was for what waited, not for what was lost */
+	uint64_t steps_down, steps_up;
 };
+
+/* What conntrack is asked to tell; how it came to that is in the stats. */
+enum tg_feed_step ct_feed_step(const struct ct_feed *feed);
 
 /* Subscribes; 0 or -errno. The first resync is due at once. */
 int ct_feed_create(const struct ct_feed_params *params, struct ct_feed **ret_feed);
@@ -43,10 +51,10 @@ int ct_feed_query_fd(const struct ct_feed *feed);
 
 /*
  * Fills out with at most cap events from the subscription (a GAP first, if messages were lost since
- * the last call), and looks at no more than cap messages. The number of events, or -errno.
- * *ret_more is false when the socket was drained, and also when a dump or questions are under
- * way and some thousand events were told since the last ct_feed_query: then the rest waits
- * for that.
+ * the last call; a FEED, if conntrack is asked for less or for more from now on), and looks at no
+ * more than cap messages. The number of events, or -errno. *ret_more is false when the socket was
+ * drained, and also when a dump or questions are under way and some thousand events were told since
+ * the last ct_feed_query: then the rest waits for that.
  */
 int ct_feed_receive(struct ct_feed *feed, tg_time now, struct tg_event *out, size_t cap,
 		    bool *ret_more);

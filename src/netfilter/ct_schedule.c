@@ -19,6 +19,11 @@ void ct_schedule_init(struct ct_schedule *schedule)
 	};
 }
 
+void ct_schedule_want(struct ct_schedule *schedule)
+{
+	schedule->wanted = true;
+}
+
 void ct_schedule_loss(struct ct_schedule *schedule, tg_time now)
 {
 	if (schedule->first_loss == TG_NEVER)

@@ -21,6 +21,8 @@ struct ct_schedule {
 
 /* A first one is due at once. */
 void ct_schedule_init(struct ct_schedule *schedule);
+/* One is owed, whatever was lost. */
+void ct_schedule_want(struct ct_schedule *schedule);
 void ct_schedule_loss(struct ct_schedule *schedule, tg_time now);
 /* TG_NEVER if none is wanted. */
 tg_time ct_schedule_due(const struct ct_schedule *schedule);

@@ -17,10 +17,7 @@
 #include <libnftnl/set.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
-#include <linux/netfilter/nf_synproxy.h>
 #include <linux/netfilter/nf_tables.h>
-
-#include <tcpguard/config.h>
 
 #include "netfilter/nft_batch.h"
 
@@ -28,8 +25,6 @@
 #define STATE_INVALID 1 /* NF_CT_STATE_INVALID_BIT */
 #define STATE_NEW 8     /* NF_CT_STATE_BIT(IP_CT_NEW) */
 #define STATE_UNTRACKED 64
-/* In every network namespace, since there are such. */
-#define LOOPBACK_INDEX 1
 
 void nft_encode_table(struct nft_batch *batch, const char *table, uint32_t flags)
 {
@@ -83,7 +78,8 @@ void nft_encode_flush_set(struct nft_batch *batch, const char *table, const char
 static bool set_hook(struct nftnl_chain *object, const struct nft_chain_spec *spec)
 {
 	bool ok = nftnl_chain_set_str(object, NFTNL_CHAIN_TYPE, "filter") == 0;
-	nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM, spec->hook);
+	nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM,
+			    spec->device_count > 0 ? NF_INET_INGRESS : NF_INET_PRE_ROUTING);
 	nftnl_chain_set_s32(object, NFTNL_CHAIN_PRIO, spec->priority);
 	nftnl_chain_set_u32(object, NFTNL_CHAIN_POLICY, NF_ACCEPT);
 	if (spec->device_count == 0)
@@ -206,7 +202,8 @@ static void add_compare(struct nft_rule *rule, uint32_t op, const void *data, ui
 	rule_set(rule, expr, NFTNL_EXPR_CMP_DATA, data, len);
 }
 
-static void add_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+static void add_payload_into(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t len,
+			     uint32_t reg)
 {
 	struct nftnl_expr *expr = rule_add(rule, "payload");
 	if (!expr)
@@ -214,20 +211,30 @@ static void add_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, u
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, len);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, reg);
 }
 
-static void add_mask(struct nft_rule *rule, const void *mask, uint32_t len)
+static void add_payload(struct nft_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+{
+	add_payload_into(rule, base, offset, len, REG);
+}
+
+static void add_mask_into(struct nft_rule *rule, const void *mask, uint32_t len, uint32_t reg)
 {
 	static const uint8_t zero[16];
 	struct nftnl_expr *expr = rule_add(rule, "bitwise");
 	if (!expr)
 		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, REG);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, reg);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, reg);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, len);
 	rule_set(rule, expr, NFTNL_EXPR_BITWISE_MASK, mask, len);
 	rule_set(rule, expr, NFTNL_EXPR_BITWISE_XOR, zero, len);
+}
+
+static void add_mask(struct nft_rule *rule, const void *mask, uint32_t len)
+{
+	add_mask_into(rule, mask, len, REG);
 }
 
 static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id, bool inverse)
@@ -244,13 +251,6 @@ static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id, 
 		nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
 }
 
-void nft_rule_match_outside(struct nft_rule *rule)
-{
-	const uint32_t loopback = LOOPBACK_INDEX;
-	add_meta(rule, NFT_META_IIF);
-	add_compare(rule, NFT_CMP_NEQ, &loopback, sizeof(loopback));
-}
-
 void nft_rule_match_tcp(struct nft_rule *rule)
 {
 	const uint8_t tcp = IPPROTO_TCP;
@@ -258,23 +258,12 @@ void nft_rule_match_tcp(struct nft_rule *rule)
 	add_compare(rule, NFT_CMP_EQ, &tcp, sizeof(tcp));
 }
 
-static void match_flags(struct nft_rule *rule, uint8_t mask, uint8_t flags)
-{
-	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
-	add_mask(rule, &mask, 1);
-	add_compare(rule, NFT_CMP_EQ, &flags, 1);
-}
-
 void nft_rule_match_syn(struct nft_rule *rule)
 {
 	const uint8_t fin_syn_rst_ack = 0x17, syn = 0x02;
-	match_flags(rule, fin_syn_rst_ack, syn);
-}
-
-void nft_rule_match_ack(struct nft_rule *rule)
-{
-	const uint8_t syn_rst_ack = 0x16, ack = 0x10;
-	match_flags(rule, syn_rst_ack, ack);
+	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
+	add_mask(rule, &fin_syn_rst_ack, 1);
+	add_compare(rule, NFT_CMP_EQ, &syn, 1);
 }
 
 void nft_rule_match_port(struct nft_rule *rule, uint16_t port)
@@ -298,16 +287,22 @@ static void match_family(struct nft_rule *rule, enum tg_family family)
 }
 
 /* What sets of sources of that length have as key. */
-static void load_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len)
+static void load_source_into(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			     uint32_t reg)
 {
 	const uint32_t len = tg_family_bits(family) / 8u;
-	add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 12 : 8, len);
+	add_payload_into(rule, NFT_PAYLOAD_NETWORK_HEADER, family == TG_IPV4 ? 12 : 8, len, reg);
 	if (prefix_len < tg_family_bits(family)) {
 		struct tg_addr ones = {.family = (uint8_t)family};
 		memset(ones.bytes, 0xff, len);
 		const struct tg_prefix mask = tg_addr_mask(&ones, prefix_len);
-		add_mask(rule, mask.addr.bytes, len);
+		add_mask_into(rule, mask.addr.bytes, len, reg);
 	}
+}
+
+static void load_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len)
+{
+	load_source_into(rule, family, prefix_len, REG);
 }
 
 void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
@@ -321,10 +316,80 @@ void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t
 	add_lookup(rule, set, 0, false);
 }
 
-void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, const char *set)
+void nft_rule_match_not_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			       const char *set)
 {
-	load_source(rule, family, tg_family_bits(family));
+	load_source(rule, family, prefix_len);
 	add_lookup(rule, set, 0, true);
+}
+
+void nft_rule_match_family(struct nft_rule *rule, enum tg_family family)
+{
+	match_family(rule, family);
+}
+
+static void fill_limit(struct nftnl_expr *limit, const struct nft_limit_spec *spec, bool over)
+{
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_RATE, spec->count);
+	nftnl_expr_set_u64(limit, NFTNL_EXPR_LIMIT_UNIT, spec->unit_s);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_BURST, spec->burst);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_LIMIT_FLAGS, over ? NFT_LIMIT_F_INV : 0);
+}
+
+void nft_rule_match_pace(struct nft_rule *rule, const struct nft_limit_spec *spec)
+{
+	struct nftnl_expr *limit = rule_add(rule, "limit");
+	if (limit)
+		fill_limit(limit, spec, false);
+}
+
+/* As nft has it: the bucket's number stands in the first register, the source in the second. */
+static void add_bucket(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+		       uint32_t buckets)
+{
+	load_source_into(rule, family, prefix_len, NFT_REG_2);
+	struct nftnl_expr *hash = rule_add(rule, "hash");
+	if (!hash)
+		return;
+	/* Without a seed the kernel draws one, and keeps it to itself. */
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_TYPE, NFT_HASH_JENKINS);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_SREG, NFT_REG_2);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_DREG, REG);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_LEN, tg_family_bits(family) / 8u);
+	nftnl_expr_set_u32(hash, NFTNL_EXPR_HASH_MODULUS, buckets);
+}
+
+void nft_rule_match_meter(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
+			  const struct nft_meter_spec *spec)
+{
+	if (spec->buckets > 0)
+		add_bucket(rule, family, prefix_len, spec->buckets);
+	else
+		load_source(rule, family, prefix_len);
+	struct nftnl_expr *expr = rule_add(rule, "dynset");
+	struct nftnl_expr *limit = expr ? nftnl_expr_alloc("limit") : NULL;
+	if (!limit) {
+		rule->failed = true;
+		return;
+	}
+	fill_limit(limit, &spec->over, true);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP,
+			   spec->stays ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
+	if (nftnl_expr_set_str(expr, NFTNL_EXPR_DYNSET_SET_NAME, spec->set) < 0)
+		rule->failed = true;
+	rule_set(rule, expr, NFTNL_EXPR_DYNSET_EXPR, limit, 0);
+}
+
+void nft_rule_log(struct nft_rule *rule, uint16_t group, const char *prefix)
+{
+	struct nftnl_expr *log = rule_add(rule, "log");
+	if (!log)
+		return;
+	nftnl_expr_set_u16(log, NFTNL_EXPR_LOG_GROUP, group);
+	if (nftnl_expr_set_str(log, NFTNL_EXPR_LOG_PREFIX, prefix) < 0)
+		rule->failed = true;
 }
 
 void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
@@ -377,11 +442,6 @@ void nft_rule_match_ct_stray(struct nft_rule *rule)
 	match_ct_state(rule, STATE_INVALID | STATE_UNTRACKED);
 }
 
-void nft_rule_match_ct_untracked(struct nft_rule *rule)
-{
-	match_ct_state(rule, STATE_UNTRACKED);
-}
-
 void nft_rule_match_ct_original(struct nft_rule *rule)
 {
 	const uint8_t original = IP_CT_DIR_ORIGINAL;
@@ -403,39 +463,6 @@ void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask)
 	nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DATA, mask);
 	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_KEY, NFT_CT_EVENTMASK);
 	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_SREG, REG);
-}
-
-void nft_rule_note_protocol(struct nft_rule *rule, const char *set)
-{
-	add_meta(rule, NFT_META_L4PROTO);
-	struct nftnl_expr *expr = rule_add(rule, "dynset");
-	if (!expr)
-		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
-	if (nftnl_expr_set_str(expr, NFTNL_EXPR_DYNSET_SET_NAME, set) < 0)
-		rule->failed = true;
-}
-
-void nft_rule_notrack(struct nft_rule *rule)
-{
-	(void)rule_add(rule, "notrack"); /* the rule remembers a failure */
-}
-
-void nft_rule_answer(struct nft_rule *rule, const struct tg_syn_options *options,
-		     enum tg_family family)
-{
-	struct nftnl_expr *expr = rule_add(rule, "synproxy");
-	if (!expr)
-		return;
-	uint32_t flags = NF_SYNPROXY_OPT_MSS | NF_SYNPROXY_OPT_WSCALE;
-	if (options->timestamps)
-		flags |= NF_SYNPROXY_OPT_TIMESTAMP;
-	if (options->sack)
-		flags |= NF_SYNPROXY_OPT_SACK_PERM;
-	nftnl_expr_set_u16(expr, NFTNL_EXPR_SYNPROXY_MSS, options->mss[family]);
-	nftnl_expr_set_u8(expr, NFTNL_EXPR_SYNPROXY_WSCALE, options->window_scale);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_SYNPROXY_FLAGS, flags);
 }
 
 void nft_rule_reset(struct nft_rule *rule)

@@ -28,15 +28,9 @@ struct chains {
 static void encode_chain(void *data, const struct layout_chain *chain)
 {
 	const struct chains *chains = data;
-	static const uint32_t hooks[] = {[LAYOUT_PREROUTING] = NF_INET_PRE_ROUTING,
-					 [LAYOUT_INGRESS] = NF_INET_INGRESS,
-					 [LAYOUT_INPUT] = NF_INET_LOCAL_IN,
-					 [LAYOUT_FORWARD] = NF_INET_FORWARD};
-	struct nft_chain_spec spec = {.name = chain->name,
-				      .base = chain->hook != LAYOUT_NO_HOOK,
-				      .hook = hooks[chain->hook],
-				      .priority = chain->priority};
-	if (chain->hook == LAYOUT_INGRESS) {
+	struct nft_chain_spec spec = {
+		.name = chain->name, .base = chain->base, .priority = chain->priority};
+	if (chain->ingress) {
 		spec.devices = chains->layout->config->ingress;
 		spec.device_count = chains->layout->config->ingress_count;
 	}
@@ -68,11 +62,6 @@ void nft_layout_encode_address_sets(struct nft_batch *batch)
 	}
 }
 
-uint32_t nft_layout_counts_flags(const struct layout_set *set)
-{
-	return layout_counts_expire(set) ? NFT_SET_EVAL | NFT_SET_TIMEOUT : NFT_SET_EVAL;
-}
-
 void nft_layout_encode_ban_set(const struct layout *layout, struct nft_batch *batch, size_t index)
 {
 	const struct layout_set *set = &layout->sets[index];
@@ -85,10 +74,45 @@ void nft_layout_encode_ban_set(const struct layout *layout, struct nft_batch *ba
 	nft_encode_set(batch, TABLE, &spec);
 	if (!set->counts[0])
 		return;
+	/* Its elements are the rule's, and go when their connections do. */
 	spec.name = set->counts;
-	spec.flags = nft_layout_counts_flags(set);
-	spec.timeout_ms = layout_counts_expire(set) ? LAYOUT_PROXIED_MS : 0;
+	spec.flags = NFT_SET_EVAL;
+	spec.timeout_ms = 0;
 	nft_encode_set(batch, TABLE, &spec);
+}
+
+void nft_layout_encode_fuse_sets(const struct layout *layout, struct nft_batch *batch, size_t index)
+{
+	const struct layout_fuse *fuse = &layout->fuses[index];
+	struct nft_set_spec spec = {.name = fuse->meter,
+				    .key_type = family_type(fuse->family),
+				    .key_len = tg_family_bits((enum tg_family)fuse->family) / 8u,
+				    .flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+				    .size = LAYOUT_METER_SIZE,
+				    .timeout_ms = LAYOUT_METER_MS};
+	nft_encode_set(batch, TABLE, &spec);
+	spec.name = fuse->fused;
+	spec.timeout_ms = LAYOUT_FUSED_MS;
+	nft_encode_set(batch, TABLE, &spec);
+	spec.name = fuse->spill;
+	spec.key_type = NFT_ENCODE_TYPE_MARK;
+	spec.key_len = 4;
+	spec.size = LAYOUT_SPILL_BUCKETS;
+	spec.timeout_ms = LAYOUT_METER_MS;
+	nft_encode_set(batch, TABLE, &spec);
+}
+
+void nft_layout_encode_near_sets(const struct layout *layout, struct nft_batch *batch)
+{
+	struct layout_near near;
+	size_t at = 0;
+	while (layout_next_near(layout, &at, &near)) {
+		const struct nft_set_spec spec = {.name = near.name,
+						  .key_type = family_type(near.family),
+						  .key_len = tg_family_bits(near.family) / 8u,
+						  .flags = NFT_SET_INTERVAL};
+		nft_encode_set(batch, TABLE, &spec);
+	}
 }
 
 /* The value behind the interval's end so far; open when there is none. */
@@ -138,6 +162,22 @@ static void encode_members(struct nft_batch *batch, const char *name, uint32_t s
 	}
 	nft_elem_encode_intervals(batch, TABLE, name, set_id, key_len, intervals, count);
 	free(intervals);
+}
+
+void nft_layout_encode_near(const struct layout *layout, struct nft_batch *batch)
+{
+	struct layout_near near;
+	size_t at = 0;
+	while (layout_next_near(layout, &at, &near)) {
+		struct tg_prefix_set *set = layout_near_create(layout, &near);
+		if (!set) {
+			batch->failed = true;
+			return;
+		}
+		nft_encode_flush_set(batch, TABLE, near.name);
+		encode_members(batch, near.name, 0, set, near.family);
+		tg_prefix_set_destroy(set);
+	}
 }
 
 void nft_layout_encode_protected(const struct layout *layout, struct nft_batch *batch)
@@ -212,12 +252,48 @@ static void encode_verdict(struct nft_rule *rule, const struct layout_rule *it)
 	case LAYOUT_JUMP:
 		nft_rule_verdict(rule, NFT_JUMP, it->jump);
 		break;
-	case LAYOUT_NOTRACK:
-		nft_rule_notrack(rule);
-		break;
-	case LAYOUT_ANSWER:
-		nft_rule_answer(rule, it->answer, it->family);
-		break;
+	}
+}
+
+static struct nft_limit_spec limit_of(const struct layout_pace *pace)
+{
+	struct nft_limit_spec spec = {.burst = pace->burst};
+	layout_pace_units(&pace->rate, &spec.count, &spec.unit_s);
+	return spec;
+}
+
+/* What a fuse's rules match. */
+static void encode_counting(struct nft_rule *rule, const struct layout_rule *it)
+{
+	if (it->not_source) {
+		nft_rule_match_family(rule, it->family);
+		nft_rule_match_not_source(rule, it->family, it->prefix_len, it->not_source);
+	}
+	if (it->pace) {
+		const struct nft_limit_spec pace = limit_of(it->pace);
+		nft_rule_match_pace(rule, &pace);
+	}
+	if (it->meter) {
+		const struct nft_meter_spec meter = {.set = it->meter,
+						     .over = limit_of(it->meter_over),
+						     .buckets = it->buckets,
+						     .stays = true};
+		nft_rule_match_meter(rule, it->family, it->prefix_len, &meter);
+	}
+	if (it->not_near)
+		nft_rule_match_not_source(rule, it->family, tg_family_bits(it->family),
+					  it->not_near);
+}
+
+/* And whom they tell. */
+static void encode_notice(struct nft_rule *rule, const struct layout_rule *it)
+{
+	if (it->log)
+		nft_rule_log(rule, LAYOUT_LOG_GROUP, it->log);
+	if (it->adds) {
+		const struct nft_meter_spec noted = {.set = it->adds,
+						     .over = limit_of(it->adds_over)};
+		nft_rule_match_meter(rule, it->family, it->prefix_len, &noted);
 	}
 }
 
@@ -241,16 +317,12 @@ static void encode_rule(void *data, const struct layout_rule *it)
 	}
 	nft_rule_begin(&rule, rules->batch, TABLE, it->chain);
 	rule.first = it->first;
-	if (it->outside)
-		nft_rule_match_outside(&rule);
 	if (it->tcp)
 		nft_rule_match_tcp(&rule);
 	if (it->ct_new && !it->counts)
 		nft_rule_match_ct_new(&rule);
 	if (it->syn)
 		nft_rule_match_syn(&rule);
-	if (it->ack)
-		nft_rule_match_ack(&rule);
 	if (one_port)
 		nft_rule_match_port(&rule, ports->ports[0].first);
 	else if (port_id)
@@ -261,22 +333,21 @@ static void encode_rule(void *data, const struct layout_rule *it)
 		nft_rule_match_ct_original(&rule);
 	if (it->ct_stray)
 		nft_rule_match_ct_stray(&rule);
-	if (it->ct_untracked)
-		nft_rule_match_ct_untracked(&rule);
 	if (it->source)
 		nft_rule_match_source(&rule, it->family, it->prefix_len, it->source);
+	encode_counting(&rule, it);
 	if (it->spared) {
-		nft_rule_match_not_source(&rule, it->family, layout_own_set(it->family));
-		nft_rule_match_not_source(&rule, it->family, layout_allow_set(it->family));
+		const uint8_t bits = tg_family_bits(it->family);
+		nft_rule_match_not_source(&rule, it->family, bits, layout_own_set(it->family));
+		nft_rule_match_not_source(&rule, it->family, bits, layout_allow_set(it->family));
 	}
 	if (it->counts)
 		nft_rule_match_over(&rule, it->family, it->prefix_len, it->counts, it->over);
-	if (it->notes)
-		nft_rule_note_protocol(&rule, it->notes);
 	if (it->ct_new && it->counts)
 		nft_rule_match_ct_new(&rule);
 	if (it->ct_events)
 		nft_rule_ct_events(&rule, it->ct_events);
+	encode_notice(&rule, it);
 	encode_verdict(&rule, it);
 	nft_rule_end(&rule);
 }

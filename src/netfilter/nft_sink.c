@@ -14,8 +14,6 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 
-#include <tcpguard/config.h>
-
 #include "base/util.h"
 #include "layout/layout.h"
 #include "netfilter/nft_adopt.h"
@@ -41,10 +39,10 @@ struct nft_sink {
 	struct nft_verified verified;
 	struct nft_sink_stats stats;
 	uint32_t set_size;
+	bool observes;  /* from the next install on */
 	bool installed; /* layout is what the kernel was last told */
-	bool no_synproxy;
-	bool suspect; /* found changed or gone since */
-	int watch_fd; /* -1: the table is owned */
+	bool suspect;   /* found changed or gone since */
+	int watch_fd;   /* -1: the table is owned */
 };
 
 static int sink_send(struct nft_sink *sink)
@@ -92,7 +90,6 @@ int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_
 	sink->socket.clock_ns = params->clock;
 	sink->stats.owned = features.owner && !params->plain;
 	sink->stats.destroy = features.destroy && !params->no_destroy;
-	sink->no_synproxy = params->no_synproxy;
 	sink->stats.update = features.update && !params->no_update;
 	err = take_over(sink);
 	if (err == 0 && !sink->stats.owned)
@@ -127,11 +124,35 @@ int nft_sink_adopt(struct nft_sink *sink, uint64_t wall_s,
 	return nft_adopt(&sink->socket, TABLE, wall_s, found, data);
 }
 
+/* Of one of its sets. */
+static uint32_t fuse_key_len(const struct layout_fuse *fuse, const char *set)
+{
+	return strcmp(fuse->spill, set) == 0 ? 4u
+					     : tg_family_bits((enum tg_family)fuse->family) / 8u;
+}
+
+/*
+ * What a fuse has counted means the same as long as its limit does; elements that an earlier daemon
+ * left behind do not say what it was.
+ */
+static bool keeps_fuse(const struct nft_sink *sink, const struct layout_fuse *fuse,
+		       const struct nft_state *state)
+{
+	for (size_t i = 0; i < sink->layout.fuse_count; i++)
+		if (layout_fuse_is_same(&sink->layout.fuses[i], fuse))
+			return sink->installed && nft_state_set(state, fuse->meter) &&
+			       nft_state_set(state, fuse->fused) &&
+			       nft_state_set(state, fuse->spill);
+	return false;
+}
+
 /* What stands under our names cannot be turned into what we want; then the table is made anew. */
 static bool is_beyond_repair(const struct nft_sink *sink, const struct layout *layout,
 			     const struct nft_state *state)
 {
 	enum tg_family family;
+	struct layout_near near;
+	size_t fuse;
 	char policy[TG_NAME_MAX + 1];
 	struct layout_set set;
 	const uint32_t owned = sink->stats.owned ? OWNED_FLAGS : 0;
@@ -145,9 +166,13 @@ static bool is_beyond_repair(const struct nft_sink *sink, const struct layout *l
 		if (layout_parse_name(item->name, policy, &set)) {
 			key_len = layout_key_len(&set);
 			flags = NFT_SET_TIMEOUT;
-		} else if (layout_parse_counts(item->name, &set)) {
-			key_len = layout_key_len(&set);
-			flags = nft_layout_counts_flags(&set);
+		} else if (layout_is_count_name(item->name, &family)) {
+			flags = NFT_SET_EVAL;
+		} else if (layout_fuse_find(layout, item->name, &fuse)) {
+			key_len = fuse_key_len(&layout->fuses[fuse], item->name);
+			flags = NFT_SET_TIMEOUT | NFT_SET_EVAL;
+		} else if (layout_is_near_name(item->name, &near)) {
+			family = near.family;
 		} else if (!layout_is_address_set(item->name, &family)) {
 			continue; /* not one of our names: taken out, whatever it is */
 		}
@@ -183,8 +208,15 @@ static void encode_reconcile(struct nft_sink *sink, struct layout *layout,
 	}
 	for (size_t i = 0; i < state->set_count; i++) {
 		const char *name = state->sets[i].name;
-		if (layout_is_address_set(name, &family))
+		if (layout_is_address_set(name, &family) || layout_has_near(layout, name))
 			continue;
+		if (layout_fuse_find(layout, name, &index)) {
+			layout->fuses[index].present =
+				keeps_fuse(sink, &layout->fuses[index], state);
+			if (!layout->fuses[index].present)
+				nft_encode_delete_set(batch, TABLE, name);
+			continue;
+		}
 		if (layout_find_name(layout, name, &index) < 0)
 			nft_encode_delete_set(batch, TABLE, name);
 		else if (strcmp(layout->sets[index].name, name) == 0)
@@ -199,6 +231,8 @@ static int send_table(struct nft_sink *sink, struct layout *layout, const struct
 	nft_batch_begin(batch, sink->socket.seq);
 	for (size_t i = 0; i < layout->count; i++)
 		layout->sets[i].present = false;
+	for (size_t i = 0; i < layout->fuse_count; i++)
+		layout->fuses[i].present = false;
 	if (state->exists && anew)
 		nft_encode_delete_table(batch, TABLE);
 	if (!state->exists || anew)
@@ -207,8 +241,14 @@ static int send_table(struct nft_sink *sink, struct layout *layout, const struct
 		encode_reconcile(sink, layout, state);
 	nft_layout_encode_chains(layout, batch);
 	nft_layout_encode_address_sets(batch);
+	nft_layout_encode_near_sets(layout, batch);
 	nft_layout_encode_protected(layout, batch);
 	nft_layout_encode_allow(layout, batch);
+	nft_layout_encode_near(layout, batch);
+	for (size_t i = 0; i < layout->fuse_count; i++) {
+		if (!layout->fuses[i].present)
+			nft_layout_encode_fuse_sets(layout, batch, i);
+	}
 	for (size_t i = 0; i < layout->count; i++) {
 		if (!layout->sets[i].present)
 			nft_layout_encode_ban_set(layout, batch, i);
@@ -217,8 +257,8 @@ static int send_table(struct nft_sink *sink, struct layout *layout, const struct
 	return sink_send(sink);
 }
 
-/* The kernel cannot do it, now or later. */
-static bool is_no(int err)
+/* For what it says, and not for who says it, or when. */
+static bool is_refused(int err)
 {
 	return err < 0 && err != -EPERM && !nft_socket_is_passing(err);
 }
@@ -231,7 +271,7 @@ static int send_any(struct nft_sink *sink, struct layout *layout, const struct n
 	int err = send_table(sink, layout, state, *ret_anew);
 	/* Something that the list of sets and chains does not show: a map's element that jumps into
 	 * a chain, an object with one of our names. */
-	if (is_no(err) && !*ret_anew) {
+	if (is_refused(err) && !*ret_anew) {
 		*ret_anew = true;
 		err = send_table(sink, layout, state, true);
 	}
@@ -251,17 +291,8 @@ static bool has_lost(const struct nft_sink *sink, const struct nft_state *state,
 	return false;
 }
 
-static bool wants_synproxy(const struct tg_config *config)
-{
-	for (size_t i = 0; i < config->policy_count; i++)
-		if (tg_policy_has_synproxy(&config->policies[i]))
-			return true;
-	return false;
-}
-
 int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
-		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow,
-		     const struct tg_syn_options *syn_options)
+		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow)
 {
 	struct layout layout;
 	struct nft_state state;
@@ -270,26 +301,24 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	int err = layout_init(&layout, config, protected, allow, sink->set_size);
 	if (err < 0)
 		return err;
-	layout.syn_options = syn_options;
-	layout.no_synproxy = sink->no_synproxy;
 	err = nft_state_read(&state, &sink->socket, TABLE);
 	if (err == 0 && state.flags & NFT_TABLE_F_OWNER && state.owner != sink->socket.portid)
 		err = -EBUSY;
 	if (err < 0)
 		goto err_state;
 
+	layout.observes = sink->observes;
 	bool anew = false;
 	err = send_any(sink, &layout, &state, &anew);
-	/* An interface that is not there, to a kernel that wants it; or ingress is not known at
-	 * all: prerouting guards what comes by it. */
-	if (is_no(err) && layout.config->ingress_count > 0) {
-		layout.no_ingress = true;
+	/* It cannot log, or hash: the counts of flows have to do. */
+	if (is_refused(err) && layout.fuse_count > 0) {
+		layout_fuses_omit(&layout);
 		err = send_any(sink, &layout, &state, &anew);
 	}
-	/* A kernel that was built without SYNPROXY guards with all the rest. */
-	if (is_no(err) && !layout.no_synproxy && wants_synproxy(config)) {
-		layout.no_ingress = false;
-		layout.no_synproxy = true;
+	/* An interface that is not there, to a kernel that wants it; or ingress is not known at
+	 * all: prerouting guards what comes by it. */
+	if (is_refused(err) && layout.config->ingress_count > 0) {
+		layout.no_ingress = true;
 		err = send_any(sink, &layout, &state, &anew);
 	}
 	if (err == -EPERM)
@@ -305,7 +334,8 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	sink->layout = layout;
 	sink->installed = true;
 	sink->suspect = false;
-	sink->stats.synproxy = !layout.no_synproxy;
+	sink->stats.fuses = layout.fuse_count;
+	sink->stats.no_fuse = layout.no_fuse;
 	sink->stats.ingress = layout.config->ingress_count > 0 && !layout.no_ingress;
 	nft_state_finish(&state);
 	return lost ? 1 : 0;
@@ -316,6 +346,32 @@ err_state:
 	return err;
 }
 
+void nft_sink_meters(struct nft_sink *sink, struct nft_meters *ret_meters)
+{
+	struct nft_state state = {0};
+	*ret_meters =
+		(struct nft_meters){.fuses = sink->layout.fuse_count, .room = LAYOUT_METER_SIZE};
+	if (sink->layout.fuse_count == 0)
+		return;
+	int err = nft_state_read(&state, &sink->socket, TABLE);
+	ret_meters->known = err == 0;
+	for (size_t i = 0; i < sink->layout.fuse_count && ret_meters->known; i++) {
+		const struct nft_state_item *meter =
+			nft_state_set(&state, sink->layout.fuses[i].meter);
+		ret_meters->known = meter && meter->count != NFT_STATE_UNTOLD;
+		if (!ret_meters->known)
+			break;
+		ret_meters->sources += meter->count;
+		ret_meters->most = MAX(ret_meters->most, meter->count);
+	}
+	nft_state_finish(&state);
+}
+
+void nft_sink_observe(struct nft_sink *sink, bool observes)
+{
+	sink->observes = observes;
+}
+
 int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protected)
 {
 	if (!sink->installed)
@@ -324,6 +380,7 @@ int nft_sink_protect(struct nft_sink *sink, const struct tg_prefix_set *protecte
 	sink->layout.protected_set = protected;
 	nft_batch_begin(&sink->batch, sink->socket.seq);
 	nft_layout_encode_protected(&sink->layout, &sink->batch);
+	nft_layout_encode_near(&sink->layout, &sink->batch);
 	int err = sink_send(sink);
 	if (err < 0)
 		sink->layout.protected_set = before;

@@ -16,6 +16,9 @@
 #include "netfilter/nft_batch.h"
 #include "netfilter/nft_socket.h"
 
+/* NFTA_SET_COUNT, since Linux 6.17 or so; what the headers of Debian 12 do not name yet. */
+#define SET_COUNT 20
+
 /* Others may change the ruleset while we read; then once more. */
 #define TRIES 5
 
@@ -81,7 +84,7 @@ static void found_set(void *data, const struct nlmsghdr *message)
 {
 	const struct reader *reader = data;
 	const struct nlattr *attr, *table = NULL, *name = NULL;
-	uint32_t flags = 0, key_len = 0;
+	uint32_t flags = 0, key_len = 0, count = NFT_STATE_UNTOLD;
 	mnl_attr_for_each (attr, message, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attr) == NFTA_SET_TABLE)
 			table = attr;
@@ -91,6 +94,8 @@ static void found_set(void *data, const struct nlmsghdr *message)
 			flags = attr_be32(attr);
 		else if (mnl_attr_get_type(attr) == NFTA_SET_KEY_LEN)
 			key_len = attr_be32(attr);
+		else if (mnl_attr_get_type(attr) == SET_COUNT)
+			count = attr_be32(attr);
 	}
 	/* Anonymous sets go with their rules. */
 	if (!attr_is(table, reader->table) || !name || flags & NFT_SET_ANONYMOUS ||
@@ -104,6 +109,7 @@ static void found_set(void *data, const struct nlmsghdr *message)
 	(void)snprintf(item->name, sizeof(item->name), "%s", mnl_attr_get_str(name));
 	item->flags = flags;
 	item->key_len = key_len;
+	item->count = count;
 }
 
 static void found_chain(void *data, const struct nlmsghdr *message)

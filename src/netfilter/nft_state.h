@@ -11,10 +11,13 @@ struct nft_socket;
 /* NFT_SET_MAXNAMELEN; chains have the same. */
 #define NFT_STATE_NAME_MAX 256
 
+#define NFT_STATE_UNTOLD UINT32_MAX
+
 /* A set or a chain of the table, as the kernel tells it. */
 struct nft_state_item {
 	char name[NFT_STATE_NAME_MAX];
 	uint32_t key_len, flags; /* of a set */
+	uint32_t count;          /* its elements, if the kernel tells; else NFT_STATE_UNTOLD */
 	bool base;               /* of a chain: hangs on a hook */
 };
 

@@ -112,10 +112,11 @@ static void take_decision(struct step_world *w, const struct tg_decision *d,
 static void trace_event(const struct step_world *w, const struct tg_event *event)
 {
 	static const char *const types[] = {
-		"FLOW_NEW",   "FLOW_STATE",    "FLOW_END", "GAP",          "RESYNC_BEGIN",
-		"RESYNC_END", "RESYNC_FAILED", "TICK",     "ACK",          "ADOPT",
-		"SINK_LOST",  "WITNESS",       "TRAFFIC",  "OPERATOR_BAN", "OPERATOR_UNBAN",
-		"PANIC",      "PROTECTED",     "ADMINS",   "POLICY"};
+		"FLOW_NEW",       "FLOW_STATE",    "FLOW_END",  "GAP",  "RESYNC_BEGIN",
+		"RESYNC_END",     "RESYNC_FAILED", "TICK",      "ACK",  "ADOPT",
+		"SINK_LOST",      "WITNESS",       "TRAFFIC",   "FUSE", "OPERATOR_BAN",
+		"OPERATOR_UNBAN", "PANIC",         "PROTECTED", "FEED", "REQUESTS",
+		"ADMINS",         "POLICY"};
 	char src[TG_ADDR_STRLEN], dst[TG_ADDR_STRLEN];
 	if (!w->trace)
 		return;
@@ -256,7 +257,7 @@ static void resync(struct step_world *w, struct step_input *input, unsigned n)
 			k++;
 		STEP_REQUIRE(w, k < w->flow_count);
 	}
-	STEP_REQUIRE(w, !w->stats.stale && !w->stats.resyncing);
+	STEP_REQUIRE(w, w->stats.stale == (w->stats.feed != TG_FEED_ALL) && !w->stats.resyncing);
 	step_check_counts(w);
 }
 
@@ -334,15 +335,24 @@ static void answer_witness(struct step_world *w, unsigned how)
 }
 
 static void tell_traffic(struct step_world *w, const struct tg_prefix *source, enum tg_scope scope,
-			 bool proxied, const char *policy, unsigned how)
+			 const char *policy, unsigned how)
 {
 	static const uint64_t packets[] = {0, 1, 10, 100, 10000, 1, UINT64_MAX, 50};
 	struct tg_event event = {
 		.type = TG_EVENT_TRAFFIC,
 		.traffic = {.source = *source, .scope = scope, .packets = packets[how & 7]}};
-	event.traffic.proxied = proxied;
-	event.traffic.finished = proxied ? (uint32_t)packets[how >> 3 & 7] / 2 : 0;
 	set_name(event.traffic.policy, policy);
+	tell(w, event);
+}
+
+/* Who has sent too many SYNs, as the packet path says, or so it looks. */
+static void tell_fuse(struct step_world *w, uint8_t a, uint8_t which)
+{
+	const struct tg_policy *policy;
+	const struct tg_limit *limit = any_limit(w, which, &policy);
+	struct tg_event event = {.type = TG_EVENT_FUSE, .fuse = {.source = step_addr(a)}};
+	set_name(event.fuse.policy, policy->name);
+	set_name(event.fuse.limit, limit->name);
 	tell(w, event);
 }
 
@@ -353,8 +363,7 @@ static void answer_probe(struct step_world *w, unsigned how)
 	const struct tg_ban ban = w->probe[--w->probe_count];
 	const struct tg_config *config = &w->config->config;
 	if (ban.policy < config->policy_count)
-		tell_traffic(w, &ban.source, ban.scope, ban.action == TG_ACTION_SYNPROXY,
-			     config->policies[ban.policy].name, how);
+		tell_traffic(w, &ban.source, ban.scope, config->policies[ban.policy].name, how);
 }
 
 static void answer_verify(struct step_world *w, unsigned how)
@@ -526,8 +535,7 @@ static void tell_asked(struct step_world *w, struct step_input *input, unsigned 
 		b = step_byte(input);
 		(void)any_limit(w, b, &policy);
 		const struct tg_prefix other = any_source(w, a, p);
-		tell_traffic(w, &other, (b >> 4) % TG_SCOPE_COUNT, false,
-			     b & 0x80 ? "" : policy->name, p);
+		tell_traffic(w, &other, (b >> 4) % TG_SCOPE_COUNT, b & 0x80 ? "" : policy->name, p);
 		break;
 	case 23:
 		answer_verify(w, p);
@@ -535,6 +543,23 @@ static void tell_asked(struct step_world *w, struct step_input *input, unsigned 
 	default:
 		break;
 	}
+}
+
+/* Panic; how much conntrack tells; or what the sockets say meanwhile. */
+static void tell_told(struct step_world *w, struct step_input *input, unsigned p)
+{
+	const struct tg_policy *policy;
+	struct tg_event event = {.type = TG_EVENT_PANIC, .panic = p & 1};
+	if (p >= 2 + TG_FEED_STEP_COUNT) {
+		event = (struct tg_event){.type = TG_EVENT_REQUESTS};
+		(void)any_limit(w, step_byte(input), &policy);
+		set_name(event.requests.policy, policy->name);
+		event.requests.count = 1u << (step_byte(input) & 0x1f);
+	} else if (p >= 2) {
+		event = (struct tg_event){.type = TG_EVENT_FEED,
+					  .feed = (enum tg_feed_step)(p - 2)};
+	}
+	tell(w, event);
 }
 
 static void tell_rest(struct step_world *w, struct step_input *input, unsigned op, unsigned p)
@@ -561,7 +586,7 @@ static void tell_rest(struct step_world *w, struct step_input *input, unsigned o
 		by_hand(w, op == 24, a, step_byte(input));
 		break;
 	case 26:
-		tell(w, (struct tg_event){.type = TG_EVENT_PANIC, .panic = p & 1});
+		tell_told(w, input, p);
 		break;
 	case 27:
 		protect(w, p);
@@ -647,6 +672,11 @@ static void tell_next(struct step_world *w, struct step_input *input)
 		resync(w, input, p * 2);
 		break;
 	case 14:
+		if (p >= 4) {
+			a = step_byte(input);
+			tell_fuse(w, a, step_byte(input));
+			break;
+		}
 		/* Time that goes back is taken as standing still. */
 		tell(w, (struct tg_event){.type = TG_EVENT_TICK,
 					  .at = w->now - MIN(w->now, p * TG_SEC)});

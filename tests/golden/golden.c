@@ -470,16 +470,37 @@ static void run_witness(struct golden *g, char **words, size_t count)
 static void run_traffic(struct golden *g, char **words, size_t count)
 {
 	struct tg_event event = {.type = TG_EVENT_TRAFFIC};
-	if (count < 5 || count > 6 || !read_source(words[1], &event.traffic.source)) {
-		fail(g, "wants PREFIX POLICY new|ports PACKETS [FINISHED]");
+	if (count != 5 || !read_source(words[1], &event.traffic.source)) {
+		fail(g, "wants PREFIX POLICY new|ports PACKETS");
 		return;
 	}
-	event.traffic.proxied = count == 6;
-	if (event.traffic.proxied)
-		event.traffic.finished = (uint32_t)strtoul(words[5], NULL, 10);
 	snprintf(event.traffic.policy, sizeof(event.traffic.policy), "%s", words[2]);
 	event.traffic.scope = strcmp(words[3], "ports") == 0 ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
 	event.traffic.packets = strtoull(words[4], NULL, 10);
+	step(g, event);
+}
+
+static void run_requests(struct golden *g, char **words, size_t count)
+{
+	struct tg_event event = {.type = TG_EVENT_REQUESTS};
+	if (count != 3) {
+		fail(g, "wants POLICY COUNT");
+		return;
+	}
+	snprintf(event.requests.policy, sizeof(event.requests.policy), "%s", words[1]);
+	event.requests.count = (uint32_t)strtoul(words[2], NULL, 10);
+	step(g, event);
+}
+
+static void run_fuse(struct golden *g, char **words, size_t count)
+{
+	struct tg_event event = {.type = TG_EVENT_FUSE};
+	if (count != 4 || !tg_addr_parse(words[1], &event.fuse.source)) {
+		fail(g, "wants ADDRESS POLICY LIMIT");
+		return;
+	}
+	snprintf(event.fuse.policy, sizeof(event.fuse.policy), "%s", words[2]);
+	snprintf(event.fuse.limit, sizeof(event.fuse.limit), "%s", words[3]);
 	step(g, event);
 }
 
@@ -507,6 +528,11 @@ static void run_words(struct golden *g, char **words, size_t count)
 		run_flow(g, TG_EVENT_FLOW_END, words, count);
 	} else if (strcmp(verb, "gap") == 0) {
 		step(g, (struct tg_event){.type = TG_EVENT_GAP, .lost = strtoull(arg, NULL, 10)});
+	} else if (strcmp(verb, "feed") == 0) {
+		step(g, (struct tg_event){.type = TG_EVENT_FEED,
+					  .feed = (enum tg_feed_step)strtoul(arg, NULL, 10)});
+	} else if (strcmp(verb, "requests") == 0) {
+		run_requests(g, words, count);
 	} else if (strcmp(verb, "resync") == 0) {
 		run_resync(g, arg);
 	} else if (strcmp(verb, "ban") == 0) {
@@ -521,6 +547,8 @@ static void run_words(struct golden *g, char **words, size_t count)
 		g->show_probes = true;
 	} else if (strcmp(verb, "traffic") == 0) {
 		run_traffic(g, words, count);
+	} else if (strcmp(verb, "fuse") == 0) {
+		run_fuse(g, words, count);
 	} else if (strcmp(verb, "protect") == 0) {
 		run_protect(g, words, count);
 	} else if (strcmp(verb, "admins") == 0) {

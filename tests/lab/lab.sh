@@ -286,6 +286,7 @@ kernel_bans() {
 	on "$GUARD" nft list table inet tcpguard 2>/dev/null | perl -0777 -ne '
 		while (/^\tset (\S+) \{(.*?)^\t\}/msg) {
 			my $set = $2;
+			next if $set =~ /^\t\tflags .*dynamic/m; # what rules count is no ban
 			next unless $set =~ /^\t\ttimeout /m && $set =~ /elements = \{ (.*) \}\s*$/s;
 			my $elements = $1;
 			while ($elements =~ /\G\s*([0-9a-f.:]+)((?:[^,"]|"[^"]*")*),?/g) {
@@ -382,6 +383,37 @@ connects() {
 # One value of the form NAME=VALUE out of a line.
 field() {
 	sed -n "s/.*\\b$1=\\([^ ]*\\).*/\\1/p" | tail -n 1
+}
+
+# "SOURCE STATE COUNT"; conntrack says ESTABLISHED where the guard says established. What is in CLOSE,
+# reset and gone but for a few seconds, counts for no source.
+kernel_table() {
+	{
+		on "$GUARD" conntrack -L -f ipv4 -p tcp 2>/dev/null
+		on "$GUARD" conntrack -L -f ipv6 -p tcp 2>/dev/null
+	} | awk '{
+		state = tolower($4); gsub("_", "-", state); if (state == "close") next
+		for (i = 1; i <= NF; i++) if ($i ~ /^src=/) { source = substr($i, 5); break }
+		if (source ~ /:/) sub(/::[0-9a-f]*$/, "::/64", source); else source = source "/32"
+		count[source " " state]++
+	} END { for (key in count) print key, count[key] }' | sort
+}
+
+guard_table() {
+	tg_value '.sources[] | .source as $s | .states | to_entries[] | select(.value != 0) | "\($s) \(.key) \(.value)"' top --count 0 | sort
+}
+
+agree() {
+	kernel_table >"$LAB_DIR/kernel.table"
+	guard_table >"$LAB_DIR/guard.table"
+	cmp -s "$LAB_DIR/kernel.table" "$LAB_DIR/guard.table"
+}
+
+# agrees SECONDS: the counts of every source come to be those of the kernel's own table.
+agrees() {
+	wait_until "$1" agree && return 0
+	diff "$LAB_DIR/kernel.table" "$LAB_DIR/guard.table" | head -n 8 | sed 's/^/# /'
+	return 1
 }
 
 # TAP: ok DESCRIPTION COMMAND…

@@ -27,36 +27,6 @@ conns_done old
 old=$CONNS_PID
 guard_start || tap_bail 'no daemon'
 
-# "SOURCE STATE COUNT"; conntrack says ESTABLISHED where the guard says established. What is in CLOSE,
-# reset and gone but for a few seconds, counts for no source.
-kernel_table() {
-	{
-		on "$GUARD" conntrack -L -f ipv4 -p tcp 2>/dev/null
-		on "$GUARD" conntrack -L -f ipv6 -p tcp 2>/dev/null
-	} | awk '{
-		state = tolower($4); gsub("_", "-", state); if (state == "close") next
-		for (i = 1; i <= NF; i++) if ($i ~ /^src=/) { source = substr($i, 5); break }
-		if (source ~ /:/) sub(/::[0-9a-f]*$/, "::/64", source); else source = source "/32"
-		count[source " " state]++
-	} END { for (key in count) print key, count[key] }' | sort
-}
-
-guard_table() {
-	tg_value '.sources[] | .source as $s | .states | to_entries[] | select(.value != 0) | "\($s) \(.key) \(.value)"' top --count 0 | sort
-}
-
-agree() {
-	kernel_table >"$LAB_DIR/kernel.table"
-	guard_table >"$LAB_DIR/guard.table"
-	cmp -s "$LAB_DIR/kernel.table" "$LAB_DIR/guard.table"
-}
-
-agrees() {
-	wait_until "$1" agree && return 0
-	diff "$LAB_DIR/kernel.table" "$LAB_DIR/guard.table" | head -n 8 | sed 's/^/# /'
-	return 1
-}
-
 check 'connections older than the daemon are counted' agrees 5
 check 'all 40 of them' tg_true 'any(.sources[]; .source == "10.78.50.1/32" and .states.established == 40)' top --count 0
 

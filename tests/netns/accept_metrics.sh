@@ -86,6 +86,7 @@ import re, socket, sys
 rows = set(re.findall(r'"(\w+)", "(\w+)", (?:NULL|"[^"]*"), (?:NULL|"[^"]*"), \w+}', open(sys.argv[2]).read()))
 whole = {"states", "reasons", "actions", "transaction", "limit"}
 known = {("status", key) for key in "version pid mode_from health uptime confirm_in closing_followed".split()}
+known |= {("feed", key) for key in "tells why since".split()}
 peer = socket.socket(socket.AF_UNIX)
 peer.settimeout(20)
 peer.connect(sys.argv[1])

@@ -18,7 +18,7 @@ normalised() {
 	on "$1" nft list table inet tcpguard | perl -0777 -pe '
 		s/^table inet tcpguard \{.*\n//m;
 		s/^\t# .*\n|^\tflags owner.*\n|^\t\tauto-merge\n//mg;
-		s/(^\tset own[46] \{.*?)^\t\telements = .*?\}\n/$1/msg;
+		s/(^\tset (?:own[46]|near[46]-\d+) \{.*?)^\t\telements = .*?\}\n/$1/msg;
 		s/(dport|daddr) \{ ([^ ,]+) \}/$1 $2/g;
 		s/\s+\}\n\z//;
 		$_ = join "", map { s{\s*\z}{\n}r } sort grep { /\S/ } split /^(?=\t(?:set|chain) )/m;'

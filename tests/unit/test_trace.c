@@ -45,7 +45,7 @@ static struct tg_prefix random_prefix(uint64_t *state)
 
 static enum tg_action random_action(uint64_t *state)
 {
-	return TG_ACTION_SYNPROXY + below(state, TG_ACTION_DROP);
+	return TG_ACTION_RATE_LIMIT + below(state, TG_ACTION_DROP);
 }
 
 static void random_text(uint64_t *state, char *text, size_t size)
@@ -89,7 +89,8 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		TG_EVENT_ADOPT,          TG_EVENT_SINK_LOST,     TG_EVENT_OPERATOR_BAN,
 		TG_EVENT_OPERATOR_UNBAN, TG_EVENT_PANIC,         TG_EVENT_PROTECTED,
 		TG_EVENT_POLICY,         TG_EVENT_FLOW_NEW,      TG_EVENT_FLOW_END,
-		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC,       TG_EVENT_ADMINS};
+		TG_EVENT_WITNESS,        TG_EVENT_TRAFFIC,       TG_EVENT_ADMINS,
+		TG_EVENT_FEED,           TG_EVENT_REQUESTS,      TG_EVENT_FUSE};
 	struct tg_event event = {.type = types[below(state, ARRAY_SIZE(types))]};
 	if (below(state, 2))
 		*now += draw(state) >> (24 + below(state, 40));
@@ -132,23 +133,30 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.traffic.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		random_text(state, event.traffic.policy, sizeof(event.traffic.policy));
 		event.traffic.packets = draw(state) >> below(state, 64);
-		event.traffic.proxied = below(state, 2);
-		if (event.traffic.proxied)
-			event.traffic.finished = (uint32_t)draw(state);
+		break;
+	case TG_EVENT_FUSE:
+		event.fuse.source = random_prefix(state).addr;
+		random_text(state, event.fuse.policy, sizeof(event.fuse.policy));
+		random_text(state, event.fuse.limit, sizeof(event.fuse.limit));
 		break;
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
 		event.request.request = (uint32_t)draw(state);
 		event.request.source = random_prefix(state);
 		event.request.all = below(state, 2);
-		do /* nobody's hand has it */
-			event.request.action = random_action(state);
-		while (event.request.action == TG_ACTION_SYNPROXY);
+		event.request.action = random_action(state);
 		event.request.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		event.request.force = below(state, 2);
 		event.request.to = (struct tg_rate){1, (uint32_t)draw(state) | 1};
 		event.request.expire_ms = 1 + below(state, TG_DURATION_MAX_MS);
 		random_text(state, event.request.reason, sizeof(event.request.reason));
+		break;
+	case TG_EVENT_FEED:
+		event.feed = (enum tg_feed_step)below(state, TG_FEED_STEP_COUNT);
+		break;
+	case TG_EVENT_REQUESTS:
+		random_text(state, event.requests.policy, sizeof(event.requests.policy));
+		event.requests.count = (uint32_t)draw(state);
 		break;
 	case TG_EVENT_PANIC:
 		event.panic = below(state, 2);
@@ -326,7 +334,7 @@ TEST(refusals)
 		const char *what;
 	} cases[] = {
 		{"type 0", {0}, 1, 44, "unknown record"},
-		{"type 20", {20}, 1, 44, "unknown record"},
+		{"type 22", {22}, 1, 44, "unknown record"},
 		{"type 31", {31}, 1, 44, "unknown record"},
 		{"high bit", {0x88}, 1, 44, "unknown bits of a record"},
 		{"key of a tick", {0x48}, 1, 44, "unknown bits of a record"},
