@@ -152,6 +152,14 @@ static void print_figures(FILE *out, bool color, const struct status *status)
 			      "followed: established holds them, too",
 			      "");
 	(void)fputc('\n', out);
+	if (status_number(status, "truth", "looking"))
+		(void)fprintf(out,
+			      "%-10s  %s%" PRIu64 " handshakes wait; a second %" PRIu64
+			      " dropped by listeners, %" PRIu64 " answered by cookies\n",
+			      "sockets", status_number(status, "truth", "cut") ? "more than " : "",
+			      status_number(status, "truth", "requests"),
+			      status_number(status, "truth", "dropped_per_second"),
+			      status_number(status, "truth", "cookies_per_second"));
 	uint64_t count = status_number(status, "conntrack", "count");
 	uint64_t max = status_number(status, "conntrack", "max");
 	if (max > 0)

@@ -13,8 +13,8 @@
 
 static void json_value(struct json *json, const char *key, const char *text)
 {
-	static const char *const flags[] = {"owned", "stale", "closing_followed",
-					    "sources_lowered"};
+	static const char *const flags[] = {"owned",           "stale",   "closing_followed",
+					    "sources_lowered", "looking", "cut"};
 	uint64_t value;
 	if (!tg_text_u64(text, &value)) {
 		json_string(json, key, text);

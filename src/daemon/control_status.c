@@ -13,6 +13,7 @@
 #include "admins.h"
 #include "killer.h"
 #include "state.h"
+#include "truth.h"
 #include "witness.h"
 
 struct number {
@@ -137,6 +138,24 @@ static void put_feed(const struct daemon *daemon, struct tg_strbuf *out)
 	tg_record_put_u64(out, "steps_down", feed.steps_down);
 	tg_record_put_u64(out, "steps_up", feed.steps_up);
 	tg_record_end(out);
+}
+
+/* Numbers all the time, so that a graph has no holes; looking says whether they mean something. */
+static void put_truth(const struct daemon *daemon, struct tg_strbuf *out)
+{
+	struct truth_stats stats;
+	truth_stats(daemon->truth, &stats);
+	const struct number truth[] = {
+		{"looking", stats.active},
+		{"requests", stats.requests},
+		{"cut", stats.cut},
+		{"dropped_per_second", stats.dropped},
+		{"cookies_per_second", stats.cookies},
+		{"looks", stats.looks},
+		{"looks_failed", stats.failed},
+		{"last_us", stats.last_us},
+	};
+	put_numbers(out, "truth", truth, ARRAY_SIZE(truth));
 }
 
 static void put_bans(const struct daemon *daemon, const struct tg_engine_stats *stats,
@@ -339,6 +358,7 @@ static void put_counters(const struct daemon *daemon, const struct tg_engine_sta
 {
 	put_events(daemon, stats, out);
 	put_feed(daemon, out);
+	put_truth(daemon, out);
 	tg_record_begin(out, "states");
 	for (int i = 0; i < TG_TCP_STATE_COUNT; i++)
 		tg_record_put_u64(out, tg_tcp_state_name((enum tg_tcp_state)i), stats->states[i]);

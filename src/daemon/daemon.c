@@ -7,6 +7,7 @@
 #include "admins.h"
 #include "killer.h"
 #include "state.h"
+#include "truth.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -446,6 +447,7 @@ void daemon_destroy(struct daemon *daemon)
 	tg_strbuf_finish(&daemon->event_line);
 	killer_destroy(daemon->killer);
 	admins_destroy(daemon->admins);
+	truth_destroy(daemon->truth);
 	witness_destroy(daemon->witness);
 	ct_feed_destroy(daemon->feed);
 	nft_sink_destroy(daemon->sink);

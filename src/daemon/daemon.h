@@ -25,6 +25,7 @@ struct rt_watch;
 struct admins;
 struct killer;
 struct state;
+struct truth;
 struct witness;
 struct tg_diag;
 struct tg_strbuf;
@@ -129,6 +130,7 @@ struct daemon {
 	struct killer *killer;
 	struct state *state;
 	struct admins *admins;
+	struct truth *truth;
 	struct resolvers resolvers;
 	struct health health;
 	struct limit_counts limit_counts;
@@ -223,6 +225,8 @@ void turn_detach_feed(struct daemon *daemon);
 int upkeep_init(struct daemon *daemon);
 /* The kernel does not hold the table as installed: puts it back, at once or soon. */
 void upkeep_table_lost(struct daemon *daemon);
+/* 0 or -ENOMEM. */
+int upkeep_watch_truth(struct daemon *daemon);
 /* 0 or -errno. */
 int upkeep_open_feed(struct daemon *daemon);
 /* The feed failed with error: starts another one, soon. */

@@ -19,6 +19,7 @@
 #include "opener.h"
 #include "report.h"
 #include "state.h"
+#include "truth.h"
 #include "witness.h"
 
 #define TURN_BATCH 256
@@ -498,6 +499,7 @@ void turn_follow_policy(struct daemon *daemon)
 	const struct tg_config *config = daemon->policy.config;
 	limit_counts_follow(&daemon->limit_counts, config);
 	killer_set_config(daemon->killer, config);
+	truth_set_config(daemon->truth, config);
 	admins_set_ports(daemon->admins, config->admin_ports, config->admin_port_count);
 	witness_set_admins(daemon->witness, config->admin_ports, config->admin_port_count,
 			   saw_admin, daemon);
@@ -517,6 +519,8 @@ int turn_init(struct daemon *daemon)
 	if (!err)
 		err = witness_create(daemon->loop, daemon->params.seed, witnessed, daemon,
 				     &daemon->witness);
+	if (!err)
+		err = upkeep_watch_truth(daemon);
 	if (!err)
 		turn_follow_policy(daemon);
 	return err;

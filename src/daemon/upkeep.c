@@ -17,6 +17,7 @@
 #include "protected.h"
 #include "state.h"
 #include "sysctl.h"
+#include "truth.h"
 #include "witness.h"
 
 #define UPKEEP_INTERVAL (2 * TG_SEC)
@@ -137,6 +138,46 @@ void upkeep_feed_step(struct daemon *daemon)
 		  down && stats.behind ? ", too many waiting" : "");
 	if (step == TG_FEED_ALL)
 		health_clear(&daemon->health, HEALTH_LOAD, now);
+	truth_look(daemon->truth);
+}
+
+/* Ground truth */
+
+static bool truth_wanted(void *data)
+{
+	const struct daemon *daemon = data;
+	struct tg_engine_stats stats;
+	tg_engine_stats(daemon->engine, &stats);
+	return stats.stale || stats.services > 0;
+}
+
+static bool asks_requests(const struct tg_policy *policy)
+{
+	for (size_t i = 0; i < policy->limit_count; i++)
+		if (policy->limits[i].total && policy->limits[i].measure == TG_MEASURE_HALF_OPEN)
+			return true;
+	return false;
+}
+
+/* Where conntrack tells how handshakes go on, that is better. */
+static void truth_told(void *data, uint16_t policy, uint32_t requests)
+{
+	struct daemon *daemon = data;
+	struct tg_event event = {.type = TG_EVENT_REQUESTS,
+				 .at = loop_now(daemon->loop),
+				 .requests = {.count = requests}};
+	const struct tg_policy *about = &daemon->policy.config->policies[policy];
+	if (daemon->feed_step == TG_FEED_ALL || !asks_requests(about))
+		return;
+	memcpy(event.requests.policy, about->name, strlen(about->name));
+	daemon_step(daemon, &event);
+}
+
+int upkeep_watch_truth(struct daemon *daemon)
+{
+	const struct truth_params params = {
+		.wanted = truth_wanted, .told = truth_told, .data = daemon};
+	return truth_create(daemon->loop, &params, &daemon->truth);
 }
 
 static void end_feed(struct daemon *daemon)
@@ -379,6 +420,7 @@ static void upkeep_due(void *data)
 			   "that are known stay protected",
 			   RESOLVERS_MAX);
 	check_engine(daemon);
+	truth_look(daemon->truth);
 	check_store(daemon);
 	check_ingress(daemon);
 	fuses_check(daemon);
