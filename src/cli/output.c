@@ -178,6 +178,11 @@ void output_wrap(FILE *out, const char *text, size_t width)
 	}
 }
 
+void output_wrap_at(FILE *out, const char *text, size_t column, size_t width)
+{
+	wrap(out, text, strlen(text), column, column, width > 0 ? width : SIZE_MAX);
+}
+
 /* Where the last column has its place, or below the others where they leave none. The blanks
    before it are its own. */
 static void print_last(const struct output_table *table, const char *cell, size_t column)

@@ -43,6 +43,8 @@ size_t output_width(void);
  * title of 12 columns, else after 4. A word that is too long stays whole.
  */
 void output_wrap(FILE *out, const char *text, size_t width);
+/* One line of text that begins at column and goes on below it. */
+void output_wrap_at(FILE *out, const char *text, size_t column, size_t width);
 
 struct output_column {
 	const char *title;

@@ -31,7 +31,7 @@ struct page {
 	bool as_json;
 	struct json json;
 	int list; /* that is open; -1: none */
-	bool banned, headed;
+	bool banned, told, headed;
 	char address[TG_ADDR_STRLEN];
 	bool resolves;
 	const char *name; /* asked for, and known; else NULL */
@@ -55,6 +55,18 @@ static void put_fields(struct json *json, const struct tg_record *record)
 		put_field(json, record->fields[i].key, record->fields[i].value);
 }
 
+/* As in list, and where its limit stands. */
+static void put_ban_members(struct json *json, const struct tg_record *record)
+{
+	uint64_t number;
+	ban_record_json(json, record);
+	json_string(json, "file", tg_record_get(record, "file"));
+	if (tg_record_get_u64(record, "line", &number))
+		json_number(json, "line", number);
+	else
+		json_string(json, "line", NULL);
+}
+
 /* The first ban, which is the strongest, stands by itself, too; record NULL: there is none. */
 static void put_ban(struct page *page, const struct tg_record *record)
 {
@@ -66,7 +78,7 @@ static void put_ban(struct page *page, const struct tg_record *record)
 		return;
 	}
 	json_object(&page->json, "ban");
-	ban_record_json(&page->json, record);
+	put_ban_members(&page->json, record);
 	json_end(&page->json);
 }
 
@@ -117,18 +129,24 @@ static void json_record(void *data, const struct tg_record *record)
 		open_list(page, (int)i);
 		json_object(json, NULL);
 		if (i == 0)
-			ban_record_json(json, record);
+			put_ban_members(json, record);
 		else
 			put_fields(json, record);
 		json_end(json);
 	}
 }
 
+#define VALUE_COLUMN 13
+
 static void line(const char *title, const char *text)
 {
+	struct tg_strbuf safe;
+	tg_strbuf_init(&safe);
+	tg_text_escape(&safe, text);
 	(void)printf("  %-10s ", title);
-	output_text(stdout, text);
+	output_wrap_at(stdout, safe.text, VALUE_COLUMN, output_width());
 	(void)putchar('\n');
+	tg_strbuf_finish(&safe);
 }
 
 static void print_verdict(struct page *page, const struct tg_record *record)
@@ -151,6 +169,19 @@ static void print_verdict(struct page *page, const struct tg_record *record)
 	}
 }
 
+/* Of an automatic ban: where to change it. */
+static void print_place(const struct tg_record *record)
+{
+	const char *file = tg_record_get(record, "file"), *number = tg_record_get(record, "line");
+	struct tg_strbuf text;
+	if (!file || !number)
+		return;
+	tg_strbuf_init(&text);
+	tg_strbuf_printf(&text, "%s:%s", file, number);
+	line("stands in", text.text);
+	tg_strbuf_finish(&text);
+}
+
 static void print_ban(struct page *page, const struct tg_record *record)
 {
 	char action[64], text[256], span[OUTPUT_SPAN_STRLEN], time[OUTPUT_TIME_STRLEN];
@@ -161,11 +192,11 @@ static void print_ban(struct page *page, const struct tg_record *record)
 	const char *offence = tg_record_get(record, "offence");
 	ban_record_action(record, action, sizeof(action));
 	(void)snprintf(text, sizeof(text), "%s of %s (scope %s)%s", action, source ? source : "?",
-		       scope ? scope : "?",
-		       enforced ? "" : ", only observed: nothing is held back");
+		       scope ? scope : "?", enforced ? "" : ": nothing is held back");
 	line(enforced ? "in force" : "observed", text);
 	ban_record_why(record, text, sizeof(text));
 	line("why", text);
+	print_place(record);
 	if (tg_record_get_u64(record, "since", &since) &&
 	    tg_record_get_u64(record, "expires_in", &left)) {
 		(void)snprintf(text, sizeof(text), "%s, ends in %s%s%s", output_time(since, time),
@@ -181,6 +212,10 @@ static void print_ban(struct page *page, const struct tg_record *record)
 	}
 	(void)snprintf(text, sizeof(text), "tcpguard unban %s", source ? source : page->address);
 	line("to lift", text);
+	/* Once: it is the same for all that follow. */
+	if (page->told)
+		return;
+	page->told = true;
 	(void)snprintf(text, sizeof(text), "add %s to 'allow' in the policy, then tcpguard reload",
 		       page->address);
 	line("for good", text);

@@ -121,7 +121,7 @@ static void put_bans(struct explanation *it, struct tg_strbuf *out)
 	    nft_sink_counters(it->daemon->sink, it->bans, it->ban_count, counters) < 0)
 		memset(counters, 0, sizeof(counters));
 	for (size_t i = 0; i < it->ban_count; i++)
-		control_list_put(it->daemon, &it->bans[i], &counters[i], out);
+		control_list_put(it->daemon, &it->bans[i], &counters[i], true, out);
 }
 
 static const char *policy_name(const struct daemon *daemon, uint16_t policy)

@@ -53,11 +53,26 @@ void control_list_put_ban(struct daemon *daemon, const struct tg_ban *ban, struc
 	tg_record_put(out, "reason", ban->reason);
 }
 
+static void put_place(const struct tg_config *config, const struct tg_ban *ban,
+		      struct tg_strbuf *out)
+{
+	if (ban->policy >= config->policy_count ||
+	    ban->limit >= config->policies[ban->policy].limit_count)
+		return;
+	const struct tg_limit *limit = &config->policies[ban->policy].limits[ban->limit];
+	if (!limit->file)
+		return;
+	tg_record_put(out, "file", limit->file);
+	tg_record_put_u64(out, "line", limit->line);
+}
+
 void control_list_put(struct daemon *daemon, const struct tg_ban *ban,
-		      const struct nft_counters *counters, struct tg_strbuf *out)
+		      const struct nft_counters *counters, bool place, struct tg_strbuf *out)
 {
 	tg_record_begin(out, "ban");
 	control_list_put_ban(daemon, ban, out);
+	if (place)
+		put_place(daemon->policy.config, ban, out);
 	if (counters->found || !ban->enforced) {
 		tg_record_put_u64(out, "packets", counters->packets);
 		tg_record_put_u64(out, "bytes", counters->bytes);
@@ -79,7 +94,7 @@ static bool list_more(void *data, void *state, struct tg_strbuf *out)
 	if (count > 0 && nft_sink_counters(daemon->sink, bans, count, counters) < 0)
 		memset(counters, 0, sizeof(counters));
 	for (size_t i = 0; i < count; i++)
-		control_list_put(daemon, &bans[i], &counters[i], out);
+		control_list_put(daemon, &bans[i], &counters[i], false, out);
 	return count == LIST_PIECE;
 }
 

@@ -8,6 +8,7 @@ LAB_BUILD=${LAB_BUILD:?names the build directory}
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/lab.sh"
 lab_begin
+PTY=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/top_pty.py
 
 guard_policy <<'EOF'
 version: 1
@@ -63,6 +64,8 @@ check 'with the line of the policy' equal \
 	"$(explained '.limits[0] | "\(.file | split("/") | last):\(.line)"' 10.78.1.2)" tcpguard.yaml:12
 page=$(tg explain 10.78.1.2)
 check 'and what it says to people' grep -q 'tcpguard unban 10.78.1.2/32' <<<"$page"
+check 'where' grep -q "^  stands in  $LAB_DIR/etc/tcpguard.yaml:12$" <<<"$page"
+check 'that is in the JSON, too' equal "$(explained '"\(.ban.file | split("/") | last):\(.ban.line)"' 10.78.1.2)" tcpguard.yaml:12
 check 'why' grep -q 'web/open-per-ip: concurrent [0-9]* > 50' <<<"$page"
 
 conns_start silent --from 10.78.1.3 --to 10.77.0.2:81 --count 30 --quiet
@@ -71,7 +74,7 @@ is_observed() {
 	equal "$(explained .verdict 10.78.1.3)" observed >/dev/null
 }
 check 'what is only observed is told as that' wait_until "$LAB_PATIENCE" is_observed
-check 'to people, too' grep -q 'only observed: nothing is held back' <<<"$(tg explain 10.78.1.3)"
+check 'to people, too' grep -q 'observed .*: nothing is held back' <<<"$(tg explain 10.78.1.3)"
 
 check 'who is allowed' equal "$(explained '"\(.verdict) \(.allowed_by)"' 10.78.9.7)" 'allowed 10.78.9.0/24'
 check 'and the host itself' equal "$(explained '"\(.verdict) \(.protected_as)"' 10.77.0.2)" 'allowed an address of this host'
@@ -85,6 +88,15 @@ strongest='10.78.3.0/25 drop, 10.78.3.0/24 drop, 10.78.3.1/32 rate-limit'
 check 'the strongest is told first' equal "$(explained '[.bans[] | "\(.source) \(.action)"] | join(", ")' 10.78.3.1)" "$strongest"
 check 'and is the ban' equal "$(explained '.ban == .bans[0]' 10.78.3.1)" true
 check 'for people, too' equal "$(tg explain 10.78.3.1 | sed -n 's/^  in force *\([^ ]*\).* of \([^ ]*\) .*/\2 \1/p' | paste -sd, | sed 's/,/, /g')" "$strongest"
+check 'how to allow it for good is told once' equal "$(tg explain 10.78.3.1 | grep -c 'for good')" 1
+check 'by hand there is no place' equal "$(explained '"\(.ban.file) \(.ban.line)"' 10.78.3.1)" 'null null'
+quietly tg ban 10.78.3.0/25 --for 2h --reason "$(printf 'loud %.0s' {1..15})"
+within() {
+	on "$GUARD" python3 "$PTY" shown "$LAB_CLI" --socket "$LAB_DIR/control.sock" explain 10.78.3.1 >"$LAB_DIR/page" &&
+		awk 'length > 80 {print "# too wide: " $0; wide = 1} END {exit wide}' "$LAB_DIR/page" &&
+		grep -q '^             loud' "$LAB_DIR/page"
+}
+check 'on a terminal of 80 columns long lines go on below' within
 conns_start both --from 10.78.1.4 --to 10.77.0.2:81 --count 30 --quiet
 conns_done both
 is_observed_alone() {
