@@ -87,6 +87,20 @@ static void print_dynamic_set(const char *name, const char *type, uint32_t size,
 		     name, type, size, ms / 1000);
 }
 
+static void print_retry_sets(const struct layout *layout)
+{
+	char name[LAYOUT_NAME_MAX], type[64];
+	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
+		for (enum tg_family f = 0; f < TG_FAMILY_COUNT && layout_has_fuses(layout, i);
+		     f++) {
+			layout_retry_name(layout, i, f, name);
+			(void)snprintf(type, sizeof(type), "%s . inet_service . %s . inet_service",
+				       types[f], types[f]);
+			print_dynamic_set(name, type, LAYOUT_RETRY_SIZE, LAYOUT_RETRY_MS);
+		}
+	}
+}
+
 static void print_fuse_sets(const struct layout_fuse *fuse)
 {
 	print_dynamic_set(fuse->meter, types[fuse->family], LAYOUT_METER_SIZE, LAYOUT_METER_MS);
@@ -238,9 +252,19 @@ static void print_pace(const char *word, const struct layout_pace *pace)
 		     pace->burst);
 }
 
+static void print_flow(enum tg_family family)
+{
+	(void)printf("%s saddr . tcp sport . %s daddr . tcp dport ", families[family],
+		     families[family]);
+}
+
 /* What a fuse's rules match. */
 static void print_counting(const struct layout_rule *rule)
 {
+	if (rule->known) {
+		print_flow(rule->family);
+		(void)printf("@%s ", rule->known);
+	}
 	if (rule->not_source) {
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("!= @%s ", rule->not_source);
@@ -268,6 +292,12 @@ static void print_notice(const struct layout_rule *rule)
 		(void)printf("add @%s { ", rule->adds);
 		print_key(rule->family, rule->prefix_len);
 		print_pace("over ", rule->adds_over);
+		(void)printf("} ");
+	}
+	if (rule->knows) {
+		(void)printf("add @%s { ", rule->knows);
+		print_flow(rule->family);
+		print_pace("", &layout_retry_pace);
 		(void)printf("} ");
 	}
 }
@@ -376,6 +406,7 @@ static bool print_table(const struct tg_config *config, const struct tg_prefix_s
 		printing.complete = false;
 	for (size_t i = 0; i < layout.count; i++)
 		print_set(&layout, &layout.sets[i]);
+	print_retry_sets(&layout);
 	for (size_t i = 0; i < layout.fuse_count; i++)
 		print_fuse_sets(&layout.fuses[i]);
 	layout_each_chain(&layout, print_chain, &printing);

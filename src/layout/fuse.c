@@ -25,6 +25,7 @@
 #define SPILL_RATE_LEAST 16
 
 static const char near_prefix[] = "near";
+const struct layout_pace layout_retry_pace = {.rate = {2, 1000}, .burst = 1};
 
 /* Of what a limit does in the kernel; rates are of the limit itself. */
 static struct layout_fuse make_fuse(const struct layout *layout, uint16_t policy, uint16_t index,
@@ -144,6 +145,34 @@ bool layout_fuse_find(const struct layout *layout, const char *name, size_t *ret
 	return false;
 }
 
+void layout_retry_name(const struct layout *layout, uint16_t policy, enum tg_family family,
+		       char name[static LAYOUT_NAME_MAX])
+{
+	(void)snprintf(name, LAYOUT_NAME_MAX, "retry.%s.ip%c",
+		       layout->config->policies[policy].name, family == TG_IPV4 ? '4' : '6');
+}
+
+bool layout_has_retry(const struct layout *layout, const char *name, enum tg_family *ret_family)
+{
+	char other[LAYOUT_NAME_MAX];
+	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
+		for (enum tg_family f = 0; f < TG_FAMILY_COUNT && layout_has_fuses(layout, i);
+		     f++) {
+			layout_retry_name(layout, i, f, other);
+			if (strcmp(other, name) != 0)
+				continue;
+			*ret_family = f;
+			return true;
+		}
+	}
+	return false;
+}
+
+uint32_t layout_retry_key_len(enum tg_family family)
+{
+	return 2 * (tg_family_bits(family) / 8u + 4);
+}
+
 /* Prefixes that hold a protected address are not held responsible as a whole. */
 static bool wants_near(const struct layout_fuse *fuse)
 {
@@ -237,7 +266,7 @@ struct tg_prefix_set *layout_near_create(const struct layout *layout,
  * Looks before it counts: a source that is noted already is neither counted nor told again. What it
  * lets pass its element says, as that of a ban does.
  */
-void layout_fuse_rules(const struct layout *layout, size_t index, const char *chain,
+static void fuse_rules(const struct layout *layout, size_t index, const char *chain,
 		       layout_rule_fn *rule, void *data)
 {
 	const struct layout_fuse *fuse = &layout->fuses[index];
@@ -283,4 +312,30 @@ void layout_fuse_rules(const struct layout *layout, size_t index, const char *ch
 	it.verdict = LAYOUT_VERDICT_DROP;
 	if (drops)
 		rule(data, &it);
+}
+
+/*
+ * A SYN that is sent again is let by, and so does not count; but only what nothing here has held
+ * back is remembered, so that conntrack has each of these connections already.
+ */
+void layout_fuse_rules(const struct layout *layout, uint16_t policy, const char *chain,
+		       layout_rule_fn *rule, void *data)
+{
+	char retry[LAYOUT_NAME_MAX];
+	struct layout_rule it = {.chain = chain, .tcp = true};
+	for (it.family = 0; it.family < TG_FAMILY_COUNT; it.family++) {
+		layout_retry_name(layout, policy, it.family, retry);
+		it.known = retry;
+		it.verdict = LAYOUT_RETURN;
+		rule(data, &it);
+	}
+	for (size_t i = 0; i < layout->fuse_count; i++)
+		if (layout->fuses[i].policy == policy)
+			fuse_rules(layout, i, chain, rule, data);
+	it = (struct layout_rule){.chain = chain, .tcp = true};
+	for (it.family = 0; it.family < TG_FAMILY_COUNT; it.family++) {
+		layout_retry_name(layout, policy, it.family, retry);
+		it.knows = retry;
+		rule(data, &it);
+	}
 }

@@ -89,6 +89,13 @@ struct layout_fuse {
 	char tells[LAYOUT_NAME_MAX], tells_full[LAYOUT_NAME_MAX];
 	bool present;
 };
+/*
+ * A client that nobody answers sends its SYN again, after a second and more; conntrack takes that
+ * for the same flow, and so must a fuse. Its policy's chain remembers for so long which connections
+ * have had a SYN that passed; one more in half a second is no new one.
+ */
+#define LAYOUT_RETRY_MS 16000
+#define LAYOUT_RETRY_SIZE 262144u
 #define LAYOUT_METER_MS 5000
 #define LAYOUT_FUSED_MS 3000
 #define LAYOUT_METER_SIZE 262144u
@@ -150,6 +157,12 @@ bool layout_has_fuses(const struct layout *layout, uint16_t policy);
 bool layout_fuse_is_same(const struct layout_fuse *a, const struct layout_fuse *b);
 /* One of its three sets has this name. */
 bool layout_fuse_find(const struct layout *layout, const char *name, size_t *ret_index);
+/* Of a policy that has fuses: the set of connections that have had a SYN. */
+void layout_retry_name(const struct layout *layout, uint16_t policy, enum tg_family family,
+		       char name[static LAYOUT_NAME_MAX]);
+bool layout_has_retry(const struct layout *layout, const char *name, enum tg_family *ret_family);
+/* The key of such a set: both addresses and ports. */
+uint32_t layout_retry_key_len(enum tg_family family);
 /* Those that the fuses ask for; a cursor that is 0 at first. */
 bool layout_next_near(const struct layout *layout, size_t *at, struct layout_near *ret_near);
 bool layout_is_near_name(const char *name, struct layout_near *ret_near);
@@ -212,10 +225,11 @@ struct layout_rule {
 	bool ct_original;                         /* from who opened the connection */
 	bool ct_stray;                            /* of no connection that is tracked */
 	/* A set's elements count what is looked up in them: nearly all matches come before. */
-	enum tg_family family;  /* of destinations and source */
-	const char *source;     /* the set that holds it; NULL: any */
-	uint8_t prefix_len;     /* of the source; TG_TOTAL_LEN: the set's key is the protocol */
-	const char *not_source; /* nor this set; NULL: as it may be */
+	enum tg_family family; /* of destinations and source */
+	const char *source;    /* the set that holds it; NULL: any */
+	uint8_t prefix_len;    /* of the source; TG_TOTAL_LEN: the set's key is the protocol */
+	const char *known;     /* the set that holds its connection, to which that is no news yet */
+	const char *not_source;         /* nor this set; NULL: as it may be */
 	const struct layout_pace *pace; /* no more often */
 	/* SYNs over this, of the source, counted in that set; or of one of so many buckets. */
 	const char *meter;
@@ -230,15 +244,18 @@ struct layout_rule {
 	/* The source goes into that set, as an element that matches over this. */
 	const char *adds;
 	const struct layout_pace *adds_over;
+	const char *knows; /* its connection goes into that set */
 	enum layout_verdict verdict;
 	const char *jump;
 	bool first; /* ahead of the chain's other rules, and not behind them */
 };
 typedef void layout_rule_fn(void *data, const struct layout_rule *rule);
 
-/* fuse.c: those of one fuse, into its policy's chain. */
-void layout_fuse_rules(const struct layout *layout, size_t index, const char *chain,
+/* fuse.c: those of a policy's fuses, into its chain. */
+void layout_fuse_rules(const struct layout *layout, uint16_t policy, const char *chain,
 		       layout_rule_fn *rule, void *data);
+/* A connection sends no SYN more often. */
+extern const struct layout_pace layout_retry_pace;
 
 /* Every rule, each chain's in order. False: out of memory, and not all were told. */
 bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *data);

@@ -366,12 +366,12 @@ uint32_t layout_events(const struct tg_config *config, size_t policy)
 static bool fuses(const struct layout *layout, layout_rule_fn *rule, void *data)
 {
 	char chain[LAYOUT_NAME_MAX];
-	for (size_t i = 0; i < layout->config->policy_count; i++)
-		if (layout_has_fuses(layout, (uint16_t)i) &&
-		    !jumps(layout, pre, (uint16_t)i, FUSE_PREFIX, rule, data))
+	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
+		if (!layout_has_fuses(layout, i))
+			continue;
+		if (!jumps(layout, pre, i, FUSE_PREFIX, rule, data))
 			return false;
-	for (size_t i = 0; i < layout->fuse_count; i++) {
-		chain_name(layout, layout->fuses[i].policy, FUSE_PREFIX, chain);
+		chain_name(layout, i, FUSE_PREFIX, chain);
 		layout_fuse_rules(layout, i, chain, rule, data);
 	}
 	return true;

@@ -344,6 +344,24 @@ void nft_rule_match_pace(struct nft_rule *rule, const struct nft_limit_spec *spe
 		fill_limit(limit, spec, false);
 }
 
+/* What is in the register becomes an element of the set, with a limit of its own. */
+static void add_dynset(struct nft_rule *rule, const char *set, uint32_t op,
+		       const struct nft_limit_spec *spec, bool over)
+{
+	struct nftnl_expr *expr = rule_add(rule, "dynset");
+	struct nftnl_expr *limit = expr ? nftnl_expr_alloc("limit") : NULL;
+	if (!limit) {
+		rule->failed = true;
+		return;
+	}
+	fill_limit(limit, spec, over);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP, op);
+	if (nftnl_expr_set_str(expr, NFTNL_EXPR_DYNSET_SET_NAME, set) < 0)
+		rule->failed = true;
+	rule_set(rule, expr, NFTNL_EXPR_DYNSET_EXPR, limit, 0);
+}
+
 /* As nft has it: the bucket's number stands in the first register, the source in the second. */
 static void add_bucket(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
 		       uint32_t buckets)
@@ -367,19 +385,35 @@ void nft_rule_match_meter(struct nft_rule *rule, enum tg_family family, uint8_t 
 		add_bucket(rule, family, prefix_len, spec->buckets);
 	else
 		load_source(rule, family, prefix_len);
-	struct nftnl_expr *expr = rule_add(rule, "dynset");
-	struct nftnl_expr *limit = expr ? nftnl_expr_alloc("limit") : NULL;
-	if (!limit) {
-		rule->failed = true;
-		return;
-	}
-	fill_limit(limit, &spec->over, true);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP,
-			   spec->stays ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
-	if (nftnl_expr_set_str(expr, NFTNL_EXPR_DYNSET_SET_NAME, spec->set) < 0)
-		rule->failed = true;
-	rule_set(rule, expr, NFTNL_EXPR_DYNSET_EXPR, limit, 0);
+	add_dynset(rule, spec->set, spec->stays ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD,
+		   &spec->over, true);
+}
+
+/* Both addresses and ports, each from a register of its own on, as the key of a set. */
+static void load_flow(struct nft_rule *rule, enum tg_family family)
+{
+	const uint32_t len = tg_family_bits(family) / 8u, words = len / 4;
+	const uint32_t from = family == TG_IPV4 ? 12 : 8;
+	add_payload_into(rule, NFT_PAYLOAD_NETWORK_HEADER, from, len, NFT_REG32_00);
+	add_payload_into(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, NFT_REG32_00 + words);
+	add_payload_into(rule, NFT_PAYLOAD_NETWORK_HEADER, from + len, len,
+			 NFT_REG32_00 + words + 1);
+	add_payload_into(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, NFT_REG32_00 + 2 * words + 1);
+}
+
+void nft_rule_match_flow(struct nft_rule *rule, enum tg_family family, const char *set)
+{
+	match_family(rule, family);
+	load_flow(rule, family);
+	add_lookup(rule, set, 0, false);
+}
+
+void nft_rule_add_flow(struct nft_rule *rule, enum tg_family family, const char *set,
+		       const struct nft_limit_spec *pace)
+{
+	match_family(rule, family);
+	load_flow(rule, family);
+	add_dynset(rule, set, NFT_DYNSET_OP_ADD, pace, false);
 }
 
 void nft_rule_log(struct nft_rule *rule, uint16_t group, const char *prefix)

@@ -43,6 +43,8 @@ struct nft_set_spec {
 #define NFT_ENCODE_TYPE_PROTOCOL 12
 #define NFT_ENCODE_TYPE_SERVICE 13
 #define NFT_ENCODE_TYPE_MARK 19
+/* One behind the other. */
+#define NFT_ENCODE_TYPE_AND(first, second) ((first) << 6 | (second))
 
 void nft_encode_set(struct nft_batch *batch, const char *table, const struct nft_set_spec *spec);
 void nft_encode_delete_set(struct nft_batch *batch, const char *table, const char *set);
@@ -86,6 +88,10 @@ struct nft_meter_spec {
  * which there is no room there. */
 void nft_rule_match_meter(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
 			  const struct nft_meter_spec *spec);
+/* Of a connection that is in the set, and within its element's limit; TCP. And: puts it there. */
+void nft_rule_match_flow(struct nft_rule *rule, enum tg_family family, const char *set);
+void nft_rule_add_flow(struct nft_rule *rule, enum tg_family family, const char *set,
+		       const struct nft_limit_spec *pace);
 void nft_rule_log(struct nft_rule *rule, uint16_t group, const char *prefix); /* NFLOG */
 void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, const char *set,
 				uint32_t set_id);

@@ -102,6 +102,29 @@ void nft_layout_encode_fuse_sets(const struct layout *layout, struct nft_batch *
 	nft_encode_set(batch, TABLE, &spec);
 }
 
+void nft_layout_encode_retry_sets(const struct layout *layout, struct nft_batch *batch)
+{
+	char name[LAYOUT_NAME_MAX];
+	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
+		for (enum tg_family f = 0; f < TG_FAMILY_COUNT && layout_has_fuses(layout, i);
+		     f++) {
+			const uint32_t side =
+				NFT_ENCODE_TYPE_AND(family_type(f), NFT_ENCODE_TYPE_SERVICE);
+			const struct nft_set_spec spec = {
+				.name = name,
+				.key_type = NFT_ENCODE_TYPE_AND(
+					NFT_ENCODE_TYPE_AND(side, family_type(f)),
+					NFT_ENCODE_TYPE_SERVICE),
+				.key_len = layout_retry_key_len(f),
+				.flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+				.size = LAYOUT_RETRY_SIZE,
+				.timeout_ms = LAYOUT_RETRY_MS};
+			layout_retry_name(layout, i, f, name);
+			nft_encode_set(batch, TABLE, &spec);
+		}
+	}
+}
+
 void nft_layout_encode_near_sets(const struct layout *layout, struct nft_batch *batch)
 {
 	struct layout_near near;
@@ -265,6 +288,8 @@ static struct nft_limit_spec limit_of(const struct layout_pace *pace)
 /* What a fuse's rules match. */
 static void encode_counting(struct nft_rule *rule, const struct layout_rule *it)
 {
+	if (it->known)
+		nft_rule_match_flow(rule, it->family, it->known);
 	if (it->not_source) {
 		nft_rule_match_family(rule, it->family);
 		nft_rule_match_not_source(rule, it->family, it->prefix_len, it->not_source);
@@ -295,6 +320,13 @@ static void encode_notice(struct nft_rule *rule, const struct layout_rule *it)
 						     .over = limit_of(it->adds_over)};
 		nft_rule_match_meter(rule, it->family, it->prefix_len, &noted);
 	}
+}
+
+static void encode_memory(struct nft_rule *rule, const struct layout_rule *it)
+{
+	const struct nft_limit_spec pace = limit_of(&layout_retry_pace);
+	if (it->knows)
+		nft_rule_add_flow(rule, it->family, it->knows, &pace);
 }
 
 /* In the order of struct layout_rule, which is that of the text, too. */
@@ -348,6 +380,7 @@ static void encode_rule(void *data, const struct layout_rule *it)
 	if (it->ct_events)
 		nft_rule_ct_events(&rule, it->ct_events);
 	encode_notice(&rule, it);
+	encode_memory(&rule, it);
 	encode_verdict(&rule, it);
 	nft_rule_end(&rule);
 }

@@ -14,6 +14,7 @@ void nft_layout_encode_ban_set(const struct layout *layout, struct nft_batch *ba
 /* The three of a fuse. */
 void nft_layout_encode_fuse_sets(const struct layout *layout, struct nft_batch *batch,
 				 size_t index);
+void nft_layout_encode_retry_sets(const struct layout *layout, struct nft_batch *batch);
 void nft_layout_encode_near_sets(const struct layout *layout, struct nft_batch *batch);
 void nft_layout_encode_rules(const struct layout *layout, struct nft_batch *batch);
 /* For a set that came later. */

@@ -171,6 +171,9 @@ static bool is_beyond_repair(const struct nft_sink *sink, const struct layout *l
 		} else if (layout_fuse_find(layout, item->name, &fuse)) {
 			key_len = fuse_key_len(&layout->fuses[fuse], item->name);
 			flags = NFT_SET_TIMEOUT | NFT_SET_EVAL;
+		} else if (layout_has_retry(layout, item->name, &family)) {
+			key_len = layout_retry_key_len(family);
+			flags = NFT_SET_TIMEOUT | NFT_SET_EVAL;
 		} else if (layout_is_near_name(item->name, &near)) {
 			family = near.family;
 		} else if (!layout_is_address_set(item->name, &family)) {
@@ -208,7 +211,8 @@ static void encode_reconcile(struct nft_sink *sink, struct layout *layout,
 	}
 	for (size_t i = 0; i < state->set_count; i++) {
 		const char *name = state->sets[i].name;
-		if (layout_is_address_set(name, &family) || layout_has_near(layout, name))
+		if (layout_is_address_set(name, &family) || layout_has_near(layout, name) ||
+		    layout_has_retry(layout, name, &family))
 			continue;
 		if (layout_fuse_find(layout, name, &index)) {
 			layout->fuses[index].present =
@@ -242,6 +246,7 @@ static int send_table(struct nft_sink *sink, struct layout *layout, const struct
 	nft_layout_encode_chains(layout, batch);
 	nft_layout_encode_address_sets(batch);
 	nft_layout_encode_near_sets(layout, batch);
+	nft_layout_encode_retry_sets(layout, batch);
 	nft_layout_encode_protected(layout, batch);
 	nft_layout_encode_allow(layout, batch);
 	nft_layout_encode_near(layout, batch);

@@ -109,7 +109,7 @@ static struct tg_limit limit_of(const char *name, const struct tg_step *step, ui
 }
 
 struct seen {
-	unsigned drops, meters, others;
+	unsigned drops, meters, returns, others;
 };
 
 static void see(void *data, const struct layout_rule *rule)
@@ -119,6 +119,8 @@ static void see(void *data, const struct layout_rule *rule)
 		return;
 	if (rule->verdict == LAYOUT_VERDICT_DROP)
 		seen->drops++;
+	else if (rule->verdict == LAYOUT_RETURN)
+		seen->returns++;
 	else if (rule->meter)
 		seen->meters++;
 	else
@@ -177,7 +179,8 @@ TEST(fuses_of_limits)
 	layout_finish(&layout);
 	const struct seen acts = count_rules(&config, false), looks = count_rules(&config, true);
 	CHECK_U64(acts.meters, 6);
-	CHECK_U64(acts.others, 6);
+	CHECK_U64(acts.returns, 2);
+	CHECK_U64(acts.others, 8);
 	CHECK_U64(acts.drops, 8); /* of two limits, two families, and the members and buckets */
 	CHECK_U64(looks.meters, 6);
 	CHECK_U64(looks.drops, 0);

@@ -93,6 +93,10 @@ check 'check says so' eval '"$LAB_CLI" --config "$LAB_DIR/etc/tcpguard.yaml" che
 flood --from 10.79.0.1 --to 10.77.0.2:80 --count 150 >/dev/null
 check 'what the limit allows passes' equal "$(reached 10.79.0.1)" 150
 check 'and is no offence' eval '! is_over 10.79.0.1 web && is_not_banned 10.79.0.1/32'
+# As a client does that nobody answers: 64 connections, each of which sends its SYN every second.
+flood --from 10.79.0.20 --to 10.77.0.2:80 --first-port 65472 --count 384 --rate 64 >/dev/null
+check 'a SYN that is sent again is no new one' equal "$(reached 10.79.0.20)" 384
+check 'nor an offence' eval '! is_over 10.79.0.20 web && is_not_banned 10.79.0.20/32'
 flood --from 10.79.9.9 --to 10.77.0.2:80 --count 1000 >/dev/null
 check 'an allowed source passes, whatever it sends' equal "$(reached 10.79.9.9)" 1000
 check 'nothing was told' equal "$(told told)" 0
@@ -168,12 +172,12 @@ check 'without the daemon the fuse holds' between "$(reached 10.79.0.10)" 151 20
 nothing_left() {
 	local set
 
-	for set in fused meter spill; do
-		on "$GUARD" nft list set inet tcpguard "$set.web.new.ip4" | grep expires >/dev/null && return 1
+	for set in fused.web.new meter.web.new spill.web.new retry.web; do
+		on "$GUARD" nft list set inet tcpguard "$set.ip4" | grep expires >/dev/null && return 1
 	done
 	return 0
 }
-check 'and for seconds, not for ever' wait_until "$LAB_PATIENCE" nothing_left
+check 'and for seconds, not for ever' wait_until 60 nothing_left
 guard_start || tap_bail 'no daemon'
 check 'a daemon that starts anew takes nobody for banned because of it' is_not_banned 10.79.0.10/32
 flood --from 10.79.0.11 --to 10.77.0.2:80 --count 1000 >/dev/null
