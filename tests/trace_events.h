@@ -42,7 +42,8 @@ static inline bool same_witness(const struct tg_witness *a, const struct tg_witn
 static inline bool same_traffic(const struct tg_traffic *a, const struct tg_traffic *b)
 {
 	return tg_prefix_equal(&a->source, &b->source) && a->scope == b->scope &&
-	       strcmp(a->policy, b->policy) == 0 && a->packets == b->packets;
+	       strcmp(a->policy, b->policy) == 0 && a->packets == b->packets &&
+	       a->proxied == b->proxied && a->finished == b->finished;
 }
 
 static inline bool same_request(const struct tg_ban_request *a, const struct tg_ban_request *b)

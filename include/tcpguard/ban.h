@@ -101,6 +101,9 @@ struct tg_traffic {
 	enum tg_scope scope;
 	char policy[TG_NAME_MAX + 1]; /* empty: by hand */
 	uint64_t packets;
+	/* Of SYNPROXY, whose element meets the SYNs of real clients, too. */
+	bool proxied;
+	uint32_t finished; /* handshakes that SYNPROXY of this host has seen through; wraps */
 };
 
 /* REQUESTS: handshakes to a policy's ports that the host's sockets have answered and wait for. */

@@ -50,6 +50,8 @@ bool tg_measure_is_rate(enum tg_measure measure);
  */
 enum tg_action {
 	TG_ACTION_OBSERVE,
+	TG_ACTION_SYNPROXY, /* of a total: the kernel answers SYNs in the service's stead, and wakes
+			       it when a client has shown that it is no forgery */
 	TG_ACTION_RATE_LIMIT, /* SYNs over a rate of the source's own are dropped */
 	TG_ACTION_CAP,        /* SYNs are dropped while the source has so many flows as it may */
 	TG_ACTION_REJECT,     /* answered by a TCP reset */
@@ -82,11 +84,11 @@ enum tg_scope {
 /* What follows from one offence. */
 struct tg_step {
 	enum tg_action action;
-	enum tg_scope scope; /* of OBSERVE, RATE_LIMIT and CAP: NEW */
+	enum tg_scope scope; /* of OBSERVE, SYNPROXY, RATE_LIMIT and CAP: NEW */
 	bool kill;           /* ends the connections that the source has; of REJECT and DROP */
 	/* SYNs that still pass; per second, minute, hour, day or week exactly, whatever the file
 	 * says: units of nft. Of CAP, REJECT and DROP: as long as no witness has proven the source.
-	 * Of OBSERVE: none. */
+	 * Of OBSERVE and SYNPROXY: none. */
 	struct tg_rate to;
 	uint32_t cap; /* of CAP: flows at once; else 0 */
 	uint64_t expire_ms;
@@ -118,6 +120,18 @@ struct tg_port_range {
 	uint16_t first, last; /* host byte order, both included */
 };
 
+/*
+ * What a service offers a client when it answers a SYN. SYNPROXY answers before it knows the
+ * service's own answer, so that it has to be the same.
+ */
+struct tg_syn_options {
+	uint16_t mss[TG_FAMILY_COUNT]; /* octets */
+	uint8_t window_scale;          /* of RFC 7323; TG_WINDOW_SCALE_MAX at most */
+	bool timestamps, sack;
+};
+#define TG_WINDOW_SCALE_MAX 14
+#define TG_MSS_MIN 536
+
 struct tg_policy {
 	const char *name;
 	const struct tg_port_range *ports; /* sorted, disjoint; none: every port */
@@ -125,6 +139,8 @@ struct tg_policy {
 	const struct tg_prefix
 		*addresses; /* of this side, as the client sees it; none: every address */
 	size_t address_count;
+	/* As the policy says; NULL: as the host's own sockets that listen there do. */
+	const struct tg_syn_options *syn_options;
 	const struct tg_limit *limits;
 	size_t limit_count;
 };
@@ -225,6 +241,10 @@ bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope);
 
 /* Does any step of it do more than observe? */
 bool tg_limit_acts(const struct tg_limit *limit);
+/* Does any step of it do this? */
+bool tg_limit_has(const struct tg_limit *limit, enum tg_action action);
+/* Does any limit of it let the kernel answer in the service's stead? */
+bool tg_policy_has_synproxy(const struct tg_policy *policy);
 
 /*
  * Does it stand in the packet path, too, where SYNs are counted by source? Only what can be told

@@ -33,6 +33,8 @@ struct tg_ruleset *tg_ruleset_create(const struct tg_config *config,
 				     const struct tg_engine_params *params,
 				     const enum tg_mode *mode_override);
 void tg_ruleset_destroy(struct tg_ruleset *ruleset);
+/* Limits with this action only observe, whatever the config says: the host cannot do it. */
+void tg_ruleset_withhold(struct tg_ruleset *ruleset, enum tg_action action);
 const struct tg_config *tg_ruleset_config(const struct tg_ruleset *ruleset);
 
 /*

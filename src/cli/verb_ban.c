@@ -84,6 +84,7 @@ static const char *read_to(enum tg_action action, const char *to, const char **r
 			       ? NULL
 			       : "a cap is a number of connections, from 1 to 1000";
 	case TG_ACTION_OBSERVE:
+	case TG_ACTION_SYNPROXY:
 	case TG_ACTION_REJECT:
 	case TG_ACTION_DROP:
 	case TG_ACTION_COUNT:

@@ -60,10 +60,13 @@ static void print_set(const struct layout *layout, const struct layout_set *set)
 	(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
 		     "\n\t\tflags timeout\n\t\ttimeout %dm\n\t}\n\n",
 		     set->name, types[set->family], layout->set_size, LAYOUT_TIMEOUT_MS / 60000);
-	if (set->counts[0])
-		(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32
-			     "\n\t\tflags dynamic\n\t}\n\n",
-			     set->counts, types[set->family], layout->set_size);
+	if (!set->counts[0])
+		return;
+	(void)printf("\tset %s {\n\t\ttype %s\n\t\tsize %" PRIu32 "\n\t\tflags dynamic",
+		     set->counts, types[set->family], layout->set_size);
+	if (layout_counts_expire(set))
+		(void)printf(",timeout\n\t\ttimeout %ds", LAYOUT_PROXIED_MS / 1000);
+	(void)printf("\n\t}\n\n");
 }
 
 static bool print_near_sets(const struct layout *layout)
@@ -236,6 +239,15 @@ static void print_verdict(const struct layout_rule *rule)
 	case LAYOUT_JUMP:
 		(void)printf("jump %s", rule->jump);
 		break;
+	case LAYOUT_NOTRACK:
+		(void)printf("notrack");
+		break;
+	case LAYOUT_ANSWER:
+		(void)printf("synproxy mss %u wscale %u%s%s", rule->answer->mss[rule->family],
+			     rule->answer->window_scale,
+			     rule->answer->timestamps ? " timestamp" : "",
+			     rule->answer->sack ? " sack-perm" : "");
+		break;
 	}
 }
 
@@ -308,12 +320,16 @@ static void print_rule(void *data, const struct layout_rule *rule)
 	if (strcmp(rule->chain, data) != 0)
 		return;
 	(void)printf("\t\t");
+	if (rule->outside)
+		(void)printf("iif != lo ");
 	if (rule->tcp)
 		(void)printf("meta l4proto tcp ");
 	if (rule->ct_new && !rule->counts)
 		(void)printf("ct state new ");
 	if (rule->syn)
 		(void)printf("tcp flags & (fin | syn | rst | ack) == syn ");
+	if (rule->ack)
+		(void)printf("tcp flags & (syn | rst | ack) == ack ");
 	if (rule->ports && rule->ports->port_count > 0)
 		print_ports(rule->ports);
 	if (rule->destinations)
@@ -322,6 +338,8 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		(void)printf("ct direction original ");
 	if (rule->ct_stray)
 		(void)printf("ct state invalid,untracked ");
+	if (rule->ct_untracked)
+		(void)printf("ct state untracked ");
 	if (rule->source && rule->prefix_len == TG_TOTAL_LEN) {
 		(void)printf("meta nfproto %s meta l4proto @%s ",
 			     rule->family == TG_IPV4 ? "ipv4" : "ipv6", rule->source);
@@ -339,6 +357,8 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		print_key(rule->family, rule->prefix_len);
 		(void)printf("ct count over %u } ", rule->over);
 	}
+	if (rule->notes)
+		(void)printf("update @%s { meta l4proto } ", rule->notes);
 	if (rule->ct_new && rule->counts)
 		(void)printf("ct state new ");
 	if (rule->ct_events)
@@ -358,14 +378,17 @@ static void print_chain(void *data, const struct layout_chain *chain)
 	struct printing *printing = data;
 	const struct tg_config *config = printing->layout->config;
 	(void)printf("\tchain %s {\n", chain->name);
-	if (chain->ingress) {
+	static const char *const hooks[] = {[LAYOUT_PREROUTING] = "prerouting",
+					    [LAYOUT_INPUT] = "input",
+					    [LAYOUT_FORWARD] = "forward"};
+	if (chain->hook == LAYOUT_INGRESS) {
 		(void)printf("\t\ttype filter hook ingress devices = { ");
 		for (size_t i = 0; i < config->ingress_count; i++)
 			(void)printf("%s%s", i ? ", " : "", config->ingress[i]);
 		(void)printf(" } priority %d; policy accept;\n", chain->priority);
-	} else if (chain->base) {
-		(void)printf("\t\ttype filter hook prerouting priority %d; policy accept;\n",
-			     chain->priority);
+	} else if (chain->hook != LAYOUT_NO_HOOK) {
+		(void)printf("\t\ttype filter hook %s priority %d; policy accept;\n",
+			     hooks[chain->hook], chain->priority);
 	}
 	if (!layout_each_rule(printing->layout, print_rule, (void *)chain->name))
 		printing->complete = false;

@@ -127,7 +127,7 @@ static const struct row rows[] = {
 	{"tcpguard_kernel_elements_total", NULL, COUNTER, "table", "elements_removed", "result", "removed", PLAIN},
 	{"tcpguard_kernel_elements_total", NULL, COUNTER, "table", "elements_failed", "result", "failed", PLAIN},
 	{"tcpguard_kernel_retries_total", "Changes of bans that were tried again.", COUNTER, "table", "retried", NULL, NULL, PLAIN},
-	{"tcpguard_kernel_verified_total", "Sources that a budget of SYNs was to let pass, again and again, by what became of it.", COUNTER, "table", "verified", "result", "passed", PLAIN},
+	{"tcpguard_kernel_verified_total", "Sources that SYNPROXY or a budget of SYNs was to let pass, again and again, by what became of it.", COUNTER, "table", "verified", "result", "passed", PLAIN},
 	{"tcpguard_kernel_verified_total", NULL, COUNTER, "table", "verified_refused", "result", "refused", PLAIN},
 	{"tcpguard_kernel_repairs_total", "Times that the table was found changed or gone and put back.", COUNTER, "table", "repairs", NULL, NULL, PLAIN},
 	{"tcpguard_kernel_table_owned", "1 when nobody else can change the table.", GAUGE, "table", "owned", NULL, NULL, PLAIN},

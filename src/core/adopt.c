@@ -47,7 +47,10 @@ static void fill(struct tg_engine *engine, struct ban *ban, const struct tg_adop
 
 static bool is_sound(const struct tg_adopt *adopt)
 {
+	const bool total = tg_prefix_is_total(&adopt->source);
 	return adopt->action != TG_ACTION_OBSERVE &&
+	       (total ? adopt->action <= TG_ACTION_RATE_LIMIT
+		      : adopt->action != TG_ACTION_SYNPROXY) &&
 	       (!adopt->unproven || adopt->action == TG_ACTION_RATE_LIMIT);
 }
 
@@ -137,7 +140,7 @@ static void adopt_named(struct tg_engine *engine, const struct tg_adopt *adopt)
 	insist_arm(engine, id);
 	bans_account(engine, ban, 1);
 	if (limit && tg_prefix_is_total(&ban->source))
-		services_begin(engine, ruleset_view(engine->ruleset, limit), limit);
+		services_begin(engine, ruleset_view(engine->ruleset, limit), limit, true);
 	if (adopt->stored)
 		engine->stats.restored++;
 	else

@@ -400,7 +400,8 @@ static void ban_follow_policy(struct tg_engine *engine, uint32_t id, const struc
 	}
 	if (limit->limit->total) {
 		ruleset_limit(engine->ruleset, new_policy, new_limit)->up = true;
-		services_begin(engine, ruleset_view(engine->ruleset, limit), limit);
+		services_begin(engine, ruleset_view(engine->ruleset, limit), limit,
+			       fate != TG_FATE_BEGINS);
 	}
 	if (fate == TG_FATE_BEGINS) {
 		/* As the limit says now: it was observed in order to be put right. */

@@ -127,6 +127,22 @@ bool tg_limit_fuse_passes(const struct tg_limit *limit, struct tg_rate *ret_rate
 	return true;
 }
 
+bool tg_limit_has(const struct tg_limit *limit, enum tg_action action)
+{
+	for (size_t i = 0; i < limit->step_count; i++)
+		if (limit->steps[i].action == action)
+			return true;
+	return false;
+}
+
+bool tg_policy_has_synproxy(const struct tg_policy *policy)
+{
+	for (size_t i = 0; i < policy->limit_count; i++)
+		if (tg_limit_has(&policy->limits[i], TG_ACTION_SYNPROXY))
+			return true;
+	return false;
+}
+
 bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)
 {
 	for (size_t i = 0; i < limit->step_count; i++) {

@@ -270,16 +270,16 @@ void services_move(const struct tg_engine *engine, struct ruleset_total *total, 
 /* The measure is over the threshold: is that a flood, and not what the last one left behind? */
 bool services_begins(const struct tg_engine *engine, const struct ruleset_view *view,
 		     const struct ruleset_limit *limit);
-/* The state of the limit is live from now on. */
+/* The state of the limit is live from now on. adopted: its element was there before. */
 void services_begin(struct tg_engine *engine, const struct ruleset_view *view,
-		    const struct ruleset_limit *limit);
+		    const struct ruleset_limit *limit, bool adopted);
 /* A flow of the total has finished its handshake. */
 void services_established(struct tg_engine *engine, const struct ruleset_view *view,
 			  const struct tg_flow_key *key);
 /* Once a tick: what goes on, and what is over. */
 void services_tick(struct tg_engine *engine);
 /* What the element of a total's ban has dropped. */
-void services_traffic(struct tg_engine *engine, uint32_t id, uint64_t packets);
+void services_traffic(struct tg_engine *engine, uint32_t id, const struct tg_traffic *traffic);
 /* What the sockets say of a policy's handshakes: as good as the counts where those are not told. */
 void services_unasked(struct tg_engine *engine);
 void services_requests(struct tg_engine *engine, const struct tg_requests *requests);

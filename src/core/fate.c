@@ -18,8 +18,9 @@ static bool is_of(const struct tg_ban *ban, const struct tg_limit *limit)
 {
 	if (limit->total != tg_prefix_is_total(&ban->source))
 		return false;
+	/* The kernel has a set for each action, and those that the policy does not have go. */
 	if (limit->total)
-		return true;
+		return tg_limit_has(limit, ban->action);
 	if (ban->action > TG_ACTION_RATE_LIMIT &&
 	    tg_measure_evidence(limit->measure) != TG_EVIDENCE_WITNESSABLE)
 		return false;

@@ -77,7 +77,7 @@ void insist_traffic(struct tg_engine *engine, const struct tg_traffic *traffic)
 	if (id == TG_BAN_NONE)
 		return;
 	if (tg_prefix_is_total(&traffic->source)) {
-		services_traffic(engine, id, traffic->packets);
+		services_traffic(engine, id, traffic);
 		return;
 	}
 	struct ban *ban = ban_table_at(engine->bans, id);

@@ -50,6 +50,8 @@ const char *tg_action_name(enum tg_action action)
 	switch (action) {
 	case TG_ACTION_OBSERVE:
 		return "observe";
+	case TG_ACTION_SYNPROXY:
+		return "synproxy";
 	case TG_ACTION_RATE_LIMIT:
 		return "rate-limit";
 	case TG_ACTION_CAP:

@@ -214,7 +214,7 @@ void offences_ban(struct tg_engine *engine, const struct ruleset_view *view,
 			return;
 		offence_new(engine, view, limit, &total, measured, threshold);
 		if (limit->up)
-			services_begin(engine, view, limit);
+			services_begin(engine, view, limit, false);
 		return;
 	}
 	if (bans_cover(engine, source)) {

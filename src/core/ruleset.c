@@ -334,6 +334,16 @@ void tg_ruleset_destroy(struct tg_ruleset *ruleset)
 	free(ruleset);
 }
 
+void tg_ruleset_withhold(struct tg_ruleset *ruleset, enum tg_action action)
+{
+	for (uint16_t v = 0; v < ruleset->view_count; v++) {
+		struct ruleset_view *view = &ruleset->views[v];
+		for (uint16_t i = 0; i < view->limit_count; i++)
+			if (tg_limit_has(view->limits[i].limit, action))
+				view->limits[i].mode = TG_MODE_OBSERVE;
+	}
+}
+
 const struct tg_config *tg_ruleset_config(const struct tg_ruleset *ruleset)
 {
 	return ruleset->config;

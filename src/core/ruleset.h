@@ -41,11 +41,14 @@ struct ruleset_service {
 	bool has_sample;
 	struct tg_flow_key sample; /* that crossed it last */
 	/* While its state is live and acts; services.c. */
-	tg_time pressed;  /* when it was last over half of the threshold */
-	uint64_t packets; /* that its element has dropped, as last told */
-	uint64_t dropped; /* of these in a second */
-	uint32_t heard;   /* tick in which that was */
-	uint32_t asked;   /* and in which it was asked for last */
+	tg_time pressed;    /* when it was last over half of the threshold */
+	uint64_t packets;   /* that its element has met, as last told */
+	uint32_t finished;  /* handshakes of SYNPROXY, as last told */
+	bool has_finished;  /* they were told */
+	bool blind;         /* nothing was told yet of an element that was there before */
+	uint64_t held_back; /* SYNs in a second that came to nothing */
+	uint32_t heard;     /* tick in which that was */
+	uint32_t asked;     /* and in which it was asked for last */
 };
 
 /* A second, and the part of the next one that has begun, in ticks. */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Owns the state that a whole service is in while a limit of its total is over: how it is told that
- * the flood goes on, when it ends, and who is let pass meanwhile. A budget of SYNs stands ahead of
- * conntrack, so that the counts see only what it lets through: what it drops comes from its
- * element's own count, asked for once a second.
+ * the flood goes on, when it ends, and who is let pass meanwhile. A budget of SYNs and SYNPROXY
+ * stand ahead of conntrack, so that the counts see only what these let through: what they hold back
+ * comes from their elements' own counts, asked for twice a second.
  */
 #include "base/util.h"
 #include "engine_state.h"
 
 #define TICKS_PER_SECOND ((uint32_t)(TG_SEC / FLOW_TICK))
+/* Between two questions what an element has met: the end of a flood is known so much later. */
+#define TICKS_TO_ASK (TICKS_PER_SECOND / 2)
 
 /*
  * So long conntrack keeps a handshake that nobody finishes (nf_conntrack_tcp_timeout_syn_recv): a
@@ -59,6 +61,16 @@ static uint64_t unfinished(const struct tg_engine *engine, struct ruleset_total 
 	return (uint64_t)MAX(sum, 0);
 }
 
+/* By all states of the service: each of them sees only what those before it have left. */
+static uint64_t held_back(const struct ruleset_view *view)
+{
+	uint64_t sum = 0;
+	for (uint16_t i = 0; i < view->limit_count; i++)
+		if (view->limits[i].up && view->limits[i].acts)
+			sum += view->total->services[i].held_back;
+	return sum;
+}
+
 /*
  * What the limit would measure if the flood went on as it is and nobody held it back. Not the
  * half-open flows that there are: those of a flood that is over linger for a minute.
@@ -67,16 +79,16 @@ static uint64_t level(const struct tg_engine *engine, const struct ruleset_view 
 		      const struct ruleset_limit *limit)
 {
 	const struct tg_limit *config = limit->limit;
-	const uint64_t dropped = service_of(view, limit)->dropped;
+	const uint64_t held = held_back(view);
 	switch (config->measure) {
 	case TG_MEASURE_HALF_OPEN:
 		if (engine->stats.feed != TG_FEED_ALL)
-			return totals_measure(engine, view, limit) + dropped * HALF_OPEN_SECONDS;
-		return (unfinished(engine, view->total) + dropped) * HALF_OPEN_SECONDS;
+			return totals_measure(engine, view, limit) + held * HALF_OPEN_SECONDS;
+		return (unfinished(engine, view->total) + held) * HALF_OPEN_SECONDS;
 	case TG_MEASURE_FAILED:
-		return (unfinished(engine, view->total) + dropped) * config->window_ms / 1000;
+		return (unfinished(engine, view->total) + held) * config->window_ms / 1000;
 	case TG_MEASURE_NEW:
-		return totals_measure(engine, view, limit) + dropped * config->window_ms / 1000;
+		return totals_measure(engine, view, limit) + held * config->window_ms / 1000;
 	default:
 		return totals_measure(engine, view, limit);
 	}
@@ -98,14 +110,16 @@ bool services_begins(const struct tg_engine *engine, const struct ruleset_view *
 }
 
 void services_begin(struct tg_engine *engine, const struct ruleset_view *view,
-		    const struct ruleset_limit *limit)
+		    const struct ruleset_limit *limit, bool adopted)
 {
 	struct ruleset_service *service = service_of(view, limit);
 	service->pressed = engine->now;
 	service->packets = 0;
-	service->dropped = 0;
+	service->has_finished = false;
+	service->held_back = 0;
+	service->blind = adopted;
 	service->heard = engine->tick;
-	service->asked = engine->tick - TICKS_PER_SECOND; /* soon: an adopted one may end soon */
+	service->asked = engine->tick - TICKS_TO_ASK; /* soon: an adopted one may end soon */
 	if (!limit->acts || !bans_enforces(engine, limit))
 		return;
 	engine->pass_next = 0;
@@ -113,8 +127,8 @@ void services_begin(struct tg_engine *engine, const struct ruleset_view *view,
 	engine->pass_left = PASS_PER_TICK;
 }
 
-/* Does a budget stand in front of the view's policy? */
-static bool has_budget(const struct tg_engine *engine, const struct ruleset_view *view)
+/* Is there something in front of the view's policy that verified sources pass by? */
+static bool is_guarded(const struct tg_engine *engine, const struct ruleset_view *view)
 {
 	for (uint16_t i = 0; i < view->limit_count; i++)
 		if (view->limits[i].up && view->limits[i].acts &&
@@ -127,7 +141,7 @@ void services_established(struct tg_engine *engine, const struct ruleset_view *v
 			  const struct tg_flow_key *key)
 {
 	struct tg_decision *note = NULL;
-	if (!has_budget(engine, view))
+	if (!is_guarded(engine, view))
 		return;
 	/* Without room the walk over all flows begins anew, and comes to it. */
 	if (engine->notes_count < ENGINE_NOTES / 2)
@@ -173,7 +187,7 @@ size_t services_take(struct tg_engine *engine, struct tg_decision *out, size_t c
 			engine->pass_view = 0;
 			continue;
 		}
-		if (!has_budget(engine, view) || !counts_match(engine, view, flow))
+		if (!is_guarded(engine, view) || !counts_match(engine, view, flow))
 			continue;
 		out[count] = (struct tg_decision){.type = TG_DECISION_PASS, .at = engine->now};
 		out[count].pass.policy = view->policy;
@@ -193,14 +207,17 @@ static void look_after(struct tg_engine *engine, const struct ruleset_view *view
 	const bool pressed = is_pressed(engine, view, limit, &measured);
 	if (pressed)
 		service->pressed = engine->now;
-	if (pressed && ban->until - engine->now <= whole / 2) {
-		ladder_extend(engine, id, limit, (uint32_t)MIN(measured, UINT32_MAX),
+	/* Until the flood has been gone for the whole time; the kernel's element has its own end.
+	 */
+	if (ban->until - engine->now <= whole / 2 && ban->until < service->pressed + whole) {
+		ladder_extend(engine, id, limit,
+			      pressed ? (uint32_t)MIN(measured, UINT32_MAX) : ban->measured,
 			      TG_CAUSE_EXTENDED);
 	} else if (!pressed && engine->now - service->pressed >= whole) {
 		bans_lift(engine, id, TG_CAUSE_EXPIRED, 0);
 		return;
 	}
-	if (engine->tick - service->asked >= TICKS_PER_SECOND && insist_ask(engine, id))
+	if (engine->tick - service->asked >= TICKS_TO_ASK && insist_ask(engine, id))
 		service->asked = engine->tick;
 }
 
@@ -237,18 +254,27 @@ void services_tick(struct tg_engine *engine)
 	}
 }
 
-void services_traffic(struct tg_engine *engine, uint32_t id, uint64_t packets)
+void services_traffic(struct tg_engine *engine, uint32_t id, const struct tg_traffic *traffic)
 {
 	const struct ban *ban = ban_table_at(engine->bans, id);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, ban->policy, ban->limit);
 	if (ban->life != BAN_LIVE || !limit)
 		return;
 	struct ruleset_service *service = service_of(ruleset_view(engine->ruleset, limit), limit);
+	const uint64_t packets = traffic->packets;
 	/* Fewer than before: the element was made anew. */
-	const uint64_t more = packets >= service->packets ? packets - service->packets : packets;
+	uint64_t more = packets >= service->packets ? packets - service->packets : packets;
+	if (service->blind)
+		more = 0; /* since when, nobody knows */
+	/* Those of other services are among them, and so this may end too soon: it begins again. */
+	const uint32_t finished = service->has_finished ? traffic->finished - service->finished : 0;
+	more -= MIN(more, finished);
 	const uint32_t ticks = MAX(engine->tick - service->heard, 1u);
-	service->dropped = MIN(more, UINT32_MAX) * TICKS_PER_SECOND / ticks;
+	service->held_back = MIN(more, UINT32_MAX) * TICKS_PER_SECOND / ticks;
 	service->packets = packets;
+	service->finished = traffic->finished;
+	service->has_finished = traffic->proxied;
+	service->blind = false;
 	service->heard = engine->tick;
 }
 

@@ -30,7 +30,8 @@ enum trace_type {
 	TRACE_ADMINS = 18,
 	TRACE_FUSE = 19,
 	TRACE_FEED = 20,
-	TRACE_REQUESTS = 21
+	TRACE_REQUESTS = 21,
+	TRACE_TRAFFIC_PROXIED = 22
 };
 
 /* First byte of a record, beside the type in its low five bits. */
@@ -69,13 +70,14 @@ _Static_assert(TG_IPV4 == 0 && TG_IPV6 == 1, "and so are those of families");
 /* An action that only observes is no ban of the kernel's: its number stands in no record. */
 static inline uint8_t trace_action(enum tg_action action)
 {
-	return action == TG_ACTION_DROP     ? 1
-	       : action == TG_ACTION_CAP    ? 2
-	       : action == TG_ACTION_REJECT ? 3
-					    : 0;
+	return action == TG_ACTION_DROP       ? 1
+	       : action == TG_ACTION_CAP      ? 2
+	       : action == TG_ACTION_REJECT   ? 3
+	       : action == TG_ACTION_SYNPROXY ? 4
+					      : 0;
 }
 static const enum tg_action trace_actions[] = {TG_ACTION_RATE_LIMIT, TG_ACTION_DROP, TG_ACTION_CAP,
-					       TG_ACTION_REJECT};
+					       TG_ACTION_REJECT, TG_ACTION_SYNPROXY};
 _Static_assert(TG_FEED_ALL == 0 && TG_FEED_NO_UPDATES == 1 && TG_FEED_NEW == 2 &&
 		       TG_FEED_NOTHING == 3,
 	       "and of steps of the feed");

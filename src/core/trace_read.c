@@ -298,6 +298,8 @@ static void get_request(struct cursor *c, bool ban, struct tg_ban_request *reque
 	get_text(c, request->reason, sizeof(request->reason));
 	if (!ban)
 		return;
+	if (request->action == TG_ACTION_SYNPROXY)
+		fail(c, c->next, "no action of a hand");
 	if (request->action == TG_ACTION_RATE_LIMIT &&
 	    (request->to.count == 0 || request->to.per_ms == 0))
 		fail(c, c->next, "a rate-limit without a rate");
@@ -339,12 +341,15 @@ static void get_witness(struct cursor *c, struct tg_witness *witness)
 	witness->proven = (uint32_t)get_varint(c, UINT32_MAX);
 }
 
-static void get_traffic(struct cursor *c, struct tg_traffic *traffic)
+static void get_traffic(struct cursor *c, bool proxied, struct tg_traffic *traffic)
 {
 	get_source(c, &traffic->source);
 	traffic->scope = (enum tg_scope)get_choice(c, TG_SCOPE_COUNT, "no such scope");
 	get_text(c, traffic->policy, sizeof(traffic->policy));
 	traffic->packets = get_varint(c, UINT64_MAX);
+	traffic->proxied = proxied;
+	if (proxied)
+		traffic->finished = (uint32_t)get_varint(c, UINT32_MAX);
 }
 
 static void get_fuse(struct cursor *c, struct tg_fuse *fuse)
@@ -450,8 +455,9 @@ static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t he
 		get_witness(c, &event->witness);
 		return 0;
 	case TRACE_TRAFFIC:
+	case TRACE_TRAFFIC_PROXIED:
 		event->type = TG_EVENT_TRAFFIC;
-		get_traffic(c, &event->traffic);
+		get_traffic(c, (head & TRACE_TYPE_MASK) == TRACE_TRAFFIC_PROXIED, &event->traffic);
 		return 0;
 	case TRACE_FEED:
 		event->type = TG_EVENT_FEED;

@@ -220,7 +220,8 @@ static uint8_t *put_traffic(uint8_t *out, const struct tg_traffic *traffic)
 	out = put_prefix(out, &traffic->source);
 	out = put_u8(out, (uint8_t)traffic->scope);
 	out = put_text(out, traffic->policy);
-	return put_varint(out, traffic->packets);
+	out = put_varint(out, traffic->packets);
+	return traffic->proxied ? put_varint(out, traffic->finished) : out;
 }
 
 static uint8_t *put_fuse(uint8_t *out, const struct tg_fuse *fuse)
@@ -324,6 +325,7 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 	case TRACE_WITNESS:
 		return put_witness(out, &event->witness);
 	case TRACE_TRAFFIC:
+	case TRACE_TRAFFIC_PROXIED:
 		return put_traffic(out, &event->traffic);
 	case TRACE_FUSE:
 		return put_fuse(out, &event->fuse);
@@ -351,7 +353,9 @@ static uint8_t *put_body(struct tg_trace_writer *writer, const struct tg_event *
 int tg_trace_write(struct tg_trace_writer *writer, const struct tg_event *event, uint8_t *out,
 		   size_t cap)
 {
-	const unsigned type = trace_type(event->type);
+	unsigned type = trace_type(event->type);
+	if (type == TRACE_TRAFFIC && event->traffic.proxied)
+		type = TRACE_TRAFFIC_PROXIED;
 	size_t bound = TG_TRACE_EVENT_MAX;
 	if (type == 0)
 		return 0;

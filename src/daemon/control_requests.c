@@ -181,6 +181,7 @@ static const char *read_to(const char *to, struct tg_ban_request *ban)
 		ban->to.count = (uint32_t)cap;
 		return NULL;
 	case TG_ACTION_OBSERVE:
+	case TG_ACTION_SYNPROXY:
 	case TG_ACTION_REJECT:
 	case TG_ACTION_DROP:
 	case TG_ACTION_COUNT:

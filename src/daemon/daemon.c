@@ -7,6 +7,7 @@
 #include "admins.h"
 #include "killer.h"
 #include "state.h"
+#include "synproxy.h"
 #include "truth.h"
 
 #include <errno.h>
@@ -218,9 +219,10 @@ static enum daemon_exit take_table(struct daemon *daemon)
 	if (restore(daemon) < 0)
 		return kernel_failed(daemon->log, "keep bans", -ENOMEM);
 	err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
-			       daemon->policy.allow);
+			       daemon->policy.allow, daemon->policy.syn_options);
 	if (err < 0)
 		return kernel_failed(daemon->log, "install table inet tcpguard", err);
+	synproxy_installed(daemon, &daemon->policy);
 	/* What an earlier daemon left could not be kept: what was adopted is put in again. */
 	if (err > 0)
 		step_start(daemon, (struct tg_event){.type = TG_EVENT_SINK_LOST});

@@ -99,7 +99,9 @@ struct daemon_policy {
 	struct tg_config *config;
 	struct tg_ruleset *ruleset;
 	struct tg_prefix_set *allow;
-	int64_t loaded; /* seconds since the epoch */
+	struct tg_syn_options *syn_options; /* of each policy, if any wants SYNPROXY; else NULL */
+	bool synproxy_withheld;             /* it only observes: the host is not made for it */
+	int64_t loaded;                     /* seconds since the epoch */
 };
 
 /*
@@ -157,6 +159,7 @@ struct daemon {
 	struct tg_engine_stats seen;             /* at the last upkeep, to notice what grew */
 	struct tg_engine_stats roomy;            /* before a table was full */
 	tg_time room_until;
+	tg_time syn_options_at; /* when they were read */
 	tg_time started_at;
 	uint32_t adopted;
 	uint64_t reloads, reloads_failed, feed_restarts;
@@ -203,6 +206,8 @@ void policy_finish(struct daemon_policy *policy);
  */
 bool policy_reload(struct daemon *daemon, const char *cause, uint64_t confirm_ms,
 		   struct tg_strbuf *text);
+/* The same policy once more, after what it depends on has changed on this host. */
+void policy_renew(struct daemon *daemon);
 /* Of the one that waits to come back. */
 void policy_forget_before(struct daemon *daemon);
 /* In milliseconds; 0: nothing waits. */

@@ -46,6 +46,8 @@ const char *health_reason_name(enum health_reason reason)
 		return "fuse";
 	case HEALTH_METER:
 		return "meter";
+	case HEALTH_SYNPROXY:
+		return "synproxy";
 	case HEALTH_COUNT:
 		break;
 	}

@@ -27,6 +27,7 @@ enum health_reason {
 	HEALTH_WITNESS,    /* the sockets do not answer: what needs their proof is not dropped */
 	HEALTH_FUSE,       /* limits of new stand behind conntrack only, or nobody hears them */
 	HEALTH_METER,      /* a fuse's meter has no room for more sources */
+	HEALTH_SYNPROXY,   /* it only observes: sysctls that it needs are not set */
 	HEALTH_COUNT
 };
 

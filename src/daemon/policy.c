@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <tcpguard/config.h>
@@ -15,6 +16,7 @@
 #include "control_events.h"
 #include "daemon.h"
 #include "state.h"
+#include "synproxy.h"
 #include "witness.h"
 #include "protected.h"
 
@@ -27,6 +29,15 @@ static struct tg_ruleset *ruleset_create(const struct daemon_options *options,
 {
 	static const enum tg_mode observe = TG_MODE_OBSERVE;
 	return tg_ruleset_create(config, params, options->observe ? &observe : NULL);
+}
+
+/* What a policy has beside its config, and loses with its place. */
+static void drop_tables(struct daemon_policy *policy)
+{
+	tg_ruleset_destroy(policy->ruleset);
+	free(policy->syn_options);
+	policy->ruleset = NULL;
+	policy->syn_options = NULL;
 }
 
 int policy_load(const struct daemon_options *options, const struct tg_engine_params *params,
@@ -42,7 +53,7 @@ int policy_load(const struct daemon_options *options, const struct tg_engine_par
 	memcpy(sized.seed, options->seed, sizeof(sized.seed));
 	policy.ruleset = ruleset_create(options, policy.config, params ? params : &sized);
 	policy.allow = protected_allow(policy.config);
-	if (!policy.ruleset || !policy.allow) {
+	if (!policy.ruleset || !policy.allow || synproxy_prepare(&policy) < 0) {
 		policy_finish(&policy);
 		return -ENOMEM;
 	}
@@ -52,7 +63,7 @@ int policy_load(const struct daemon_options *options, const struct tg_engine_par
 
 void policy_finish(struct daemon_policy *policy)
 {
-	tg_ruleset_destroy(policy->ruleset);
+	drop_tables(policy);
 	tg_prefix_set_destroy(policy->allow);
 	tg_config_destroy(policy->config);
 	*policy = (struct daemon_policy){0};
@@ -118,11 +129,13 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 {
 	/* Decisions that wait name limits of the old policy: out with them first. */
 	turn_finish(daemon);
-	int err = nft_sink_install(daemon->sink, policy->config, daemon->protected, policy->allow);
+	int err = nft_sink_install(daemon->sink, policy->config, daemon->protected, policy->allow,
+				   policy->syn_options);
 	if (err < 0) {
 		tg_strbuf_printf(text, "the kernel refused the new table: %s\n", strerror(-err));
 		return false;
 	}
+	synproxy_installed(daemon, policy);
 	struct tg_event event = {
 		.type = TG_EVENT_POLICY, .at = loop_now(daemon->loop), .ruleset = policy->ruleset};
 	daemon_step(daemon, &event);
@@ -158,6 +171,20 @@ uint64_t policy_confirm_left(const struct daemon *daemon)
 	return at > now ? (at - now) / TG_MSEC + 1 : 1;
 }
 
+/* The same config in force with tables of its own, which it has not when this fails. */
+static bool replace_anew(struct daemon *daemon, struct daemon_policy *policy,
+			 struct tg_strbuf *text, struct daemon_policy *ret_old)
+{
+	policy->syn_options = NULL;
+	policy->ruleset = ruleset_create(&daemon->options, policy->config, &daemon->params);
+	if (!policy->ruleset || synproxy_prepare(policy) < 0)
+		tg_strbuf_puts(text, "out of memory\n");
+	else if (replace(daemon, policy, text, ret_old))
+		return true;
+	drop_tables(policy);
+	return false;
+}
+
 /* Nobody has confirmed the running policy: perhaps nobody can. */
 static void take_back(void *data)
 {
@@ -165,13 +192,11 @@ static void take_back(void *data)
 	struct daemon_policy before = daemon->before, unwanted;
 	struct tg_strbuf text;
 	tg_strbuf_init(&text);
-	before.ruleset = ruleset_create(&daemon->options, before.config, &daemon->params);
-	if (!before.ruleset || !replace(daemon, &before, &text, &unwanted)) {
-		tg_ruleset_destroy(before.ruleset);
+	if (!replace_anew(daemon, &before, &text, &unwanted)) {
 		log_write(daemon->log, LOG_ERROR,
 			  "the policy was not confirmed, and the one before cannot be put back "
 			  "yet: %s",
-			  before.ruleset ? text.text : "out of memory");
+			  text.text);
 		loop_timer_set(daemon->confirm, loop_now(daemon->loop) + RETRY_PAUSE);
 	} else {
 		policy_finish(&unwanted);
@@ -187,6 +212,17 @@ static void take_back(void *data)
 	tg_strbuf_finish(&text);
 }
 
+void policy_renew(struct daemon *daemon)
+{
+	struct daemon_policy again = daemon->policy, before;
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	/* Else upkeep comes back to it. */
+	if (replace_anew(daemon, &again, &text, &before))
+		drop_tables(&before);
+	tg_strbuf_finish(&text);
+}
+
 /* What was in force becomes what comes back, unless something waits for that already. */
 static bool keep_before(struct daemon *daemon, struct daemon_policy *old, uint64_t confirm_ms)
 {
@@ -197,8 +233,7 @@ static bool keep_before(struct daemon *daemon, struct daemon_policy *old, uint64
 	if (!daemon->before.config) {
 		daemon->before = *old;
 		/* Its tables are made anew when they are needed. */
-		tg_ruleset_destroy(daemon->before.ruleset);
-		daemon->before.ruleset = NULL;
+		drop_tables(&daemon->before);
 		*old = (struct daemon_policy){0};
 	}
 	loop_timer_set(daemon->confirm, loop_now(daemon->loop) + confirm_ms * TG_MSEC);

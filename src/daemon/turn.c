@@ -19,6 +19,7 @@
 #include "opener.h"
 #include "report.h"
 #include "state.h"
+#include "synproxy.h"
 #include "truth.h"
 #include "witness.h"
 
@@ -132,6 +133,10 @@ static void flush_probes(struct turn *turn)
 	turn->probe_count = 0;
 	if (count == 0)
 		return;
+	bool proxied = false;
+	for (size_t i = 0; i < count; i++)
+		proxied = proxied || turn->probes[i].action == TG_ACTION_SYNPROXY;
+	const uint32_t finished = proxied ? synproxy_finished() : 0;
 	int err = nft_sink_counters(daemon->sink, turn->probes, count, counters);
 	for (size_t i = 0; i < count; i++) {
 		const struct tg_ban *ban = &turn->probes[i];
@@ -144,7 +149,9 @@ static void flush_probes(struct turn *turn)
 					 .at = loop_now(daemon->loop),
 					 .traffic = {.source = ban->source,
 						     .scope = ban->scope,
-						     .packets = counters[i].packets}};
+						     .packets = counters[i].packets,
+						     .proxied = ban->action == TG_ACTION_SYNPROXY,
+						     .finished = finished}};
 		name_policy(daemon, ban, event.traffic.policy);
 		daemon_step(daemon, &event);
 	}
@@ -347,7 +354,7 @@ void turn_panic(struct daemon *daemon, bool on)
 	 */
 	nft_sink_observe(daemon->sink, on || daemon->options.observe);
 	if (nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
-			     daemon->policy.allow) != 0)
+			     daemon->policy.allow, daemon->policy.syn_options) != 0)
 		upkeep_table_lost(daemon);
 	turn_finish(daemon);
 }

@@ -16,6 +16,7 @@
 #include "netfilter/rt_watch.h"
 #include "protected.h"
 #include "state.h"
+#include "synproxy.h"
 #include "sysctl.h"
 #include "truth.h"
 #include "witness.h"
@@ -42,7 +43,7 @@ static void repair_table(void *data)
 	struct daemon *daemon = data;
 	tg_time now = loop_now(daemon->loop);
 	int err = nft_sink_install(daemon->sink, daemon->policy.config, daemon->protected,
-				   daemon->policy.allow);
+				   daemon->policy.allow, daemon->policy.syn_options);
 	if (err < 0) {
 		health_set(&daemon->health, HEALTH_TABLE, loop_now(daemon->loop),
 			   "table inet tcpguard cannot be installed: %s; tried again",
@@ -426,6 +427,7 @@ static void upkeep_due(void *data)
 	fuses_check(daemon);
 	check_witness(daemon);
 	upkeep_check_accounting(daemon);
+	synproxy_follow(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
 		    daemon->seen.panic ? "panic" : "at work",

@@ -13,7 +13,7 @@
 #include "base/strbuf.h"
 #include "base/util.h"
 
-enum file { NETSTAT, SOFTNET, CONNTRACK };
+enum file { NETSTAT, SOFTNET, CONNTRACK, SYNPROXY };
 
 static const struct {
 	const char *name;
@@ -31,6 +31,7 @@ static const struct {
 	[COUNTER_SOFTNET_DROPPED] = {"softnet dropped", SOFTNET, NULL},
 	[COUNTER_SOFTNET_SQUEEZED] = {"softnet time_squeeze", SOFTNET, NULL},
 	[COUNTER_CT_DROP] = {"conntrack drop", CONNTRACK, "drop"},
+	[COUNTER_SYNPROXY_FINISHED] = {"synproxy cookie_valid", SYNPROXY, "cookie_valid"},
 	[COUNTER_CT_EARLY_DROP] = {"conntrack early_drop", CONNTRACK, "early_drop"},
 };
 
@@ -105,10 +106,20 @@ void counters_parse_softnet(const char *text, struct counter_value values[static
 }
 
 /* Names, then a line for each CPU, in hexadecimal. */
-void counters_parse_conntrack(const char *text, struct counter_value values[static COUNTER_COUNT])
+static void add_rows(enum file file, const char *text, struct counter_value *values)
 {
 	for (const char *line = next_line(text); *line; line = next_line(line))
-		add_row(CONNTRACK, text, line, 16, values);
+		add_row(file, text, line, 16, values);
+}
+
+void counters_parse_conntrack(const char *text, struct counter_value values[static COUNTER_COUNT])
+{
+	add_rows(CONNTRACK, text, values);
+}
+
+void counters_parse_synproxy(const char *text, struct counter_value values[static COUNTER_COUNT])
+{
+	add_rows(SYNPROXY, text, values);
 }
 
 /* All of a file of /proc; false when there is none that can be read. */
@@ -132,6 +143,7 @@ void counters_read(struct counter_value values[static COUNTER_COUNT])
 		{"/proc/net/netstat", counters_parse_netstat},
 		{"/proc/net/softnet_stat", counters_parse_softnet},
 		{"/proc/net/stat/nf_conntrack", counters_parse_conntrack},
+		{"/proc/net/stat/synproxy", counters_parse_synproxy},
 	};
 	struct tg_strbuf text;
 	tg_strbuf_init(&text);

@@ -21,6 +21,7 @@ enum counter {
 	COUNTER_SOFTNET_SQUEEZED,
 	COUNTER_CT_DROP,
 	COUNTER_CT_EARLY_DROP,
+	COUNTER_SYNPROXY_FINISHED, /* handshakes that SYNPROXY saw through */
 	COUNTER_COUNT
 };
 
@@ -42,6 +43,7 @@ void counters_subtract(struct counter_value values[static COUNTER_COUNT],
 void counters_parse_netstat(const char *text, struct counter_value values[static COUNTER_COUNT]);
 void counters_parse_softnet(const char *text, struct counter_value values[static COUNTER_COUNT]);
 void counters_parse_conntrack(const char *text, struct counter_value values[static COUNTER_COUNT]);
+void counters_parse_synproxy(const char *text, struct counter_value values[static COUNTER_COUNT]);
 
 struct sockstat {
 	bool known;

@@ -79,6 +79,8 @@ static size_t put_ports(uint8_t *at, const uint16_t *ports, size_t count)
 	return attr.nla_len;
 }
 
+#define EXTENSION(attribute) (1u << ((attribute)-1))
+
 size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query *query)
 {
 	struct request request = {
@@ -93,7 +95,10 @@ size_t sock_diag_encode(void *bytes, uint32_t seq, const struct sock_diag_query 
 			{
 				.sdiag_family = (uint8_t)query->family,
 				.sdiag_protocol = IPPROTO_TCP,
-				.idiag_ext = query->info ? 1u << (INET_DIAG_INFO - 1) : 0,
+				.idiag_ext =
+					(uint8_t)((query->info ? EXTENSION(INET_DIAG_INFO) : 0) |
+						  (query->memory ? EXTENSION(INET_DIAG_SKMEMINFO)
+								 : 0)),
 				.idiag_states = query->states,
 			},
 	};
@@ -185,6 +190,11 @@ static bool decode_attrs(const uint8_t *at, size_t left, struct sock_diag_socket
 		/* TIME_WAIT and request sockets have none. */
 		if ((attr.nla_type & NLA_TYPE_MASK) == INET_DIAG_INFO)
 			read_info(at + NLA_HDRLEN, attr.nla_len - NLA_HDRLEN, socket);
+		if ((attr.nla_type & NLA_TYPE_MASK) == INET_DIAG_SKMEMINFO &&
+		    attr.nla_len >= NLA_HDRLEN + (SK_MEMINFO_RCVBUF + 1) * sizeof(uint32_t))
+			memcpy(&socket->receive_buffer,
+			       at + NLA_HDRLEN + SK_MEMINFO_RCVBUF * sizeof(uint32_t),
+			       sizeof(socket->receive_buffer));
 		const size_t step = MIN((size_t)NLA_ALIGN(attr.nla_len), left);
 		at += step;
 		left -= step;

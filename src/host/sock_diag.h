@@ -23,6 +23,7 @@ struct sock_diag_query {
 	int family;      /* AF_INET or AF_INET6; IPv4 peers of dual-stack sockets are in the last */
 	uint32_t states; /* SOCK_STATE bits */
 	bool info;       /* tell when something last came and went */
+	bool memory;     /* tell the size of the receive buffer */
 	const struct tg_prefix *remote; /* of the peer; NULL: any */
 	/* Of this side, if remote is NULL; 0 of them: any. SOCK_DIAG_PORTS_MAX at most. */
 	const uint16_t *ports;
@@ -50,13 +51,14 @@ struct sock_diag_socket {
 	/* LISTEN: connections that wait to be accepted, and how many may. Others: bytes that the
 	   process has not read, and bytes that the peer has not acknowledged. */
 	uint32_t rqueue, wqueue;
-	uint32_t cookie[2];   /* names it to the kernel for as long as it lives */
-	uint32_t interface;   /* index, of a socket that is bound to one; 0: any */
-	bool accepted;        /* on a port that this host listens on; only sock_walk knows */
-	bool info;            /* the rest is there: not for TIME_WAIT and request sockets */
-	uint32_t received_ms; /* since payload was last received */
-	uint32_t sent_ms;     /* and sent */
-	uint32_t heard_ms;    /* since the last acknowledgement came */
+	uint32_t cookie[2];      /* names it to the kernel for as long as it lives */
+	uint32_t interface;      /* index, of a socket that is bound to one; 0: any */
+	uint32_t receive_buffer; /* octets; 0: not told */
+	bool accepted;           /* on a port that this host listens on; only sock_walk knows */
+	bool info;               /* the rest is there: not for TIME_WAIT and request sockets */
+	uint32_t received_ms;    /* since payload was last received */
+	uint32_t sent_ms;        /* and sent */
+	uint32_t heard_ms;       /* since the last acknowledgement came */
 };
 
 enum sock_diag_verdict {

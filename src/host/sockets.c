@@ -59,6 +59,7 @@ static int walk_all(struct walk *walk, const struct sockets_query *query)
 							.family = families[i],
 							.states = parts[part],
 							.info = query->info,
+							.memory = query->memory,
 							.remote = query->remote,
 						});
 	}

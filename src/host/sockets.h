@@ -12,7 +12,8 @@
 
 struct sockets_query {
 	uint32_t states; /* SOCK_STATE bits; 0: all */
-	bool info; /* tell when something last came and went; costs the kernel as much again */
+	bool info;   /* tell when something last came and went; costs the kernel as much again */
+	bool memory; /* tell the size of the receive buffer */
 	const struct tg_prefix *remote; /* of the peer; NULL: any. Listeners have none */
 };
 

@@ -43,6 +43,9 @@ static const struct {
 	[SYSCTL_KEEPALIVE_INTVL] = IPV4("tcp_keepalive_intvl"),
 	[SYSCTL_KEEPALIVE_PROBES] = IPV4("tcp_keepalive_probes"),
 	[SYSCTL_TCP_MEM] = IPV4("tcp_mem"),
+	[SYSCTL_TCP_RMEM] = IPV4("tcp_rmem"),
+	[SYSCTL_RMEM_MAX] = CORE("rmem_max"),
+	[SYSCTL_TCP_SACK] = IPV4("tcp_sack"),
 	[SYSCTL_CT_MAX] = CONNTRACK("max"),
 	[SYSCTL_CT_COUNT] = CONNTRACK("count"),
 	[SYSCTL_CT_BUCKETS] = CONNTRACK("buckets"),
@@ -118,6 +121,11 @@ static struct sysctl_value read_value(const char *path)
 	else if (!err)
 		(void)sysctl_parse(text, &value); /* stays unreadable */
 	return value;
+}
+
+struct sysctl_value sysctl_read_one(enum sysctl_key key)
+{
+	return read_value(keys[key].path);
 }
 
 void sysctl_read_all(struct sysctl_value values[static SYSCTL_COUNT])

@@ -26,6 +26,9 @@ enum sysctl_key {
 	SYSCTL_KEEPALIVE_INTVL,
 	SYSCTL_KEEPALIVE_PROBES,
 	SYSCTL_TCP_MEM,
+	SYSCTL_TCP_RMEM,
+	SYSCTL_RMEM_MAX,
+	SYSCTL_TCP_SACK,
 	SYSCTL_CT_MAX,
 	SYSCTL_CT_COUNT,
 	SYSCTL_CT_BUCKETS,
@@ -56,6 +59,7 @@ const char *sysctl_name(enum sysctl_key key);
 /* By a path below /proc/sys, or false. */
 bool sysctl_find(const char *path, enum sysctl_key *ret_key);
 
+struct sysctl_value sysctl_read_one(enum sysctl_key key);
 void sysctl_read_all(struct sysctl_value values[static SYSCTL_COUNT]);
 /* The numbers in text, as many as there are up to the most; false: there is something else. */
 bool sysctl_parse(const char *text, struct sysctl_value *ret_value);

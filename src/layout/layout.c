@@ -19,6 +19,8 @@
 #define COUNT_PREFIX "count"
 #define VERIFIED "verified"
 #define BUDGET "-budget."
+#define SYNPROXY "-synproxy."
+#define PROXIED "-proxied."
 
 static const char *const own_names[] = {[TG_IPV4] = "own4", [TG_IPV6] = "own6"};
 static const char *const allow_names[] = {[TG_IPV4] = "allow4", [TG_IPV6] = "allow6"};
@@ -41,7 +43,12 @@ uint32_t layout_key_len(const struct layout_set *set)
 					       : tg_family_bits((enum tg_family)set->family) / 8u;
 }
 
-/* OWNER-WORD-ipF-LEN; the word says scope and form. OWNER-budget.LIMIT. */
+static bool is_state(const struct layout_set *set)
+{
+	return set->form == LAYOUT_BUDGET || set->form == LAYOUT_SYNPROXY;
+}
+
+/* OWNER-WORD-ipF-LEN; the word says scope and form. OWNER-budget.LIMIT, OWNER-synproxy.LIMIT. */
 static void name_set(struct layout_set *set, const char *owner, const char *limit)
 {
 	const char family = set->family == TG_IPV4 ? '4' : '6';
@@ -49,6 +56,9 @@ static void name_set(struct layout_set *set, const char *owner, const char *limi
 	set->counts[0] = '\0';
 	if (set->form == LAYOUT_BUDGET) {
 		(void)snprintf(set->name, sizeof(set->name), "%s" BUDGET "%s", owner, limit);
+	} else if (set->form == LAYOUT_SYNPROXY) {
+		(void)snprintf(set->name, sizeof(set->name), "%s" SYNPROXY "%s", owner, limit);
+		(void)snprintf(set->counts, sizeof(set->counts), "%s" PROXIED "%s", owner, limit);
 	} else if (set->form == LAYOUT_VERIFIED) {
 		(void)snprintf(set->name, sizeof(set->name), "%s-" VERIFIED "-ip%c-%u", owner,
 			       family, set->prefix_len);
@@ -71,12 +81,10 @@ static bool is_same(const struct layout_set *a, const struct layout_set *b)
 	       a->limit == b->limit;
 }
 
-/* Of a budget. */
+/* Of a service's state. */
 static const char *limit_name(const struct layout *layout, const struct layout_set *set)
 {
-	return set->form == LAYOUT_BUDGET
-		       ? layout->config->policies[set->policy].limits[set->limit].name
-		       : "";
+	return is_state(set) ? layout->config->policies[set->policy].limits[set->limit].name : "";
 }
 
 /* 0 also when it is there already. */
@@ -132,11 +140,11 @@ static struct layout_set step_set(uint16_t policy, const struct tg_step *step)
 				   .cap = (uint16_t)step->cap};
 }
 
-static struct layout_set budget_set(uint16_t policy, uint16_t limit)
+static struct layout_set state_set(uint16_t policy, uint16_t limit, enum layout_form form)
 {
 	return (struct layout_set){.policy = policy,
 				   .scope = TG_SCOPE_NEW,
-				   .form = LAYOUT_BUDGET,
+				   .form = (uint8_t)form,
 				   .family = LAYOUT_NO_FAMILY,
 				   .prefix_len = TG_TOTAL_LEN,
 				   .limit = limit};
@@ -151,23 +159,35 @@ static struct layout_set verified_set(uint16_t policy, enum tg_family family)
 				   .prefix_len = LAYOUT_VERIFIED_LEN(family)};
 }
 
-static int add_budget(struct layout *layout, uint16_t policy, uint16_t limit, size_t from)
+/* What a total's action makes. */
+static enum layout_form state_form(enum tg_action action)
 {
+	return action == TG_ACTION_SYNPROXY ? LAYOUT_SYNPROXY : LAYOUT_BUDGET;
+}
+
+static int add_states(struct layout *layout, uint16_t policy, uint16_t index, size_t from)
+{
+	const struct tg_limit *limit = &layout->config->policies[policy].limits[index];
 	size_t ignored;
 	int err = 0;
 	for (enum tg_family family = 0; family < TG_FAMILY_COUNT && err == 0; family++) {
 		const struct layout_set verified = verified_set(policy, family);
 		err = add(layout, &verified, from, &ignored);
 	}
-	const struct layout_set budget = budget_set(policy, limit);
-	return err == 0 ? add(layout, &budget, from, &ignored) : err;
+	for (size_t i = 0; i < limit->step_count && err == 0; i++) {
+		const enum tg_action action = limit->steps[i].action;
+		const struct layout_set state = state_set(policy, index, state_form(action));
+		if (action != TG_ACTION_OBSERVE)
+			err = add(layout, &state, from, &ignored);
+	}
+	return err;
 }
 
 static int add_limit(struct layout *layout, uint16_t policy, uint16_t index, size_t from)
 {
 	const struct tg_limit *limit = &layout->config->policies[policy].limits[index];
 	if (limit->total)
-		return tg_limit_acts(limit) ? add_budget(layout, policy, index, from) : 0;
+		return tg_limit_acts(limit) ? add_states(layout, policy, index, from) : 0;
 	for (size_t i = 0; i < limit->step_count; i++) {
 		const struct tg_step *step = &limit->steps[i];
 		if (step->action == TG_ACTION_OBSERVE)
@@ -239,15 +259,20 @@ static bool step_admits(const struct tg_step *step, const struct layout_set *set
 }
 
 /* Of that limit; with those who pass by it, of any. */
-static bool has_budget(const struct layout *layout, const struct layout_set *set)
+static bool has_state(const struct layout *layout, const struct layout_set *set)
 {
 	if (set->policy == TG_NO_INDEX)
 		return false;
 	const struct tg_policy *policy = &layout->config->policies[set->policy];
-	for (size_t i = 0; i < policy->limit_count; i++)
-		if (policy->limits[i].total && tg_limit_acts(&policy->limits[i]) &&
-		    (set->form == LAYOUT_VERIFIED || set->limit == i))
+	for (size_t i = 0; i < policy->limit_count; i++) {
+		const struct tg_limit *limit = &policy->limits[i];
+		const enum tg_action action =
+			set->form == LAYOUT_SYNPROXY ? TG_ACTION_SYNPROXY : TG_ACTION_RATE_LIMIT;
+		if (limit->total &&
+		    (set->form == LAYOUT_VERIFIED ? tg_limit_acts(limit)
+						  : set->limit == i && tg_limit_has(limit, action)))
 			return true;
+	}
 	return false;
 }
 
@@ -261,8 +286,8 @@ static bool admits(const struct layout *layout, const struct layout_set *set)
 	const enum tg_family family = (enum tg_family)set->family;
 	if (set->form == LAYOUT_CAP && (set->scope != TG_SCOPE_NEW || set->cap == 0))
 		return false;
-	if (set->form == LAYOUT_BUDGET || set->form == LAYOUT_VERIFIED)
-		return has_budget(layout, set);
+	if (is_state(set) || set->form == LAYOUT_VERIFIED)
+		return has_state(layout, set);
 	if (set->policy == TG_NO_INDEX)
 		return set->scope != TG_SCOPE_PORTS;
 	const struct tg_policy *policy = &layout->config->policies[set->policy];
@@ -289,7 +314,9 @@ int layout_find(struct layout *layout, const struct tg_ban *ban, size_t *ret_ind
 		.cap = ban->action == TG_ACTION_CAP ? (uint16_t)ban->to.count : 0,
 	};
 	const struct layout_set set =
-		tg_prefix_is_total(&ban->source) ? budget_set(ban->policy, ban->limit) : of_source;
+		tg_prefix_is_total(&ban->source)
+			? state_set(ban->policy, ban->limit, state_form(ban->action))
+			: of_source;
 	if (!admits(layout, &set))
 		return -ENOENT;
 	return add(layout, &set, 0, ret_index);
@@ -299,7 +326,7 @@ int layout_find_verified(struct layout *layout, uint16_t policy, enum tg_family 
 			 size_t *ret_index)
 {
 	const struct layout_set set = verified_set(policy, family);
-	return has_budget(layout, &set) ? add(layout, &set, 0, ret_index) : -ENOENT;
+	return has_state(layout, &set) ? add(layout, &set, 0, ret_index) : -ENOENT;
 }
 
 bool layout_next_sibling(const struct layout *layout, size_t index, size_t *at, size_t *ret_index)
@@ -357,16 +384,35 @@ static bool parse_word(const char *word, struct layout_set *set)
 	return false;
 }
 
-/* OWNER-budget.LIMIT: no name has a dot in it. ret_limit: the limit's. */
-static bool parse_budget(char *rest, char ret_policy[static TG_NAME_MAX + 1],
-			 char ret_limit[static TG_NAME_MAX + 1], struct layout_set *ret_set)
+/* The words that are followed by a limit's name, for which no other name has a dot in it. */
+static const struct {
+	const char *word;
+	enum layout_form form;
+} state_words[] = {
+	{BUDGET, LAYOUT_BUDGET}, {SYNPROXY, LAYOUT_SYNPROXY}, {PROXIED, LAYOUT_SYNPROXY}};
+
+static const char *find_state(const char *name, size_t *ret_which)
 {
-	char *word = strstr(rest, BUDGET);
-	const char *limit = word + strlen(BUDGET);
-	if (word == rest || word > rest + TG_NAME_MAX || strlen(limit) > TG_NAME_MAX)
+	const char *word = NULL;
+	for (*ret_which = 0; *ret_which < ARRAY_SIZE(state_words); ++*ret_which) {
+		word = strstr(name, state_words[*ret_which].word);
+		if (word)
+			break;
+	}
+	return word;
+}
+
+/* OWNER-WORD.LIMIT. ret_limit: the limit's. */
+static bool parse_state(char *rest, char ret_policy[static TG_NAME_MAX + 1],
+			char ret_limit[static TG_NAME_MAX + 1], struct layout_set *ret_set)
+{
+	size_t which;
+	const size_t owner_len = (size_t)(find_state(rest, &which) - rest);
+	const char *limit = rest + owner_len + strlen(state_words[which].word);
+	if (owner_len == 0 || owner_len > TG_NAME_MAX || strlen(limit) > TG_NAME_MAX)
 		return false;
-	*word = '\0';
-	*ret_set = budget_set(TG_NO_INDEX, 0);
+	rest[owner_len] = '\0';
+	*ret_set = state_set(TG_NO_INDEX, 0, state_words[which].form);
 	name_set(ret_set, rest, limit);
 	(void)snprintf(ret_policy, TG_NAME_MAX + 1, "%s", rest);
 	(void)snprintf(ret_limit, TG_NAME_MAX + 1, "%s", limit);
@@ -383,8 +429,9 @@ static bool parse(const char *name, char ret_policy[static TG_NAME_MAX + 1],
 		return false;
 	(void)snprintf(rest, sizeof(rest), "%s", name);
 	ret_limit[0] = '\0';
-	if (strstr(rest, BUDGET))
-		return parse_budget(rest, ret_policy, ret_limit, ret_set);
+	size_t which;
+	if (find_state(rest, &which))
+		return parse_state(rest, ret_policy, ret_limit, ret_set);
 	const char *len = cut_last(rest), *family = len ? cut_last(rest) : NULL;
 	const char *word = family ? cut_last(rest) : NULL;
 	if (!word || strlen(rest) > TG_NAME_MAX || !parse_word(word, &set))
@@ -412,17 +459,32 @@ bool layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX + 1]
 	return true;
 }
 
-bool layout_is_count_name(const char *name, enum tg_family *ret_family)
+bool layout_parse_counts(const char *name, struct layout_set *ret_set)
 {
 	char policy[TG_NAME_MAX + 1], limit[TG_NAME_MAX + 1];
 	struct layout_set set;
 	if (!parse(name, policy, limit, &set) || strcmp(set.counts, name) != 0)
 		return false;
-	*ret_family = (enum tg_family)set.family;
+	*ret_set = set;
 	return true;
 }
 
-/* The limit of a budget, in its policy. */
+bool layout_counts_expire(const struct layout_set *set)
+{
+	return set->form == LAYOUT_SYNPROXY;
+}
+
+struct tg_syn_options layout_syn_options(const struct layout *layout, uint16_t policy)
+{
+	/* As Linux on Ethernet answers, if nothing is known. */
+	static const struct tg_syn_options plain = {
+		.mss = {1460, 1440}, .window_scale = 7, .timestamps = true, .sack = true};
+	if (layout->config->policies[policy].syn_options)
+		return *layout->config->policies[policy].syn_options;
+	return layout->syn_options ? layout->syn_options[policy] : plain;
+}
+
+/* The limit of a service's state, in its policy. */
 static bool find_limit(const struct layout *layout, struct layout_set *set, const char *limit)
 {
 	if (set->policy == TG_NO_INDEX)

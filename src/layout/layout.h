@@ -23,6 +23,13 @@ struct tg_prefix_set;
 #define LAYOUT_PRE \
 	(-300) /* priority: before conntrack (-200), so that a drop costs nothing there */
 #define LAYOUT_TRACK (-150) /* after it */
+/*
+ * SYNPROXY answers behind the host's own filter (priority 0), so that it answers nobody whom that
+ * keeps out; and it takes the client's answer ahead of it, because to that such a packet is
+ * invalid: it can only be had by who was answered.
+ */
+#define LAYOUT_PROOF (-10)
+#define LAYOUT_ANSWERS 10
 
 /* An element that came without its own end goes away by itself. */
 #define LAYOUT_TIMEOUT_MS 600000
@@ -36,8 +43,8 @@ enum layout_form {
 	LAYOUT_REJECT,   /* TCP reset; what is not TCP is dropped */
 	LAYOUT_CAP,      /* drop of new connections beyond a number at once */
 	LAYOUT_BUDGET,   /* drop of a policy's SYNs beyond what the one element's own limit says */
-	LAYOUT_VERIFIED, /* no ban: who passes by the budget, as far as the element's own limit lets
-			    it */
+	LAYOUT_SYNPROXY, /* the kernel answers a policy's SYNs */
+	LAYOUT_VERIFIED, /* no ban: who passes by both, as far as the element's own limit lets it */
 	LAYOUT_FORM_COUNT
 };
 enum layout_form layout_form(enum tg_action action);
@@ -48,6 +55,12 @@ enum layout_form layout_form(enum tg_action action);
  */
 #define LAYOUT_NO_FAMILY TG_FAMILY_COUNT
 
+/*
+ * Whoever was answered a moment before SYNPROXY ends still finishes with it: within this, a
+ * client's third try.
+ */
+#define LAYOUT_PROXIED_MS 15000
+
 /* So long a source is known that has shown that it is no forgery. */
 #define LAYOUT_VERIFIED_MS 600000
 #define LAYOUT_VERIFIED_LEN(family) ((uint8_t)((family) == TG_IPV4 ? 32 : 64))
@@ -55,15 +68,17 @@ enum layout_form layout_form(enum tg_action action);
 /* A set of bans: one policy (or the hand), scope, form, family and prefix length. */
 struct layout_set {
 	char name[LAYOUT_NAME_MAX];
-	char counts[LAYOUT_NAME_MAX]; /* of a cap: the set that counts connections; else empty */
-	uint16_t policy;              /* index into the config, or TG_NO_INDEX */
-	uint8_t scope;                /* enum tg_scope */
-	uint8_t form;                 /* enum layout_form */
-	uint8_t family;               /* or LAYOUT_NO_FAMILY, of a budget */
-	uint8_t prefix_len;           /* of a budget: TG_TOTAL_LEN */
-	uint16_t cap;                 /* of a cap: connections at once */
-	uint16_t limit;               /* of a budget: index into the policy's limits; else 0 */
-	bool present;                 /* the kernel has it, and the rules that look into it */
+	/* The set that its rules write to: of a cap, where connections are counted; of SYNPROXY,
+	 * where it is noted that SYNs were answered. Else empty. */
+	char counts[LAYOUT_NAME_MAX];
+	uint16_t policy;    /* index into the config, or TG_NO_INDEX */
+	uint8_t scope;      /* enum tg_scope */
+	uint8_t form;       /* enum layout_form */
+	uint8_t family;     /* or LAYOUT_NO_FAMILY, of a service's state */
+	uint8_t prefix_len; /* of a service's state: TG_TOTAL_LEN */
+	uint16_t cap;       /* of a cap: connections at once */
+	uint16_t limit;     /* of a service's state: index into the policy's limits; else 0 */
+	bool present;       /* the kernel has it, and the rules that look into it */
 };
 
 /* Packets that pass: so many at once, and again as many as the rate says. Never less than that. */
@@ -120,8 +135,11 @@ struct layout {
 	const struct tg_config *config;            /* borrowed */
 	const struct tg_prefix_set *protected_set; /* borrowed; may be NULL */
 	const struct tg_prefix_set *allow;         /* borrowed; may be NULL */
+	/* Of each policy, what SYNPROXY answers with; borrowed. NULL: as on a plain host. */
+	const struct tg_syn_options *syn_options;
 	uint32_t set_size;
 	bool no_ingress;         /* the kernel cannot: prerouting has to do */
+	bool no_synproxy;        /* nor that: nothing has to do */
 	struct layout_set *sets; /* those of policies first, in the order of the config */
 	size_t count, capacity;
 	bool observes; /* the whole host, whatever the config says: no fuse drops */
@@ -182,8 +200,10 @@ bool layout_next_sibling(const struct layout *layout, size_t index, size_t *at, 
 /* What the name of a set says about the bans in it. ret_policy: empty for bans by hand. */
 bool layout_parse_name(const char *name, char ret_policy[static TG_NAME_MAX + 1],
 		       struct layout_set *ret_set);
-/* The set counts the connections of a cap. */
-bool layout_is_count_name(const char *name, enum tg_family *ret_family);
+/* The set is one that rules write to: ret_set is whose. */
+bool layout_parse_counts(const char *name, struct layout_set *ret_set);
+/* Its elements go after LAYOUT_PROXIED_MS; those of a cap go with their connections. */
+bool layout_counts_expire(const struct layout_set *set);
 
 /* What the kernel tells of new flows to the policy: bits of enum ip_conntrack_events. */
 uint32_t layout_events(const struct tg_config *config, size_t policy);
@@ -192,14 +212,22 @@ uint32_t layout_events(const struct tg_config *config, size_t policy);
 bool layout_has_chain(const struct layout *layout, const char *name);
 bool layout_is_base_chain(const char *name);
 bool layout_is_ingress_chain(const char *name);
+/* What SYNPROXY answers for a policy. */
+struct tg_syn_options layout_syn_options(const struct layout *layout, uint16_t policy);
 bool layout_is_address_set(const char *name, enum tg_family *ret_family);
 const char *layout_own_set(enum tg_family family);
 const char *layout_allow_set(enum tg_family family);
 
+enum layout_hook {
+	LAYOUT_NO_HOOK,
+	LAYOUT_PREROUTING,
+	LAYOUT_INGRESS, /* of the config's interfaces */
+	LAYOUT_INPUT,
+	LAYOUT_FORWARD
+};
 struct layout_chain {
 	const char *name;
-	bool base; /* hook prerouting, or ingress of the config's interfaces */
-	bool ingress;
+	enum layout_hook hook;
 	int priority;
 };
 void layout_each_chain(const struct layout *layout,
@@ -211,19 +239,24 @@ enum layout_verdict {
 	LAYOUT_RETURN, /* to the chain that jumped here */
 	LAYOUT_VERDICT_DROP,
 	LAYOUT_RESET, /* reject with a TCP reset */
-	LAYOUT_JUMP
+	LAYOUT_JUMP,
+	LAYOUT_NOTRACK, /* conntrack does not see it; the packet goes on */
+	LAYOUT_ANSWER   /* by SYNPROXY */
 };
 
 /* One rule: what it matches, in this order, and what follows. Zero matches everything. */
 struct layout_rule {
 	const char *chain;
+	bool outside; /* did not come by loopback */
 	bool tcp;
 	bool ct_new; /* with counts behind them: they count connections that are not new, too */
 	bool syn;    /* and neither ACK nor RST nor FIN */
+	bool ack;    /* and neither SYN nor RST */
 	const struct tg_policy *ports;            /* its ports; NULL or none: any */
 	const struct tg_prefix_set *destinations; /* of family; NULL: any */
 	bool ct_original;                         /* from who opened the connection */
 	bool ct_stray;                            /* of no connection that is tracked */
+	bool ct_untracked;                        /* conntrack was told not to look */
 	/* A set's elements count what is looked up in them: nearly all matches come before. */
 	enum tg_family family; /* of destinations and source */
 	const char *source;    /* the set that holds it; NULL: any */
@@ -239,8 +272,10 @@ struct layout_rule {
 	bool spared;          /* not if the source's address is protected or allowed */
 	const char *counts;   /* over `over` connections of the source, counted in this set */
 	uint16_t over;
+	const char *notes;  /* the protocol goes into this set, or stays there for its time anew */
 	uint32_t ct_events; /* sets the mask of events */
-	const char *log;    /* to LAYOUT_LOG_GROUP, with this in front */
+	const struct tg_syn_options *answer; /* of LAYOUT_ANSWER, to that family */
+	const char *log;                     /* to LAYOUT_LOG_GROUP, with this in front */
 	/* The source goes into that set, as an element that matches over this. */
 	const char *adds;
 	const struct layout_pace *adds_over;

@@ -19,8 +19,21 @@
 #define LATE_PREFIX "late-"
 #define BUDGET_PREFIX "budget-"
 #define FUSE_PREFIX "fuse-"
+#define ANSWER_PREFIX "answer-"
 
 static const char pre[] = "pre", track[] = "track", ingress[] = "ingress";
+
+/* SYNPROXY's: where SYNs are answered, and where the answers to that come back. */
+static const struct {
+	const char *name;
+	enum layout_hook hook;
+	int priority;
+} proxy_chains[] = {
+	{"proof_in", LAYOUT_INPUT, LAYOUT_PROOF},
+	{"proof_forward", LAYOUT_FORWARD, LAYOUT_PROOF},
+	{"answer_in", LAYOUT_INPUT, LAYOUT_ANSWERS},
+	{"answer_forward", LAYOUT_FORWARD, LAYOUT_ANSWERS},
+};
 
 /* Bits of enum ip_conntrack_events, which the kernel's headers keep to the kernel. */
 #define EVENT_NEW (1u << 0)
@@ -61,14 +74,15 @@ static bool spares_replies(const struct layout *layout, const struct layout_set 
 }
 
 /* What is no ban of a source: the policy's chain leads to it. */
-static bool is_of_budget(const struct layout_set *set)
+static bool is_of_state(const struct layout_set *set)
 {
-	return set->form == LAYOUT_BUDGET || set->form == LAYOUT_VERIFIED;
+	return set->form == LAYOUT_BUDGET || set->form == LAYOUT_SYNPROXY ||
+	       set->form == LAYOUT_VERIFIED;
 }
 
 static bool is_late(const struct layout *layout, const struct layout_set *set)
 {
-	if (is_of_budget(set))
+	if (is_of_state(set))
 		return false;
 	return set->form == LAYOUT_CAP || spares_replies(layout, set);
 }
@@ -90,9 +104,14 @@ static bool wants_late(const struct layout *layout, uint16_t policy)
 static bool wants_budget(const struct layout *layout, uint16_t policy)
 {
 	for (size_t i = 0; i < layout->count; i++)
-		if (layout->sets[i].policy == policy && is_of_budget(&layout->sets[i]))
+		if (layout->sets[i].policy == policy && is_of_state(&layout->sets[i]))
 			return true;
 	return false;
+}
+
+static bool wants_proxy(const struct layout *layout, uint16_t policy)
+{
+	return !layout->no_synproxy && tg_policy_has_synproxy(&layout->config->policies[policy]);
 }
 
 static bool has_ingress(const struct layout *layout)
@@ -102,6 +121,9 @@ static bool has_ingress(const struct layout *layout)
 
 bool layout_is_base_chain(const char *name)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(proxy_chains); i++)
+		if (strcmp(name, proxy_chains[i].name) == 0)
+			return true;
 	return strcmp(name, pre) == 0 || strcmp(name, track) == 0 || strcmp(name, ingress) == 0;
 }
 
@@ -133,6 +155,7 @@ void layout_each_chain(const struct layout *layout,
 {
 	char name[LAYOUT_NAME_MAX];
 	struct layout_chain it = {.name = name};
+	bool proxies = false;
 	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
 		chain_name(layout, i, CHAIN_PREFIX, name);
 		chain(data, &it);
@@ -144,20 +167,30 @@ void layout_each_chain(const struct layout *layout,
 			chain_name(layout, i, FUSE_PREFIX, name);
 			chain(data, &it);
 		}
+		if (wants_proxy(layout, i)) {
+			proxies = true;
+			chain_name(layout, i, ANSWER_PREFIX, name);
+			chain(data, &it);
+		}
 		if (!wants_late(layout, i))
 			continue;
 		chain_name(layout, i, LATE_PREFIX, name);
 		chain(data, &it);
 	}
-	it = (struct layout_chain){.name = pre, .base = true, .priority = LAYOUT_PRE};
+	it = (struct layout_chain){.name = pre, .hook = LAYOUT_PREROUTING, .priority = LAYOUT_PRE};
 	chain(data, &it);
 	it.name = track;
 	it.priority = LAYOUT_TRACK;
 	chain(data, &it);
-	it = (struct layout_chain){
-		.name = ingress, .base = true, .ingress = true, .priority = LAYOUT_PRE};
+	it = (struct layout_chain){.name = ingress, .hook = LAYOUT_INGRESS, .priority = LAYOUT_PRE};
 	if (has_ingress(layout))
 		chain(data, &it);
+	for (size_t i = 0; proxies && i < ARRAY_SIZE(proxy_chains); i++) {
+		it = (struct layout_chain){.name = proxy_chains[i].name,
+					   .hook = proxy_chains[i].hook,
+					   .priority = proxy_chains[i].priority};
+		chain(data, &it);
+	}
 }
 
 /* The rule with its source, and its verdict twice if a reset is no answer to all of it. */
@@ -209,7 +242,7 @@ static void early_rules(const struct layout *layout, const struct layout_set *se
 {
 	char chain[LAYOUT_NAME_MAX];
 	struct layout_rule it = {.chain = chain};
-	if (set->form == LAYOUT_CAP || is_of_budget(set) || is_for_all(set))
+	if (set->form == LAYOUT_CAP || is_of_state(set) || is_for_all(set))
 		return;
 	it.tcp = it.syn = set->scope == TG_SCOPE_NEW || spares_replies(layout, set);
 	chain_name(layout, set->policy, CHAIN_PREFIX, chain);
@@ -253,6 +286,26 @@ void layout_each_set_rule(const struct layout *layout, size_t index, layout_rule
 	late_rules(layout, set, rule, data);
 }
 
+/* Those of one form. */
+static void state_rules(const struct layout *layout, uint16_t policy, enum layout_form form,
+			const char *chain, layout_rule_fn *rule, void *data)
+{
+	const bool drops = form == LAYOUT_BUDGET;
+	for (size_t i = 0; i < layout->count; i++) {
+		const struct layout_set *set = &layout->sets[i];
+		if (set->policy != policy || set->form != form)
+			continue;
+		struct layout_rule it = {.chain = chain,
+					 .source = set->name,
+					 .prefix_len = set->prefix_len,
+					 .spared = true,
+					 .notes = drops ? NULL : set->counts,
+					 .verdict = drops ? LAYOUT_VERDICT_DROP : LAYOUT_NOTRACK};
+		for (it.family = 0; it.family < TG_FAMILY_COUNT; it.family++)
+			rule(data, &it);
+	}
+}
+
 /*
  * A budget of SYNs for all who are not known to be real, ahead of conntrack: those who are pass by
  * it, as far as their own rate goes. In a chain of its own, which the policy's rules do not end
@@ -264,8 +317,13 @@ static void budget_rules(const struct layout *layout, uint16_t policy, layout_ru
 	char chain[LAYOUT_NAME_MAX], budget[LAYOUT_NAME_MAX];
 	chain_name(layout, policy, CHAIN_PREFIX, chain);
 	chain_name(layout, policy, BUDGET_PREFIX, budget);
-	struct layout_rule it = {
-		.chain = chain, .tcp = true, .syn = true, .verdict = LAYOUT_JUMP, .jump = budget};
+	/* SYNPROXY's own SYN to a socket of this host comes by loopback, in the client's name. */
+	struct layout_rule it = {.chain = chain,
+				 .outside = true,
+				 .tcp = true,
+				 .syn = true,
+				 .verdict = LAYOUT_JUMP,
+				 .jump = budget};
 	rule(data, &it);
 	for (size_t i = 0; i < layout->count; i++) {
 		const struct layout_set *set = &layout->sets[i];
@@ -278,15 +336,31 @@ static void budget_rules(const struct layout *layout, uint16_t policy, layout_ru
 					  .verdict = LAYOUT_RETURN};
 		rule(data, &it);
 	}
+	/* What the budget drops needs no answer. */
+	state_rules(layout, policy, LAYOUT_BUDGET, budget, rule, data);
+	if (wants_proxy(layout, policy))
+		state_rules(layout, policy, LAYOUT_SYNPROXY, budget, rule, data);
+}
+
+/*
+ * What SYNPROXY answers, and takes as an answer: only while the state is up, and a moment longer,
+ * for those who were answered in the state's last moment.
+ */
+static void answer_rules(const struct layout *layout, uint16_t policy, layout_rule_fn *rule,
+			 void *data)
+{
+	char chain[LAYOUT_NAME_MAX];
+	const struct tg_syn_options options = layout_syn_options(layout, policy);
+	chain_name(layout, policy, ANSWER_PREFIX, chain);
 	for (size_t i = 0; i < layout->count; i++) {
 		const struct layout_set *set = &layout->sets[i];
-		if (set->policy != policy || set->form != LAYOUT_BUDGET)
+		if (set->policy != policy || set->form != LAYOUT_SYNPROXY)
 			continue;
-		it = (struct layout_rule){.chain = budget,
-					  .source = set->name,
-					  .prefix_len = set->prefix_len,
-					  .spared = true,
-					  .verdict = LAYOUT_VERDICT_DROP};
+		struct layout_rule it = {.chain = chain,
+					 .source = set->counts,
+					 .prefix_len = set->prefix_len,
+					 .answer = &options,
+					 .verdict = LAYOUT_ANSWER};
 		for (it.family = 0; it.family < TG_FAMILY_COUNT; it.family++)
 			rule(data, &it);
 	}
@@ -329,24 +403,23 @@ static bool guarded(const struct tg_policy *policy, struct layout_rule it, layou
 	return true;
 }
 
-/* The way from a base chain into a policy's. False: out of memory. */
-static bool jumps(const struct layout *layout, const char *from, uint16_t index, const char *to,
-		  layout_rule_fn *rule, void *data)
+/* The way from a base chain into a policy's, for what `it` names already. False: out of memory. */
+static bool jumps(const struct layout *layout, struct layout_rule it, uint16_t index,
+		  const char *prefix, layout_rule_fn *rule, void *data)
 {
 	char chain[LAYOUT_NAME_MAX];
+	chain_name(layout, index, prefix, chain);
 	/* Not goto: the packet may concern the next policy, too. */
-	const struct layout_rule it = {.chain = from,
-				       .syn = strcmp(to, FUSE_PREFIX) == 0,
-				       .verdict = LAYOUT_JUMP,
-				       .jump = chain};
-	chain_name(layout, index, to, chain);
+	it.verdict = LAYOUT_JUMP;
+	it.jump = chain;
 	return guarded(&layout->config->policies[index], it, rule, data);
 }
 
 static bool entry(const struct layout *layout, const char *chain, layout_rule_fn *rule, void *data)
 {
+	const struct layout_rule any = {.chain = chain};
 	for (size_t i = 0; i < layout->config->policy_count; i++)
-		if (!jumps(layout, chain, (uint16_t)i, CHAIN_PREFIX, rule, data))
+		if (!jumps(layout, any, (uint16_t)i, CHAIN_PREFIX, rule, data))
 			return false;
 	return true;
 }
@@ -359,6 +432,27 @@ uint32_t layout_events(const struct tg_config *config, size_t policy)
 	       (follows.closing ? EVENT_PROTOINFO : 0);
 }
 
+/* The ways to SYNPROXY: for SYNs that conntrack was not to look at, and for what comes back. */
+static bool proxying(const struct layout *layout, layout_rule_fn *rule, void *data)
+{
+	for (size_t i = 0; i < layout->config->policy_count; i++) {
+		if (!wants_proxy(layout, (uint16_t)i))
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(proxy_chains); k++) {
+			const bool answers = proxy_chains[k].priority == LAYOUT_ANSWERS;
+			const struct layout_rule it = {.chain = proxy_chains[k].name,
+						       .syn = answers,
+						       .ct_untracked = answers,
+						       .ack = !answers,
+						       .ct_stray = !answers};
+			if (!jumps(layout, it, (uint16_t)i, ANSWER_PREFIX, rule, data))
+				return false;
+		}
+		answer_rules(layout, (uint16_t)i, rule, data);
+	}
+	return true;
+}
+
 /*
  * Behind all that may hold a source back, so that only what passes is counted; and from prerouting
  * alone, which every packet comes by once.
@@ -366,10 +460,12 @@ uint32_t layout_events(const struct tg_config *config, size_t policy)
 static bool fuses(const struct layout *layout, layout_rule_fn *rule, void *data)
 {
 	char chain[LAYOUT_NAME_MAX];
+	/* SYNPROXY's own SYN has been counted when it was the client's. */
+	const struct layout_rule syns = {.chain = pre, .outside = true, .syn = true};
 	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
 		if (!layout_has_fuses(layout, i))
 			continue;
-		if (!jumps(layout, pre, i, FUSE_PREFIX, rule, data))
+		if (!jumps(layout, syns, i, FUSE_PREFIX, rule, data))
 			return false;
 		chain_name(layout, i, FUSE_PREFIX, chain);
 		layout_fuse_rules(layout, i, chain, rule, data);
@@ -386,6 +482,7 @@ static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *da
 {
 	const struct tg_config *config = layout->config;
 	struct layout_rule events = {.chain = track, .ct_new = true};
+	const struct layout_rule late = {.chain = track};
 	const bool masks = !config->all_events && config->policy_count > 0;
 	for (size_t i = 0; masks && i < config->policy_count; i++) {
 		events.ct_events = layout_events(config, i);
@@ -397,7 +494,7 @@ static bool tracking(const struct layout *layout, layout_rule_fn *rule, void *da
 		rule(data, &events);
 	for (size_t i = 0; i < config->policy_count; i++)
 		if (wants_late(layout, (uint16_t)i) &&
-		    !jumps(layout, track, (uint16_t)i, LATE_PREFIX, rule, data))
+		    !jumps(layout, late, (uint16_t)i, LATE_PREFIX, rule, data))
 			return false;
 	return true;
 }
@@ -418,5 +515,6 @@ bool layout_each_rule(const struct layout *layout, layout_rule_fn *rule, void *d
 	for (size_t i = 0; i < layout->config->policy_count; i++)
 		if (wants_budget(layout, (uint16_t)i))
 			budget_rules(layout, (uint16_t)i, rule, data);
-	return fuses(layout, rule, data) && tracking(layout, rule, data);
+	return fuses(layout, rule, data) && proxying(layout, rule, data) &&
+	       tracking(layout, rule, data);
 }

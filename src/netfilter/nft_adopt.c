@@ -51,6 +51,8 @@ static enum tg_action action_of(const struct layout_set *set, const struct nft_e
 		return TG_ACTION_REJECT;
 	case LAYOUT_CAP:
 		return TG_ACTION_CAP;
+	case LAYOUT_SYNPROXY:
+		return TG_ACTION_SYNPROXY;
 	case LAYOUT_DROP:
 	case LAYOUT_BUDGET:
 	case LAYOUT_VERIFIED:
@@ -64,7 +66,7 @@ static void adopt_elem(void *data, const struct nft_elem_found *elem)
 {
 	const struct adopter *adopter = data;
 	struct tg_adopt adopt = {
-		.source = adopter->set.form == LAYOUT_BUDGET
+		.source = adopter->set.prefix_len == TG_TOTAL_LEN
 				  ? (struct tg_prefix){.len = TG_TOTAL_LEN}
 				  : tg_addr_mask(&elem->key, adopter->set.prefix_len),
 		.action = action_of(&adopter->set, elem),

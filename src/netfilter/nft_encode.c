@@ -17,7 +17,10 @@
 #include <libnftnl/set.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_synproxy.h>
 #include <linux/netfilter/nf_tables.h>
+
+#include <tcpguard/config.h>
 
 #include "netfilter/nft_batch.h"
 
@@ -25,6 +28,8 @@
 #define STATE_INVALID 1 /* NF_CT_STATE_INVALID_BIT */
 #define STATE_NEW 8     /* NF_CT_STATE_BIT(IP_CT_NEW) */
 #define STATE_UNTRACKED 64
+/* In every network namespace, since there are such. */
+#define LOOPBACK_INDEX 1
 
 void nft_encode_table(struct nft_batch *batch, const char *table, uint32_t flags)
 {
@@ -78,8 +83,7 @@ void nft_encode_flush_set(struct nft_batch *batch, const char *table, const char
 static bool set_hook(struct nftnl_chain *object, const struct nft_chain_spec *spec)
 {
 	bool ok = nftnl_chain_set_str(object, NFTNL_CHAIN_TYPE, "filter") == 0;
-	nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM,
-			    spec->device_count > 0 ? NF_INET_INGRESS : NF_INET_PRE_ROUTING);
+	nftnl_chain_set_u32(object, NFTNL_CHAIN_HOOKNUM, spec->hook);
 	nftnl_chain_set_s32(object, NFTNL_CHAIN_PRIO, spec->priority);
 	nftnl_chain_set_u32(object, NFTNL_CHAIN_POLICY, NF_ACCEPT);
 	if (spec->device_count == 0)
@@ -251,6 +255,13 @@ static void add_lookup(struct nft_rule *rule, const char *set, uint32_t set_id, 
 		nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
 }
 
+void nft_rule_match_outside(struct nft_rule *rule)
+{
+	const uint32_t loopback = LOOPBACK_INDEX;
+	add_meta(rule, NFT_META_IIF);
+	add_compare(rule, NFT_CMP_NEQ, &loopback, sizeof(loopback));
+}
+
 void nft_rule_match_tcp(struct nft_rule *rule)
 {
 	const uint8_t tcp = IPPROTO_TCP;
@@ -258,12 +269,23 @@ void nft_rule_match_tcp(struct nft_rule *rule)
 	add_compare(rule, NFT_CMP_EQ, &tcp, sizeof(tcp));
 }
 
+static void match_flags(struct nft_rule *rule, uint8_t mask, uint8_t flags)
+{
+	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
+	add_mask(rule, &mask, 1);
+	add_compare(rule, NFT_CMP_EQ, &flags, 1);
+}
+
 void nft_rule_match_syn(struct nft_rule *rule)
 {
 	const uint8_t fin_syn_rst_ack = 0x17, syn = 0x02;
-	add_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
-	add_mask(rule, &fin_syn_rst_ack, 1);
-	add_compare(rule, NFT_CMP_EQ, &syn, 1);
+	match_flags(rule, fin_syn_rst_ack, syn);
+}
+
+void nft_rule_match_ack(struct nft_rule *rule)
+{
+	const uint8_t syn_rst_ack = 0x16, ack = 0x10;
+	match_flags(rule, syn_rst_ack, ack);
 }
 
 void nft_rule_match_port(struct nft_rule *rule, uint16_t port)
@@ -476,6 +498,11 @@ void nft_rule_match_ct_stray(struct nft_rule *rule)
 	match_ct_state(rule, STATE_INVALID | STATE_UNTRACKED);
 }
 
+void nft_rule_match_ct_untracked(struct nft_rule *rule)
+{
+	match_ct_state(rule, STATE_UNTRACKED);
+}
+
 void nft_rule_match_ct_original(struct nft_rule *rule)
 {
 	const uint8_t original = IP_CT_DIR_ORIGINAL;
@@ -497,6 +524,39 @@ void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask)
 	nftnl_expr_set_u32(value, NFTNL_EXPR_IMM_DATA, mask);
 	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_KEY, NFT_CT_EVENTMASK);
 	nftnl_expr_set_u32(set, NFTNL_EXPR_CT_SREG, REG);
+}
+
+void nft_rule_note_protocol(struct nft_rule *rule, const char *set)
+{
+	add_meta(rule, NFT_META_L4PROTO);
+	struct nftnl_expr *expr = rule_add(rule, "dynset");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+	if (nftnl_expr_set_str(expr, NFTNL_EXPR_DYNSET_SET_NAME, set) < 0)
+		rule->failed = true;
+}
+
+void nft_rule_notrack(struct nft_rule *rule)
+{
+	(void)rule_add(rule, "notrack"); /* the rule remembers a failure */
+}
+
+void nft_rule_answer(struct nft_rule *rule, const struct tg_syn_options *options,
+		     enum tg_family family)
+{
+	struct nftnl_expr *expr = rule_add(rule, "synproxy");
+	if (!expr)
+		return;
+	uint32_t flags = NF_SYNPROXY_OPT_MSS | NF_SYNPROXY_OPT_WSCALE;
+	if (options->timestamps)
+		flags |= NF_SYNPROXY_OPT_TIMESTAMP;
+	if (options->sack)
+		flags |= NF_SYNPROXY_OPT_SACK_PERM;
+	nftnl_expr_set_u16(expr, NFTNL_EXPR_SYNPROXY_MSS, options->mss[family]);
+	nftnl_expr_set_u8(expr, NFTNL_EXPR_SYNPROXY_WSCALE, options->window_scale);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_SYNPROXY_FLAGS, flags);
 }
 
 void nft_rule_reset(struct nft_rule *rule)

@@ -10,6 +10,7 @@
 
 struct nft_batch;
 struct nftnl_rule;
+struct tg_syn_options;
 
 /* Tables, chains, sets and rules as messages of a batch. Pure; out of memory marks the batch. */
 
@@ -18,9 +19,10 @@ void nft_encode_delete_table(struct nft_batch *batch, const char *table);
 
 struct nft_chain_spec {
 	const char *name;
-	bool base; /* type filter, hook prerouting, policy accept; below only for such */
+	bool base;     /* type filter, policy accept; below only for such */
+	uint32_t hook; /* enum nf_inet_hooks */
 	int32_t priority;
-	const char *const *devices; /* hook ingress of these, instead; none: not so */
+	const char *const *devices; /* of hook ingress; else none */
 	size_t device_count;
 };
 void nft_encode_chain(struct nft_batch *batch, const char *table,
@@ -62,8 +64,10 @@ void nft_rule_begin(struct nft_rule *rule, struct nft_batch *batch, const char *
 		    const char *chain);
 void nft_rule_end(struct nft_rule *rule);
 
+void nft_rule_match_outside(struct nft_rule *rule); /* did not come by loopback */
 void nft_rule_match_tcp(struct nft_rule *rule);
 void nft_rule_match_syn(struct nft_rule *rule); /* SYN, and neither ACK nor RST nor FIN */
+void nft_rule_match_ack(struct nft_rule *rule); /* ACK, and neither SYN nor RST */
 void nft_rule_match_port(struct nft_rule *rule, uint16_t port);
 void nft_rule_match_port_set(struct nft_rule *rule, const char *set, uint32_t set_id);
 void nft_rule_match_source(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
@@ -99,9 +103,16 @@ void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, co
 void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t prefix_len,
 			 const char *set, uint32_t count);
 void nft_rule_match_ct_new(struct nft_rule *rule);
-void nft_rule_match_ct_stray(struct nft_rule *rule);    /* invalid or untracked */
+void nft_rule_match_ct_stray(struct nft_rule *rule); /* invalid or untracked */
+void nft_rule_match_ct_untracked(struct nft_rule *rule);
 void nft_rule_match_ct_original(struct nft_rule *rule); /* from who opened the connection */
 void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask);
+/* Adds the protocol to a set, or gives it its whole time anew. */
+void nft_rule_note_protocol(struct nft_rule *rule, const char *set);
+void nft_rule_notrack(struct nft_rule *rule); /* the packet goes on */
+/* SYNPROXY; ends the rule. */
+void nft_rule_answer(struct nft_rule *rule, const struct tg_syn_options *options,
+		     enum tg_family family);
 void nft_rule_reset(struct nft_rule *rule); /* reject with a TCP reset; ends the rule */
 void nft_rule_verdict(struct nft_rule *rule, int verdict, const char *chain); /* NF_*, NFT_JUMP */
 

@@ -28,9 +28,15 @@ struct chains {
 static void encode_chain(void *data, const struct layout_chain *chain)
 {
 	const struct chains *chains = data;
-	struct nft_chain_spec spec = {
-		.name = chain->name, .base = chain->base, .priority = chain->priority};
-	if (chain->ingress) {
+	static const uint32_t hooks[] = {[LAYOUT_PREROUTING] = NF_INET_PRE_ROUTING,
+					 [LAYOUT_INGRESS] = NF_INET_INGRESS,
+					 [LAYOUT_INPUT] = NF_INET_LOCAL_IN,
+					 [LAYOUT_FORWARD] = NF_INET_FORWARD};
+	struct nft_chain_spec spec = {.name = chain->name,
+				      .base = chain->hook != LAYOUT_NO_HOOK,
+				      .hook = hooks[chain->hook],
+				      .priority = chain->priority};
+	if (chain->hook == LAYOUT_INGRESS) {
 		spec.devices = chains->layout->config->ingress;
 		spec.device_count = chains->layout->config->ingress_count;
 	}
@@ -62,6 +68,11 @@ void nft_layout_encode_address_sets(struct nft_batch *batch)
 	}
 }
 
+uint32_t nft_layout_counts_flags(const struct layout_set *set)
+{
+	return layout_counts_expire(set) ? NFT_SET_EVAL | NFT_SET_TIMEOUT : NFT_SET_EVAL;
+}
+
 void nft_layout_encode_ban_set(const struct layout *layout, struct nft_batch *batch, size_t index)
 {
 	const struct layout_set *set = &layout->sets[index];
@@ -74,10 +85,9 @@ void nft_layout_encode_ban_set(const struct layout *layout, struct nft_batch *ba
 	nft_encode_set(batch, TABLE, &spec);
 	if (!set->counts[0])
 		return;
-	/* Its elements are the rule's, and go when their connections do. */
 	spec.name = set->counts;
-	spec.flags = NFT_SET_EVAL;
-	spec.timeout_ms = 0;
+	spec.flags = nft_layout_counts_flags(set);
+	spec.timeout_ms = layout_counts_expire(set) ? LAYOUT_PROXIED_MS : 0;
 	nft_encode_set(batch, TABLE, &spec);
 }
 
@@ -275,6 +285,12 @@ static void encode_verdict(struct nft_rule *rule, const struct layout_rule *it)
 	case LAYOUT_JUMP:
 		nft_rule_verdict(rule, NFT_JUMP, it->jump);
 		break;
+	case LAYOUT_NOTRACK:
+		nft_rule_notrack(rule);
+		break;
+	case LAYOUT_ANSWER:
+		nft_rule_answer(rule, it->answer, it->family);
+		break;
 	}
 }
 
@@ -349,12 +365,16 @@ static void encode_rule(void *data, const struct layout_rule *it)
 	}
 	nft_rule_begin(&rule, rules->batch, TABLE, it->chain);
 	rule.first = it->first;
+	if (it->outside)
+		nft_rule_match_outside(&rule);
 	if (it->tcp)
 		nft_rule_match_tcp(&rule);
 	if (it->ct_new && !it->counts)
 		nft_rule_match_ct_new(&rule);
 	if (it->syn)
 		nft_rule_match_syn(&rule);
+	if (it->ack)
+		nft_rule_match_ack(&rule);
 	if (one_port)
 		nft_rule_match_port(&rule, ports->ports[0].first);
 	else if (port_id)
@@ -365,6 +385,8 @@ static void encode_rule(void *data, const struct layout_rule *it)
 		nft_rule_match_ct_original(&rule);
 	if (it->ct_stray)
 		nft_rule_match_ct_stray(&rule);
+	if (it->ct_untracked)
+		nft_rule_match_ct_untracked(&rule);
 	if (it->source)
 		nft_rule_match_source(&rule, it->family, it->prefix_len, it->source);
 	encode_counting(&rule, it);
@@ -375,6 +397,8 @@ static void encode_rule(void *data, const struct layout_rule *it)
 	}
 	if (it->counts)
 		nft_rule_match_over(&rule, it->family, it->prefix_len, it->counts, it->over);
+	if (it->notes)
+		nft_rule_note_protocol(&rule, it->notes);
 	if (it->ct_new && it->counts)
 		nft_rule_match_ct_new(&rule);
 	if (it->ct_events)

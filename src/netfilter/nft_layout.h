@@ -3,8 +3,10 @@
 #define NETFILTER_NFT_LAYOUT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct layout;
+struct layout_set;
 struct nft_batch;
 
 /* Messages: every chain; the address sets; the sets of bans that are not present; every rule. */
@@ -25,5 +27,8 @@ void nft_layout_encode_protected(const struct layout *layout, struct nft_batch *
 void nft_layout_encode_allow(const struct layout *layout, struct nft_batch *batch);
 /* Both, as the fuses of wider prefixes want them. */
 void nft_layout_encode_near(const struct layout *layout, struct nft_batch *batch);
+
+/* NFT_SET_* of the set that the rules of a set write to. */
+uint32_t nft_layout_counts_flags(const struct layout_set *set);
 
 #endif

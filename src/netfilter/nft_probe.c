@@ -12,6 +12,8 @@
 
 #include <linux/netfilter/nf_tables.h>
 
+#include <tcpguard/config.h>
+
 #include "netfilter/nft_batch.h"
 #include "netfilter/nft_elem.h"
 #include "netfilter/nft_encode.h"
@@ -139,5 +141,30 @@ int nft_probe(struct nft_socket *socket, struct nft_features *ret_features)
 	if (err < 0)
 		return err;
 	*ret_features = features;
+	return 0;
+}
+
+int nft_probe_synproxy(struct nft_socket *socket, bool *ret_has)
+{
+	static const struct tg_syn_options any = {.mss = {1460, 1440}};
+	static const struct nft_chain_spec chain = {.name = "probe"};
+	struct nft_batch batch;
+	struct nft_rule rule;
+	char table[TABLE_STRLEN];
+	name_table(socket, table);
+	nft_batch_init(&batch);
+	nft_batch_begin(&batch, socket->seq);
+	nft_encode_table(&batch, table, 0);
+	nft_encode_chain(&batch, table, &chain);
+	nft_rule_begin(&rule, &batch, table, chain.name);
+	nft_rule_answer(&rule, &any, TG_IPV4);
+	nft_rule_end(&rule);
+	nft_encode_delete_table(&batch, table);
+	nft_batch_end(&batch);
+	const int err = nft_socket_send(socket, &batch);
+	nft_batch_finish(&batch);
+	if (nft_socket_is_passing(err))
+		return err;
+	*ret_has = err == 0;
 	return 0;
 }

@@ -16,4 +16,7 @@ struct nft_features {
  * -errno. */
 int nft_probe(struct nft_socket *socket, struct nft_features *ret_features);
 
+/* Does it have SYNPROXY? 0, or -errno when it could not be asked now. */
+int nft_probe_synproxy(struct nft_socket *socket, bool *ret_has);
+
 #endif

@@ -14,6 +14,8 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 
+#include <tcpguard/config.h>
+
 #include "base/util.h"
 #include "layout/layout.h"
 #include "netfilter/nft_adopt.h"
@@ -41,8 +43,9 @@ struct nft_sink {
 	uint32_t set_size;
 	bool observes;  /* from the next install on */
 	bool installed; /* layout is what the kernel was last told */
-	bool suspect;   /* found changed or gone since */
-	int watch_fd;   /* -1: the table is owned */
+	bool synproxy_asked, no_synproxy;
+	bool suspect; /* found changed or gone since */
+	int watch_fd; /* -1: the table is owned */
 };
 
 static int sink_send(struct nft_sink *sink)
@@ -90,6 +93,7 @@ int nft_sink_create(const struct nft_sink_params *params, struct nft_sink **ret_
 	sink->socket.clock_ns = params->clock;
 	sink->stats.owned = features.owner && !params->plain;
 	sink->stats.destroy = features.destroy && !params->no_destroy;
+	sink->no_synproxy = params->no_synproxy;
 	sink->stats.update = features.update && !params->no_update;
 	err = take_over(sink);
 	if (err == 0 && !sink->stats.owned)
@@ -166,8 +170,9 @@ static bool is_beyond_repair(const struct nft_sink *sink, const struct layout *l
 		if (layout_parse_name(item->name, policy, &set)) {
 			key_len = layout_key_len(&set);
 			flags = NFT_SET_TIMEOUT;
-		} else if (layout_is_count_name(item->name, &family)) {
-			flags = NFT_SET_EVAL;
+		} else if (layout_parse_counts(item->name, &set)) {
+			key_len = layout_key_len(&set);
+			flags = nft_layout_counts_flags(&set);
 		} else if (layout_fuse_find(layout, item->name, &fuse)) {
 			key_len = fuse_key_len(&layout->fuses[fuse], item->name);
 			flags = NFT_SET_TIMEOUT | NFT_SET_EVAL;
@@ -296,8 +301,29 @@ static bool has_lost(const struct nft_sink *sink, const struct nft_state *state,
 	return false;
 }
 
+static bool wants_synproxy(const struct tg_config *config)
+{
+	for (size_t i = 0; i < config->policy_count; i++)
+		if (tg_policy_has_synproxy(&config->policies[i]))
+			return true;
+	return false;
+}
+
+/* Asked of the kernel when a policy first wants it: the question loads its module. */
+static int find_synproxy(struct nft_sink *sink)
+{
+	bool has = false;
+	if (sink->synproxy_asked || sink->no_synproxy)
+		return 0;
+	int err = nft_probe_synproxy(&sink->socket, &has);
+	sink->synproxy_asked = err == 0;
+	sink->no_synproxy = err == 0 && !has;
+	return err;
+}
+
 int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
-		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow)
+		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow,
+		     const struct tg_syn_options *syn_options)
 {
 	struct layout layout;
 	struct nft_state state;
@@ -306,6 +332,12 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	int err = layout_init(&layout, config, protected, allow, sink->set_size);
 	if (err < 0)
 		return err;
+	layout.syn_options = syn_options;
+	if (err == 0 && wants_synproxy(config))
+		err = find_synproxy(sink);
+	if (err < 0)
+		goto err_state;
+	layout.no_synproxy = sink->no_synproxy;
 	err = nft_state_read(&state, &sink->socket, TABLE);
 	if (err == 0 && state.flags & NFT_TABLE_F_OWNER && state.owner != sink->socket.portid)
 		err = -EBUSY;
@@ -341,6 +373,7 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	sink->suspect = false;
 	sink->stats.fuses = layout.fuse_count;
 	sink->stats.no_fuse = layout.no_fuse;
+	sink->stats.synproxy = !layout.no_synproxy;
 	sink->stats.ingress = layout.config->ingress_count > 0 && !layout.no_ingress;
 	nft_state_finish(&state);
 	return lost ? 1 : 0;

@@ -22,11 +22,12 @@ struct tg_prefix_set;
 struct nft_sink;
 
 struct nft_sink_params {
-	bool plain;     /* do not own the table, although the kernel could: an operator who edits it
-			   with nft */
-	bool no_update; /* never move the end of an element in place, as on old kernels; for tests
-			 */
-	bool no_destroy; /* do without DESTROYSETELEM, as on a kernel before 6.3; for tests */
+	bool plain; /* do not own the table, although the kernel could: an operator who edits it
+		       with nft */
+	bool no_synproxy; /* as if the kernel had been built without SYNPROXY; for tests */
+	bool no_update;   /* never move the end of an element in place, as on old kernels; for tests
+			   */
+	bool no_destroy;  /* do without DESTROYSETELEM, as on a kernel before 6.3; for tests */
 	tg_time (*clock)(void); /* to time transactions by; NULL: they are not timed */
 	uint32_t set_size;      /* room of a set of bans; 0: the least. Less is for tests */
 };
@@ -44,6 +45,7 @@ struct nft_sink_stats {
 	bool ingress;                  /* drops stand at the interfaces that the config names */
 	uint64_t fuses;                /* in force: of each limit that has one, two */
 	bool no_fuse;                  /* it takes none, although the policy asks for some */
+	bool synproxy;                 /* SYNPROXY stands for the policies that ask for it */
 	uint64_t transactions, failed; /* batches sent; batches the kernel refused as a whole */
 	uint64_t elements_added, elements_removed;
 	uint64_t elements_failed;  /* alone refused, after the batch was taken apart */
@@ -73,14 +75,16 @@ int nft_sink_adopt(struct nft_sink *sink, uint64_t wall_s,
 
 /*
  * Makes the table what config asks for, in one transaction: chains, rules, sets and
- * allow lists. Elements in sets that stay are not touched. config and the two sets
- * are borrowed until the next call. 1: done, but bans that the kernel held are gone, because their
- * set or the table was lost or beyond repair: SINK_LOST to the engine. 0: done. Or -errno, and
- * nothing changed: -EBUSY when another process owns the table, or when changes are queued (commit
- * them first: their policy is an index into the config of the last install).
+ * allow lists. Elements in sets that stay are not touched. syn_options: of each policy, what
+ * SYNPROXY answers with; NULL: Linux's own. All are borrowed until the next call. 1: done, but bans
+ * that the kernel held are gone, because their set or the table was lost or beyond repair:
+ * SINK_LOST to the engine. 0: done. Or -errno, and nothing changed: -EBUSY when another process
+ * owns the table, or when changes are queued (commit them first: their policy is an index into the
+ * config of the last install).
  */
 int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
-		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow);
+		     const struct tg_prefix_set *protected, const struct tg_prefix_set *allow,
+		     const struct tg_syn_options *syn_options);
 
 /* From the next install on, nothing that the packet path decides by itself drops. */
 void nft_sink_observe(struct nft_sink *sink, bool observes);

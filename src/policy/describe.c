@@ -125,6 +125,15 @@ static void tell_limit(const struct teller *teller, const struct tg_limit *limit
 	tell(teller, "mode", tg_mode_name(limit->mode));
 }
 
+static void tell_syn_options(const struct teller *teller, const struct tg_syn_options *options)
+{
+	char text[96];
+	(void)snprintf(text, sizeof(text), "{mss: %u, window-scale: %u, timestamps: %s, sack: %s}",
+		       options->mss[TG_IPV4], options->window_scale,
+		       options->timestamps ? "true" : "false", options->sack ? "true" : "false");
+	tell(teller, "synproxy", text);
+}
+
 void tg_policy_describe(const struct tg_policy *policy, tg_setting_fn *fn, void *data)
 {
 	char section[SECTION_STRLEN], text[TG_PREFIX_STRLEN];
@@ -133,6 +142,8 @@ void tg_policy_describe(const struct tg_policy *policy, tg_setting_fn *fn, void 
 	tell_ports(&teller, policy);
 	for (size_t i = 0; i < policy->address_count; i++)
 		tell(&teller, "address", tg_prefix_format(&policy->addresses[i], text));
+	if (policy->syn_options)
+		tell_syn_options(&teller, policy->syn_options);
 	for (size_t i = 0; i < policy->limit_count; i++) {
 		(void)snprintf(section, sizeof(section), "policy %s limit %s", policy->name,
 			       policy->limits[i].name);

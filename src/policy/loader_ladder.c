@@ -41,6 +41,12 @@ static bool read_step(const struct yaml_tree_node *node, const char *ladder, uin
 	if (node->kind != YAML_TREE_MAPPING ||
 	    !loader_step(node, what, &nodes, good, &steps[index]))
 		return false;
+	if (steps[index].action == TG_ACTION_SYNPROXY) {
+		schema_error(node, "'action: synproxy' has nothing above it or below: it is no "
+				   "step of a ladder, but the action of a limit with 'source: "
+				   "total'");
+		return false;
+	}
 	if (index == 0)
 		return true;
 	if (is_weaker(&steps[index], &steps[index - 1])) {

@@ -167,13 +167,14 @@ static bool read_source(const struct yaml_tree_node *node, const struct yaml_tre
 	return true;
 }
 
-/* What becomes of everybody's traffic at once is a budget at most; of our own, nothing. */
+/* What becomes of everybody's traffic at once is a question whether a SYN is real, or a budget at
+ * most; of our own, nothing. */
 static bool check_total(const struct yaml_tree_node *node, const struct tg_limit *limit)
 {
 	for (size_t i = 0; i < limit->step_count; i++) {
 		const bool fan_out = limit->measure == TG_MEASURE_FAN_OUT;
 		if (limit->steps[i].action == TG_ACTION_OBSERVE ||
-		    (limit->steps[i].action == TG_ACTION_RATE_LIMIT && !fan_out))
+		    (limit->steps[i].action <= TG_ACTION_RATE_LIMIT && !fan_out))
 			continue;
 		if (fan_out)
 			schema_error(node, "'fan-out' is about this host itself, which is not held "
@@ -181,8 +182,8 @@ static bool check_total(const struct yaml_tree_node *node, const struct tg_limit
 		else
 			schema_error(node,
 				     "'source: total' with a %s would concern everybody; use "
-				     "'action: rate-limit' with 'to', a budget of SYNs that "
-				     "sources which have shown themselves pass by",
+				     "'action: synproxy', or 'action: rate-limit' with 'to', a "
+				     "budget of SYNs: sources that have shown themselves pass by",
 				     tg_action_name(limit->steps[i].action));
 		return false;
 	}
@@ -198,6 +199,12 @@ static bool check_evidence(const struct yaml_tree_node *node, const struct tg_li
 {
 	if (limit->total)
 		return check_total(node, limit);
+	if (tg_limit_has(limit, TG_ACTION_SYNPROXY)) {
+		schema_error(node,
+			     "'action: synproxy' is about everybody who comes to the policy's "
+			     "ports: it wants 'source: total'");
+		return false;
+	}
 	if (tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE ||
 	    limit->steps[0].action <= TG_ACTION_RATE_LIMIT)
 		return true;
@@ -266,8 +273,8 @@ static bool read_steps(struct loader *loader, const struct named *named,
 		return use_ladder(loader->ladder, limit);
 	if (!own && keys_good) {
 		schema_error(named->key,
-			     "the limit '%s' has neither an action (observe, rate-limit, cap, "
-			     "reject or drop) "
+			     "the limit '%s' has neither an action (observe, synproxy, "
+			     "rate-limit, cap, reject or drop) "
 			     "nor a ladder, and 'defaults' names no ladder",
 			     named->key->text);
 		return false;

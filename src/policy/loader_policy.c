@@ -145,6 +145,46 @@ static void resolve_match(struct loader *loader, const struct yaml_tree_node *no
 	}
 }
 
+/* An IPv6 header is 20 octets longer than that of IPv4. */
+#define HEADER_MORE 20
+
+/* All four: what is left out would be a guess, and a wrong window scale stalls every client. */
+static void resolve_syn_options(struct loader *loader, const struct yaml_tree_node *node,
+				struct tg_policy *policy)
+{
+	enum { MSS, WINDOW_SCALE, TIMESTAMPS, SACK };
+	static const char *const keys[] = {"mss", "window-scale", "timestamps", "sack"};
+	const struct yaml_tree_node *found[ARRAY_SIZE(keys)];
+	uint32_t mss = 0, scale = 0;
+	struct tg_syn_options *options = tg_arena_alloc(loader->arena, 1, sizeof(*options));
+	if (!options) {
+		loader_memory(loader);
+		return;
+	}
+	bool good = schema_keys(node, "synproxy", keys, ARRAY_SIZE(keys), found);
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && good; i++) {
+		if (found[i])
+			continue;
+		schema_error(node,
+			     "'synproxy' has no '%s': it wants what the service answers a SYN "
+			     "with, such as {mss: 1460, window-scale: 7, timestamps: true, sack: "
+			     "true}",
+			     keys[i]);
+		good = false;
+	}
+	good = good && schema_number(found[MSS], keys[MSS], TG_MSS_MIN, UINT16_MAX, &mss) &&
+	       schema_number(found[WINDOW_SCALE], keys[WINDOW_SCALE], 0, TG_WINDOW_SCALE_MAX,
+			     &scale) &&
+	       schema_bool(found[TIMESTAMPS], keys[TIMESTAMPS], &options->timestamps) &&
+	       schema_bool(found[SACK], keys[SACK], &options->sack);
+	if (!good)
+		return;
+	options->mss[TG_IPV4] = (uint16_t)mss;
+	options->mss[TG_IPV6] = (uint16_t)(mss - HEADER_MORE);
+	options->window_scale = (uint8_t)scale;
+	policy->syn_options = options;
+}
+
 static void resolve_limits(struct loader *loader, const struct yaml_tree_node *node,
 			   enum tg_mode mode, struct tg_policy *policy)
 {
@@ -174,8 +214,8 @@ static void resolve_limits(struct loader *loader, const struct yaml_tree_node *n
 static void resolve_policy(struct loader *loader, const struct named *named,
 			   struct tg_policy *policy)
 {
-	enum { MODE, MATCH, LIMITS, OVERRIDE };
-	static const char *const keys[] = {"mode", "match", "limits", "override"};
+	enum { MODE, MATCH, LIMITS, OVERRIDE, SYNPROXY };
+	static const char *const keys[] = {"mode", "match", "limits", "override", "synproxy"};
 	const struct yaml_tree_node *found[ARRAY_SIZE(keys)];
 	enum tg_mode mode = loader->config->mode;
 	const char *name = named->key->text;
@@ -190,6 +230,8 @@ static void resolve_policy(struct loader *loader, const struct named *named,
 		(void)loader_mode(found[MODE], &mode); /* reported */
 	if (found[MATCH])
 		resolve_match(loader, found[MATCH], policy);
+	if (found[SYNPROXY])
+		resolve_syn_options(loader, found[SYNPROXY], policy);
 	if (found[LIMITS])
 		resolve_limits(loader, found[LIMITS], mode, policy);
 	else if (good)

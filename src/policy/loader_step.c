@@ -16,7 +16,8 @@
 #define TO_PER_SECOND_MAX 1000000
 
 /* As the actions are numbered, and the scopes. */
-static const char *const action_words[] = {"observe", "rate-limit", "cap", "reject", "drop"};
+static const char *const action_words[] = {"observe", "synproxy", "rate-limit",
+					   "cap",     "reject",   "drop"};
 static const char *const scope_words[] = {"new", "ports", "everything"};
 _Static_assert(ARRAY_SIZE(action_words) == TG_ACTION_COUNT &&
 		       ARRAY_SIZE(scope_words) == TG_SCOPE_COUNT,
@@ -113,6 +114,7 @@ static bool read_action_to(const struct loader_step_nodes *nodes, bool keys_good
 						    "how many connections at once");
 		return false;
 	case TG_ACTION_OBSERVE:
+	case TG_ACTION_SYNPROXY:
 	case TG_ACTION_REJECT:
 	case TG_ACTION_DROP:
 	case TG_ACTION_COUNT:
@@ -168,7 +170,8 @@ bool loader_step(const struct yaml_tree_node *at, const char *what,
 	if (nodes->action) {
 		good &= read_action(nodes, keys_good, &step);
 	} else if (keys_good) {
-		schema_error(at, "%s has no action: observe, rate-limit, cap, reject or drop",
+		schema_error(at,
+			     "%s has no action: observe, synproxy, rate-limit, cap, reject or drop",
 			     what);
 		good = false;
 	}

@@ -64,7 +64,10 @@ const char *words_nearest(const char *word, const char *const *words, size_t cou
 bool words_not_built(const char *word)
 {
 	static const char *const words[] = {
-		"share", "interfaces", "interface", "direction", "synproxy",
+		"share",
+		"interfaces",
+		"interface",
+		"direction",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strcmp(word, words[i]) == 0)

@@ -65,7 +65,8 @@ static struct nft_sink *sink_open(void)
 {
 	const struct nft_sink_params params = {0};
 	struct nft_sink *sink;
-	if (nft_sink_create(&params, &sink) < 0 || nft_sink_install(sink, &config, NULL, NULL) < 0)
+	if (nft_sink_create(&params, &sink) < 0 ||
+	    nft_sink_install(sink, &config, NULL, NULL, NULL) < 0)
 		die("the sink");
 	return sink;
 }

@@ -32,7 +32,7 @@ static void check_step(const struct tg_step *step)
 	require((step->action == TG_ACTION_CAP) == (step->cap > 0));
 	require(step->expire_ms >= 1000 && step->expire_ms <= TG_DURATION_MAX_MS);
 	/* What stands in for a drop passes something, too. */
-	require((step->action == TG_ACTION_OBSERVE) == (step->to.count == 0));
+	require((step->action <= TG_ACTION_SYNPROXY) == (step->to.count == 0));
 }
 
 /* From step to step no weaker. */
@@ -58,8 +58,10 @@ static void check_limit(const struct tg_limit *limit)
 	for (size_t i = 0; i < limit->step_count; i++) {
 		check_step(&limit->steps[i]);
 		require(!limit->total || limit->steps[i].action == TG_ACTION_OBSERVE ||
-			(limit->steps[i].action == TG_ACTION_RATE_LIMIT &&
+			(limit->steps[i].action <= TG_ACTION_RATE_LIMIT &&
 			 limit->measure != TG_MEASURE_FAN_OUT));
+		require(limit->steps[i].action != TG_ACTION_SYNPROXY ||
+			(limit->total && !limit->ladder));
 		if (i > 0)
 			check_order(&limit->steps[i], &limit->steps[i - 1]);
 	}

@@ -112,6 +112,14 @@ static void read_steps(struct tg_limit *limit, struct tg_step steps[STEP_LADDER]
 		last = 2;
 	if (limit->total) /* a budget at most; of this host's own, nothing */
 		last = limit->measure == TG_MEASURE_FAN_OUT ? 0 : MIN(last, 2);
+	if (limit->total && last > 0 && first > 4) {
+		limit->step_count = 1;
+		limit->steps = steps;
+		steps[0] = (struct tg_step){.action = TG_ACTION_SYNPROXY,
+					    .scope = TG_SCOPE_NEW,
+					    .expire_ms = byte & 0x80 ? 60000 : 3000};
+		return;
+	}
 	first = MIN(first, last);
 	limit->step_count = MIN(1U + byte / 8 % STEP_LADDER, last - first + 1);
 	limit->steps = steps;

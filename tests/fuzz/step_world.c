@@ -335,12 +335,14 @@ static void answer_witness(struct step_world *w, unsigned how)
 }
 
 static void tell_traffic(struct step_world *w, const struct tg_prefix *source, enum tg_scope scope,
-			 const char *policy, unsigned how)
+			 bool proxied, const char *policy, unsigned how)
 {
 	static const uint64_t packets[] = {0, 1, 10, 100, 10000, 1, UINT64_MAX, 50};
 	struct tg_event event = {
 		.type = TG_EVENT_TRAFFIC,
 		.traffic = {.source = *source, .scope = scope, .packets = packets[how & 7]}};
+	event.traffic.proxied = proxied;
+	event.traffic.finished = proxied ? (uint32_t)packets[how >> 3 & 7] / 2 : 0;
 	set_name(event.traffic.policy, policy);
 	tell(w, event);
 }
@@ -363,7 +365,8 @@ static void answer_probe(struct step_world *w, unsigned how)
 	const struct tg_ban ban = w->probe[--w->probe_count];
 	const struct tg_config *config = &w->config->config;
 	if (ban.policy < config->policy_count)
-		tell_traffic(w, &ban.source, ban.scope, config->policies[ban.policy].name, how);
+		tell_traffic(w, &ban.source, ban.scope, ban.action == TG_ACTION_SYNPROXY,
+			     config->policies[ban.policy].name, how);
 }
 
 static void answer_verify(struct step_world *w, unsigned how)
@@ -535,7 +538,8 @@ static void tell_asked(struct step_world *w, struct step_input *input, unsigned 
 		b = step_byte(input);
 		(void)any_limit(w, b, &policy);
 		const struct tg_prefix other = any_source(w, a, p);
-		tell_traffic(w, &other, (b >> 4) % TG_SCOPE_COUNT, b & 0x80 ? "" : policy->name, p);
+		tell_traffic(w, &other, (b >> 4) % TG_SCOPE_COUNT, false,
+			     b & 0x80 ? "" : policy->name, p);
 		break;
 	case 23:
 		answer_verify(w, p);

@@ -470,10 +470,13 @@ static void run_witness(struct golden *g, char **words, size_t count)
 static void run_traffic(struct golden *g, char **words, size_t count)
 {
 	struct tg_event event = {.type = TG_EVENT_TRAFFIC};
-	if (count != 5 || !read_source(words[1], &event.traffic.source)) {
-		fail(g, "wants PREFIX POLICY new|ports PACKETS");
+	if (count < 5 || count > 6 || !read_source(words[1], &event.traffic.source)) {
+		fail(g, "wants PREFIX POLICY new|ports PACKETS [FINISHED]");
 		return;
 	}
+	event.traffic.proxied = count == 6;
+	if (event.traffic.proxied)
+		event.traffic.finished = (uint32_t)strtoul(words[5], NULL, 10);
 	snprintf(event.traffic.policy, sizeof(event.traffic.policy), "%s", words[2]);
 	event.traffic.scope = strcmp(words[3], "ports") == 0 ? TG_SCOPE_PORTS : TG_SCOPE_NEW;
 	event.traffic.packets = strtoull(words[4], NULL, 10);

@@ -71,6 +71,20 @@ static const struct tg_policy plain_policy = {.name = "web",
 					      .limit_count = 1};
 static const struct tg_config plain_config = {.policies = &plain_policy, .policy_count = 1};
 
+static const struct tg_step proxy_step = {.action = TG_ACTION_SYNPROXY, .expire_ms = 60000};
+static const struct tg_limit proxy_limit = {.name = "forged",
+					    .measure = TG_MEASURE_HALF_OPEN,
+					    .threshold = 200,
+					    .total = true,
+					    .steps = &proxy_step,
+					    .step_count = 1};
+static const struct tg_policy proxy_policy = {.name = "web",
+					      .ports = web_ports,
+					      .port_count = 2,
+					      .limits = &proxy_limit,
+					      .limit_count = 1};
+static const struct tg_config proxy_config = {.policies = &proxy_policy, .policy_count = 1};
+
 static const struct side {
 	const char *server, *source, *prefix, *neighbour, *allowed, *around_allowed;
 } sides[] = {
@@ -152,7 +166,7 @@ static void fresh(const struct nft_sink_params *params, const struct tg_config *
 {
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	open_sink(params);
-	CHECK_U64(nft_sink_install(sink, what, own, allow), 0);
+	CHECK_U64(nft_sink_install(sink, what, own, allow, NULL), 0);
 }
 
 static void close_sink(void)
@@ -584,6 +598,23 @@ TEST(change_of_form)
 	}
 }
 
+/* A kernel without SYNPROXY gets the rest of the table, and a word about it. */
+TEST(synproxy)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct nft_sink_stats stats;
+		fresh(&(struct nft_sink_params){.no_synproxy = i == 0}, &proxy_config);
+		nft_sink_stats(sink, &stats);
+		CHECK_U64(stats.synproxy, i);
+		struct tg_decision ban =
+			ban_of("10.9.0.1/32", TG_NO_INDEX, TG_ACTION_DROP, TG_SCOPE_EVERYTHING);
+		put(&ban);
+		CHECK_U64(adopt_all().count, 1);
+		CHECK_U64(lab_passed(&lab, sides[TG_IPV4].neighbour, RAW, TH_SYN, 5), 5);
+		close_sink();
+	}
+}
+
 /* Its end moves; what it has counted and let pass stays where the kernel can do that. */
 TEST(renewal)
 {
@@ -680,7 +711,7 @@ TEST(every_form_is_adopted)
 		CHECK_U64(adopted.count, count);
 		for (unsigned i = 0; i < count; i++)
 			check_adopted(&adopted, &bans[i].ban);
-		CHECK_U64(nft_sink_install(sink, &config, own, allow), 0);
+		CHECK_U64(nft_sink_install(sink, &config, own, allow, NULL), 0);
 		CHECK_U64(adopt_all().count, count);
 	}
 	/* And still in force. */
@@ -720,7 +751,7 @@ static bool install_at(const char *const *names, size_t count)
 	at = config;
 	at.ingress = names;
 	at.ingress_count = count;
-	CHECK_U64(nft_sink_install(sink, &at, own, allow), 0);
+	CHECK_U64(nft_sink_install(sink, &at, own, allow, NULL), 0);
 	nft_sink_stats(sink, &stats);
 	return stats.ingress;
 }
@@ -858,6 +889,7 @@ int main(void)
 	RUN(allowed_within_a_ban_by_hand);
 	RUN(prefixes_are_exact);
 	RUN(change_of_form);
+	RUN(synproxy);
 	RUN(renewal);
 	RUN(every_form_is_adopted);
 	RUN(ingress);

@@ -172,7 +172,7 @@ static void fresh(const struct nft_sink_params *params)
 {
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	open_sink(params);
-	CHECK_U64(nft_sink_install(sink, &config, own, allow), 0);
+	CHECK_U64(nft_sink_install(sink, &config, own, allow, NULL), 0);
 }
 
 static const struct nft_sink_params usual = {0}, plain = {.plain = true};
@@ -445,7 +445,7 @@ TEST(twice_in_one_turn)
 	unban.type = TG_DECISION_LIFT;
 	CHECK_U64(nft_sink_add(sink, &ban, NOW, WALL), 0);
 	CHECK_U64(nft_sink_add(sink, &unban, NOW, WALL), 0);
-	CHECK_U64(-nft_sink_install(sink, &config, own, allow), EBUSY);
+	CHECK_U64(-nft_sink_install(sink, &config, own, allow, NULL), EBUSY);
 	CHECK_U64(commit(), 0);
 	CHECK(acks == 2 && ack_errors == 0);
 	CHECK_U64(adopted_count(), 0);
@@ -543,7 +543,7 @@ TEST(killed_between_bans)
 	pid_t child = fork();
 	if (child == 0) {
 		open_sink(&usual);
-		(void)nft_sink_install(sink, &config, own, allow);
+		(void)nft_sink_install(sink, &config, own, allow, NULL);
 		for (uint32_t n = 0;; n++) {
 			struct tg_decision ban = ban_of("10.16.0.0/32", WEB, OPEN_PER_IP, 600000);
 			const uint32_t be = htonl(0x0a100000u + n);
@@ -565,7 +565,7 @@ TEST(killed_between_bans)
 	open_sink(&usual);
 	const unsigned found = adopted_count();
 	CHECK(found == last + 1 || found == last + 2); /* acknowledged, but not told yet */
-	CHECK_U64(nft_sink_install(sink, &config, own, allow), 0);
+	CHECK_U64(nft_sink_install(sink, &config, own, allow, NULL), 0);
 	CHECK_U64(adopted_count(), found);
 	close_sink();
 }
@@ -736,7 +736,8 @@ TEST(restart_keeps_enforcing)
 		}
 		const uint64_t seen = lab_counter("seen");
 		for (unsigned n = 0; n < 50; n++)
-			CHECK_U64(nft_sink_install(sink, n % 2 ? &config : &web_only, own, allow),
+			CHECK_U64(nft_sink_install(sink, n % 2 ? &config : &web_only, own, allow,
+						   NULL),
 				  0);
 		CHECK_U64(lab_counter("seen") - seen, 0);
 		kill(child, SIGKILL);
@@ -819,7 +820,7 @@ TEST(plain_is_watched_and_repaired)
 		CHECK(!nft_sink_watch_dispatch(sink));
 		CHECK(run("%s", acts[i].command) == 0);
 		CHECK(noticed());
-		CHECK_U64(nft_sink_install(sink, &config, own, allow), acts[i].bans_lost);
+		CHECK_U64(nft_sink_install(sink, &config, own, allow, NULL), acts[i].bans_lost);
 		CHECK(!nft_sink_watch_dispatch(sink));
 		put(&four); /* as the engine does when it is told that the sink was lost */
 		if (strstr(acts[i].command, "ruleset"))
@@ -838,7 +839,7 @@ TEST(plain_is_watched_and_repaired)
 	CHECK_U64(nft_sink_add(sink, &four, NOW, WALL), 0);
 	CHECK_U64(-commit(), ENOENT);
 	CHECK_U64(last_error, ENOENT);
-	CHECK_U64(nft_sink_install(sink, &config, own, allow), 1);
+	CHECK_U64(nft_sink_install(sink, &config, own, allow, NULL), 1);
 	put(&four);
 	close_sink();
 }
@@ -865,7 +866,7 @@ TEST(strange_table_is_made_anew)
 		CHECK_U64(-nft_sink_remove_table(), 0);
 		CHECK(run("%s", strange[i / 2]) == 0);
 		open_sink(variants[i % 2]);
-		CHECK(nft_sink_install(sink, &config, own, allow) >= 0);
+		CHECK(nft_sink_install(sink, &config, own, allow, NULL) >= 0);
 		struct tg_decision four = ban_of("10.9.0.1/32", WEB, OPEN_PER_IP, 60000);
 		put(&four);
 		CHECK_U64(lab_passed(&lab, "10.9.0.1", 80, TH_SYN, 5), 0);
@@ -880,7 +881,7 @@ TEST(switching_ownership)
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
 		open_sink(order[i]);
-		CHECK(nft_sink_install(sink, &config, own, allow) >= 0);
+		CHECK(nft_sink_install(sink, &config, own, allow, NULL) >= 0);
 		struct tg_decision four = ban_of("10.9.0.1/32", WEB, OPEN_PER_IP, 60000);
 		put(&four);
 		CHECK_U64(lab_passed(&lab, "10.9.0.1", 80, TH_SYN, 5), 0);
@@ -889,7 +890,7 @@ TEST(switching_ownership)
 	}
 	/* An orphan can be taken out by hand. */
 	open_sink(&usual);
-	CHECK(nft_sink_install(sink, &config, own, allow) >= 0);
+	CHECK(nft_sink_install(sink, &config, own, allow, NULL) >= 0);
 	close_sink();
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	CHECK_U64(-nft_sink_remove_table(), 0);
@@ -928,7 +929,7 @@ TEST(foreign_tables_are_left_alone)
 	CHECK_U64(commit(), 0);
 	close_sink();
 	open_sink(&usual);
-	CHECK(nft_sink_install(sink, &web_only, own, allow) >= 0);
+	CHECK(nft_sink_install(sink, &web_only, own, allow, NULL) >= 0);
 	close_sink();
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	char *after = output_of("nft -a list ruleset");
@@ -955,7 +956,7 @@ TEST(matches_at_the_edges)
 	const struct tg_config edge_config = {.policies = both, .policy_count = 2};
 	CHECK_U64(-nft_sink_remove_table(), 0);
 	open_sink(&usual);
-	CHECK_U64(nft_sink_install(sink, &edge_config, NULL, NULL), 0);
+	CHECK_U64(nft_sink_install(sink, &edge_config, NULL, NULL, NULL), 0);
 	struct tg_decision four = ban_of("10.9.0.1/32", 0, 0, 60000);
 	struct tg_decision six = ban_of("2001:db8:9:1::/64", 0, 0, 60000);
 	four.ban.scope = six.ban.scope = TG_SCOPE_PORTS;
@@ -983,7 +984,7 @@ TEST(refused_config)
 	named.name = "hand";
 	const struct tg_config bad = {.policies = &named, .policy_count = 1};
 	fresh(&usual);
-	CHECK_U64(-nft_sink_install(sink, &bad, own, allow), EINVAL);
+	CHECK_U64(-nft_sink_install(sink, &bad, own, allow, NULL), EINVAL);
 	struct tg_decision four = ban_of("10.9.0.1/32", WEB, OPEN_PER_IP, 60000);
 	put(&four);
 	CHECK_U64(lab_passed(&lab, "10.9.0.1", 80, TH_SYN, 5), 0);

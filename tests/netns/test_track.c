@@ -88,7 +88,7 @@ static struct seen watch(enum tg_measure measure)
 	struct seen seen = {0};
 	struct nft_sink *sink = NULL;
 	CHECK(nft_sink_create(&params, &sink) == 0);
-	CHECK(sink && nft_sink_install(sink, &config, NULL, NULL) == 0);
+	CHECK(sink && nft_sink_install(sink, &config, NULL, NULL, NULL) == 0);
 	struct nfct_handle *handle = nfct_open(CONNTRACK, NFCT_ALL_CT_GROUPS);
 	nfct_callback_register(handle, NFCT_T_ALL, on_event, &seen);
 	CHECK(fcntl(nfct_fd(handle), F_SETFL, O_NONBLOCK) == 0);

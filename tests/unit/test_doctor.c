@@ -572,8 +572,9 @@ static bool is_unknown(const struct doctor_report *report, const char *name)
 TEST(what_is_not_known_is_said_and_not_guessed)
 {
 	for (int key = 0; key < SYSCTL_COUNT; key++) {
-		/* Absent as a rule, or only asked when something else is wrong. */
-		if (key == SYSCTL_TW_RECYCLE || key == SYSCTL_TW_TIMEOUT ||
+		/* Not judged, absent as a rule, or only asked when something else is wrong. */
+		if (key == SYSCTL_TCP_RMEM || key == SYSCTL_RMEM_MAX || key == SYSCTL_TCP_SACK ||
+		    key == SYSCTL_TW_RECYCLE || key == SYSCTL_TW_TIMEOUT ||
 		    key == SYSCTL_EHASH_ENTRIES || key == SYSCTL_MAX_SYN_BACKLOG ||
 		    key == SYSCTL_TIMESTAMPS || key == SYSCTL_CT_ACCT)
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the readers of this host make of the kernel's texts and bytes, and of files of sysctl.d. */
 #include "host/snapshot.h"
+#include "host/syn_options.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,12 +80,31 @@ TEST(per_cpu)
 				 values);
 	CHECK_U64(values[COUNTER_CT_DROP].value, 32);
 	CHECK_U64(values[COUNTER_CT_EARLY_DROP].value, 2);
+	counters_parse_synproxy("entries\t\tsyn_received\tcookie_invalid\tcookie_valid\n"
+				"00000000\t00000007\t00000000\t00000003\n"
+				"00000000\t00000001\t00000000\tffffffff\n",
+				values);
+	CHECK_U64(values[COUNTER_SYNPROXY_FINISHED].value, 3 + UINT64_C(0xffffffff));
 	struct counter_value before[COUNTER_COUNT] = {0};
 	before[COUNTER_CT_DROP] = (struct counter_value){.known = true, .value = 30};
 	counters_subtract(values, before);
 	CHECK(values[COUNTER_CT_DROP].known);
 	CHECK_U64(values[COUNTER_CT_DROP].value, 2);
 	CHECK(!values[COUNTER_SOFTNET_DROPPED].known);
+}
+
+/* Checked against what a kernel answers in tests/netns/accept_synproxy.sh. */
+TEST(window_scale)
+{
+	CHECK_U64(syn_options_window_scale(0, 6 << 20), 7);
+	CHECK_U64(syn_options_window_scale(0, 32 << 20), 10);
+	CHECK_U64(syn_options_window_scale(0, 65535), 0);
+	CHECK_U64(syn_options_window_scale(0, 65536), 1);
+	CHECK_U64(syn_options_window_scale(0, UINT64_MAX), TG_WINDOW_SCALE_MAX);
+	/* What a socket was given bounds it. */
+	CHECK_U64(syn_options_window_scale(2 << 20, 6 << 20), 4);
+	CHECK_U64(syn_options_window_scale(8192, 6 << 20), 0);
+	CHECK_U64(syn_options_window_scale(1u << 31, 6 << 20), 7);
 }
 
 TEST(memory)
@@ -194,6 +214,7 @@ int main(void)
 	RUN(reserved_ports);
 	RUN(netstat);
 	RUN(per_cpu);
+	RUN(window_scale);
 	RUN(memory);
 	RUN(key_separators);
 	RUN(sysctl_files);

@@ -45,7 +45,7 @@ static struct tg_prefix random_prefix(uint64_t *state)
 
 static enum tg_action random_action(uint64_t *state)
 {
-	return TG_ACTION_RATE_LIMIT + below(state, TG_ACTION_DROP);
+	return TG_ACTION_SYNPROXY + below(state, TG_ACTION_DROP);
 }
 
 static void random_text(uint64_t *state, char *text, size_t size)
@@ -133,6 +133,9 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.traffic.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		random_text(state, event.traffic.policy, sizeof(event.traffic.policy));
 		event.traffic.packets = draw(state) >> below(state, 64);
+		event.traffic.proxied = below(state, 2);
+		if (event.traffic.proxied)
+			event.traffic.finished = (uint32_t)draw(state);
 		break;
 	case TG_EVENT_FUSE:
 		event.fuse.source = random_prefix(state).addr;
@@ -144,7 +147,9 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.request.request = (uint32_t)draw(state);
 		event.request.source = random_prefix(state);
 		event.request.all = below(state, 2);
-		event.request.action = random_action(state);
+		do /* nobody's hand has it */
+			event.request.action = random_action(state);
+		while (event.request.action == TG_ACTION_SYNPROXY);
 		event.request.scope = (enum tg_scope)below(state, TG_SCOPE_COUNT);
 		event.request.force = below(state, 2);
 		event.request.to = (struct tg_rate){1, (uint32_t)draw(state) | 1};
@@ -334,7 +339,7 @@ TEST(refusals)
 		const char *what;
 	} cases[] = {
 		{"type 0", {0}, 1, 44, "unknown record"},
-		{"type 22", {22}, 1, 44, "unknown record"},
+		{"type 23", {23}, 1, 44, "unknown record"},
 		{"type 31", {31}, 1, 44, "unknown record"},
 		{"high bit", {0x88}, 1, 44, "unknown bits of a record"},
 		{"key of a tick", {0x48}, 1, 44, "unknown bits of a record"},
