@@ -19,9 +19,13 @@ int client_explain_open(const char *path, int err)
 		return CLI_USAGE;
 	}
 	if (err == -EAGAIN) /* its backlog is full */
-		cli_complain("the daemon at %s hangs: it takes no more connections", path);
+		cli_complain("the daemon at %s hangs: it takes no more connections; bans stay in "
+			     "force over a 'systemctl restart tcpguard'",
+			     path);
 	else
-		cli_complain("no daemon answers at %s: %s", path, strerror(-err));
+		cli_complain("no daemon answers at %s: %s; to start it: systemctl start tcpguard, "
+			     "why it ended: journalctl -u tcpguard",
+			     path, strerror(-err));
 	return CLI_NO_DAEMON;
 }
 
@@ -42,7 +46,8 @@ int client_explain(enum client_result result, const struct tg_record *record)
 		cli_complain("the daemon ended the conversation early");
 		return CLI_NO_DAEMON;
 	case CLIENT_TIMEOUT:
-		cli_complain("the daemon does not answer");
+		cli_complain("the daemon does not answer; what it did last: journalctl -u "
+			     "tcpguard");
 		return CLI_NO_DAEMON;
 	}
 	return CLI_NO;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/strbuf.h"
 #include "base/text.h"
 #include "base/util.h"
@@ -81,6 +82,47 @@ static int usage_error(const struct cli_verb *verb)
 	return CLI_USAGE;
 }
 
+/* What getopt_long gives for long options: above every short one. */
+enum { OPTION_FIRST = 1000, OPTION_HELP = 2000 };
+
+/* The name of an option that getopt_long has found something wrong with. */
+static const char *name_of(const struct cli_option *options, int count, int id)
+{
+	if (id >= OPTION_FIRST && id < OPTION_FIRST + count)
+		return options[id - OPTION_FIRST].name;
+	return "help";
+}
+
+/* id: what getopt_long said; before it gives its word in optopt and in argv. */
+static void complain_option(const struct cli_option *options, int count, char **argv, int id)
+{
+	const char *names[CLI_OPTIONS_MAX + 1] = {0};
+	char typed[64];
+	if (optopt >= OPTION_FIRST) {
+		cli_complain(id == ':' ? "--%s wants a value" : "--%s takes no value",
+			     name_of(options, count, optopt));
+		return;
+	}
+	if (optopt != 0) {
+		cli_complain(id == ':' ? "-%c wants a value" : "there is no option -%c", optopt);
+		return;
+	}
+	const char *word = argv[optind - 1] + 2;
+	(void)snprintf(typed, sizeof(typed), "%.*s", (int)strcspn(word, "="), word);
+	int begun = 0; /* words that it may be short for */
+	for (int i = 0; i <= count; i++) {
+		names[i] = i < count ? options[i].name : "help";
+		begun += strncmp(names[i], typed, strlen(typed)) == 0;
+	}
+	if (begun > 1) {
+		cli_complain("--%s is short for more than one option", typed);
+		return;
+	}
+	const char *near = tg_nearest_word(typed, names, (size_t)count + 1);
+	cli_complain("there is no option --%s%s%s%s", typed, near ? "; did you mean --" : "",
+		     near ? near : "", near ? "?" : "");
+}
+
 /* "[TIME]" may be left out. */
 static int argument_of(const struct cli_option *option)
 {
@@ -98,28 +140,38 @@ static int find_count(const struct cli_verb *verb, int count)
 	return id;
 }
 
-/* -1: go on; else the exit status. */
-static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct cli_args *args)
+/* As getopt_long wants them; how many. */
+static int list_options(const struct cli_verb *verb,
+			struct option options[static CLI_OPTIONS_MAX + 2])
 {
-	enum { HELP = 1000 };
-	struct option options[CLI_OPTIONS_MAX + 2] = {0};
-	int count = 0, id;
+	int count = 0;
 	for (; count < CLI_OPTIONS_MAX && verb->options[count].name; count++)
 		options[count] = (struct option){.name = verb->options[count].name,
 						 .has_arg = argument_of(&verb->options[count]),
-						 .val = count};
-	options[count] = (struct option){.name = "help", .val = HELP};
+						 .val = OPTION_FIRST + count};
+	options[count] = (struct option){.name = "help", .val = OPTION_HELP};
+	return count;
+}
+
+/* -1: go on; else the exit status. */
+static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct cli_args *args)
+{
+	struct option options[CLI_OPTIONS_MAX + 2] = {0};
+	const int count = list_options(verb, options), n = find_count(verb, count);
+	int id;
 	optind = 0; /* starts anew, with the verb in the place of the program */
-	const int n = find_count(verb, count);
-	while ((id = getopt_long(argc, argv, n < count ? "n:" : "", options, NULL)) != -1) {
+	while ((id = getopt_long(argc, argv, n < count ? ":n:" : ":", options, NULL)) != -1) {
 		if (id == 'n')
-			id = n;
-		if (id == HELP) {
+			id = OPTION_FIRST + n;
+		if (id == OPTION_HELP) {
 			print_verb_help(stdout, verb);
 			return CLI_OK;
 		}
-		if (id < 0 || id >= count)
+		if (id == ':' || id == '?') {
+			complain_option(verb->options, count, argv, id);
 			return usage_error(verb);
+		}
+		id -= OPTION_FIRST;
 		if (optarg && args->values[id]) {
 			cli_complain("--%s is given twice", options[id].name);
 			return usage_error(verb);
@@ -132,6 +184,16 @@ static int parse_verb(const struct cli_verb *verb, int argc, char **argv, struct
 		return -1;
 	cli_complain("%s takes %s", verb->name, verb->operands[0] ? verb->operands : "no operands");
 	return usage_error(verb);
+}
+
+static void complain_verb(const char *word)
+{
+	const char *names[ARRAY_SIZE(verbs)];
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		names[i] = verbs[i]->name;
+	const char *near = tg_nearest_word(word, names, ARRAY_SIZE(verbs));
+	cli_complain("there is no verb '%s'%s%s%s", word, near ? "; did you mean '" : "",
+		     near ? near : "", near ? "'?" : "");
 }
 
 static int run_verb(const struct cli *cli, int argc, char **argv)
@@ -148,16 +210,18 @@ static int run_verb(const struct cli *cli, int argc, char **argv)
 			status = CLI_USAGE;
 		return status;
 	}
-	cli_complain("there is no verb '%s'", argv[0]);
+	complain_verb(argv[0]);
 	return usage_error(NULL);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"socket", required_argument, NULL, 's'},
-						{"config", required_argument, NULL, 'c'},
-						{"help", no_argument, NULL, 'h'},
-						{"version", no_argument, NULL, 'v'},
+	/* In the order of global_options. */
+	enum { SOCKET = OPTION_FIRST, CONFIG, HELP, VERSION };
+	static const struct option options[] = {{"socket", required_argument, NULL, SOCKET},
+						{"config", required_argument, NULL, CONFIG},
+						{"help", no_argument, NULL, HELP},
+						{"version", no_argument, NULL, VERSION},
 						{0}};
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 	struct cli cli = {.socket = TCPGUARD_SOCKET,
@@ -172,21 +236,22 @@ int main(int argc, char **argv)
 		complete_words(&cli, &table, argc - 2, argv + 2);
 		return CLI_OK;
 	}
-	while ((id = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+	while ((id = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
 		switch (id) {
-		case 's':
+		case SOCKET:
 			cli.socket = optarg;
 			break;
-		case 'c':
+		case CONFIG:
 			cli.config = optarg;
 			break;
-		case 'h':
+		case HELP:
 			print_help(stdout);
 			return CLI_OK;
-		case 'v':
+		case VERSION:
 			(void)puts("tcpguard " TCPGUARD_VERSION);
 			return CLI_OK;
 		default:
+			complain_option(global_options, ARRAY_SIZE(global_options), argv, id);
 			return usage_error(NULL);
 		}
 	}

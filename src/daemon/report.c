@@ -155,8 +155,6 @@ static void put_end(struct tg_strbuf *out, const struct tg_config *config,
 
 static const char *relation(const struct tg_prefix *source, const struct tg_prefix *covers)
 {
-	if (tg_prefix_equal(source, covers))
-		return "is";
 	return source->len < covers->len ? "covers" : "lies in";
 }
 
@@ -166,16 +164,26 @@ void report_refusal(struct tg_strbuf *out, const struct tg_decision *decision)
 	tg_prefix_format(&decision->ban.source, source);
 	switch (decision->cause) {
 	case TG_CAUSE_PROTECTED:
-		tg_strbuf_printf(out, "%s %s %s, %s, which is never banned", source,
-				 relation(&decision->ban.source, &decision->covers),
-				 tg_prefix_format(&decision->covers, covers),
-				 tg_protect_kind_name(decision->covers_kind));
+		if (tg_prefix_equal(&decision->ban.source, &decision->covers))
+			tg_strbuf_printf(out, "%s is %s", source,
+					 tg_protect_kind_name(decision->covers_kind));
+		else
+			tg_strbuf_printf(out, "%s %s %s, %s", source,
+					 relation(&decision->ban.source, &decision->covers),
+					 tg_prefix_format(&decision->covers, covers),
+					 tg_protect_kind_name(decision->covers_kind));
+		tg_strbuf_puts(out, decision->covers_kind == TG_PROTECT_ADMIN
+					    ? ", which is not banned unless by hand with --force"
+					    : ", which is never banned");
 		return;
 	case TG_CAUSE_TABLE_FULL:
-		tg_strbuf_printf(out, "no room for a ban of %s: the table of bans is full", source);
+		tg_strbuf_printf(out,
+				 "no room for a ban of %s: the table of bans is full; a larger "
+				 "max-bans takes a restart",
+				 source);
 		return;
 	case TG_CAUSE_NOT_FOUND:
-		tg_strbuf_puts(out, "nothing is banned there");
+		tg_strbuf_puts(out, "nothing is banned there; 'tcpguard list' shows what is");
 		return;
 	case TG_CAUSE_PANIC_MODE:
 		tg_strbuf_puts(out,

@@ -7,9 +7,9 @@
 
 #include <tcpguard/diag.h>
 
+#include "base/nearest.h"
 #include "base/util.h"
 #include "schema.h"
-#include "words.h"
 
 #define FORGET_MIN_MS 1000
 
@@ -125,7 +125,7 @@ const struct ladder *loader_find_ladder(struct loader *loader, const struct yaml
 	}
 	if (loader->incomplete || loader->diag->lost)
 		return NULL; /* it may be in the file that could not be read */
-	const char *near = words_nearest(node->text, names, loader->ladder_count);
+	const char *near = tg_nearest_word(node->text, names, loader->ladder_count);
 	source_quote(node->text, quoted);
 	if (near)
 		schema_error(node, "there is no ladder '%s'; did you mean '%s'?", quoted, near);

@@ -12,9 +12,9 @@
 #include <tcpguard/diag.h>
 
 #include "base/cleanup.h"
+#include "base/nearest.h"
 #include "base/util.h"
 #include "schema.h"
-#include "words.h"
 
 static bool prefixes_add(struct prefixes *prefixes, const struct tg_prefix *add, size_t count)
 {
@@ -199,7 +199,7 @@ static void unknown_list(struct loader *loader, const struct yaml_tree_node *nod
 		return; /* it may be in the file that could not be read; or nobody will read it */
 	for (size_t i = 0; i < loader->list_count; i++)
 		names[i] = loader->lists[i].named.key->text;
-	const char *near = words_nearest(node->text, names, loader->list_count);
+	const char *near = tg_nearest_word(node->text, names, loader->list_count);
 	source_quote(node->text, quoted);
 	if (near)
 		schema_error(node, "there is no list '%s'; did you mean '%s'?", quoted, near);

@@ -10,6 +10,7 @@
 #include <tcpguard/config.h>
 #include <tcpguard/diag.h>
 
+#include "base/nearest.h"
 #include "base/strbuf.h"
 #include "base/util.h"
 #include "source.h"
@@ -59,7 +60,7 @@ static void unknown_key(const struct yaml_tree_node *key, const char *what, cons
 	struct tg_strbuf list;
 	if (key->source->diag->lost)
 		return; /* nobody will read it, and the search below costs time */
-	const char *near = words_nearest(key->text, keys, count);
+	const char *near = tg_nearest_word(key->text, keys, count);
 	source_quote(key->text, quoted);
 	if (words_not_built(key->text)) {
 		schema_error(key, "'%s' is known, but not built yet in this version", quoted);
@@ -224,7 +225,7 @@ bool schema_word(const struct yaml_tree_node *node, const char *what, const char
 	size_t i = 0;
 	while (i < count && strcmp(node->text, words[i]) != 0)
 		i++;
-	const char *near = words_nearest(node->text, words, count);
+	const char *near = tg_nearest_word(node->text, words, count);
 	source_quote(node->text, quoted);
 	if (i < count)
 		*ret_index = i;

@@ -3,10 +3,6 @@
 #define POLICY_WORDS_H
 
 #include <stdbool.h>
-#include <stddef.h>
-
-/* The word that a reader most likely meant, or NULL if none is near. */
-const char *words_nearest(const char *word, const char *const *words, size_t count);
 
 /* A word of the language that this version knows of and cannot do yet. */
 bool words_not_built(const char *word);

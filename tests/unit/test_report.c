@@ -176,7 +176,18 @@ TEST(refusals)
 	tg_strbuf_init(&text);
 	made.cause = TG_CAUSE_NOT_FOUND;
 	report_refusal(&text, &made);
-	CHECK_STR(text.text, "nothing is banned there");
+	CHECK_STR(text.text, "nothing is banned there; 'tcpguard list' shows what is");
+	tg_strbuf_clear(&text);
+	made.cause = TG_CAUSE_PROTECTED;
+	made.covers = made.ban.source;
+	made.covers_kind = TG_PROTECT_OWN;
+	report_refusal(&text, &made);
+	CHECK_STR(text.text, "198.51.100.7/32 is an address of this host, which is never banned");
+	tg_strbuf_clear(&text);
+	made.covers_kind = TG_PROTECT_ADMIN;
+	report_refusal(&text, &made);
+	CHECK_STR(text.text, "198.51.100.7/32 is in a live session of an admin, which is not "
+			     "banned unless by hand with --force");
 	tg_strbuf_finish(&text);
 }
 
