@@ -371,6 +371,8 @@ void flows_resync_end(struct tg_engine *engine)
 	/* Flows of a source that was pushed out stand in none until they move. */
 	if (engine->evicted != counts_evicted(engine))
 		flows_recount(engine, false);
+	/* Who has finished a handshake that nobody told of passes by a budget, too. */
+	engine->pass_again |= engine->stats.services > 0;
 	const bool told = engine->stats.feed == TG_FEED_ALL;
 	engine->stats.stale = engine->gap_in_resync || !told;
 	/* Right now the counts are as the dump told them, also when something was lost since. Not

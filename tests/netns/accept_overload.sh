@@ -28,25 +28,7 @@ on "$GUARD" sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_syn_sent=5 \
 # Room for some twenty messages: what a flood on twenty cores is to the usual room.
 guard_start --event-buffer 16 || tap_bail 'no daemon'
 
-# "STEP MILLISECONDS" of each answer to `status`, asked again and again, until it is ended.
-cat >"$LAB_DIR/ask.py" <<'PY'
-import socket, sys, time
-
-while True:
-    begin = time.monotonic()
-    peer = socket.socket(socket.AF_UNIX)
-    peer.connect(sys.argv[1])
-    peer.sendall(b"status\n")
-    for line in peer.makefile():
-        name, *fields = line.split()
-        if name == "feed":
-            step = dict(field.split("=") for field in fields)["step"]
-        if name == "done":
-            break
-    print(step, int((time.monotonic() - begin) * 1000), flush=True)
-    time.sleep(0.005)
-PY
-python3 "$LAB_DIR/ask.py" "$LAB_DIR/control.sock" >"$LAB_DIR/answers" 2>"$LAB_DIR/ask.err" &
+python3 "$(dirname "${BASH_SOURCE[0]}")/../lab/ask.py" "$LAB_DIR/control.sock" >"$LAB_DIR/answers" 2>"$LAB_DIR/ask.err" &
 asking=$!
 disown
 
@@ -56,7 +38,7 @@ step_is() {
 
 # asked_at STEP: answers there were, and the slowest of them in ms.
 asked_at() {
-	awk -v step="$1" '$1 == step { n++; if ($2 > most) most = $2 } END { print n + 0, most + 0 }' "$LAB_DIR/answers"
+	awk -v step="$1" '$1 == step { n++; if ($2 > most) most = $2 } END { print n + 0, int(most / 1000) }' "$LAB_DIR/answers"
 }
 
 answered_at() {
