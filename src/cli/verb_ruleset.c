@@ -338,6 +338,8 @@ static void print_rule(void *data, const struct layout_rule *rule)
 		(void)printf("ct direction original ");
 	if (rule->ct_stray)
 		(void)printf("ct state invalid,untracked ");
+	if (rule->ct_looks)
+		(void)printf("ct state ! untracked ");
 	if (rule->ct_untracked)
 		(void)printf("ct state untracked ");
 	if (rule->source && rule->prefix_len == TG_TOTAL_LEN) {

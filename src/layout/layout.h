@@ -256,6 +256,7 @@ struct layout_rule {
 	const struct tg_prefix_set *destinations; /* of family; NULL: any */
 	bool ct_original;                         /* from who opened the connection */
 	bool ct_stray;                            /* of no connection that is tracked */
+	bool ct_looks;                            /* conntrack was not told to look away */
 	bool ct_untracked;                        /* conntrack was told not to look */
 	/* A set's elements count what is looked up in them: nearly all matches come before. */
 	enum tg_family family; /* of destinations and source */

@@ -460,8 +460,11 @@ static bool proxying(const struct layout *layout, layout_rule_fn *rule, void *da
 static bool fuses(const struct layout *layout, layout_rule_fn *rule, void *data)
 {
 	char chain[LAYOUT_NAME_MAX];
-	/* SYNPROXY's own SYN has been counted when it was the client's. */
-	const struct layout_rule syns = {.chain = pre, .outside = true, .syn = true};
+	/* Not what SYNPROXY answers: it costs as little, and each forged source would be noted. Its
+	 * own SYN comes by loopback, for who has shown that it is real. */
+	struct layout_rule syns = {.chain = pre, .outside = true, .syn = true};
+	for (uint16_t i = 0; i < layout->config->policy_count; i++)
+		syns.ct_looks = syns.ct_looks || wants_proxy(layout, i);
 	for (uint16_t i = 0; i < layout->config->policy_count; i++) {
 		if (!layout_has_fuses(layout, i))
 			continue;

@@ -476,7 +476,8 @@ void nft_rule_match_destination(struct nft_rule *rule, enum tg_family family, co
 	add_lookup(rule, set, set_id, false);
 }
 
-static void match_ct_state(struct nft_rule *rule, uint32_t state)
+/* Any of these states; or none of them. */
+static void match_ct_state(struct nft_rule *rule, uint32_t state, bool none_of)
 {
 	const uint32_t none = 0;
 	struct nftnl_expr *expr = rule_add(rule, "ct");
@@ -485,22 +486,27 @@ static void match_ct_state(struct nft_rule *rule, uint32_t state)
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, REG);
 	add_mask(rule, &state, sizeof(state));
-	add_compare(rule, NFT_CMP_NEQ, &none, sizeof(none));
+	add_compare(rule, none_of ? NFT_CMP_EQ : NFT_CMP_NEQ, &none, sizeof(none));
 }
 
 void nft_rule_match_ct_new(struct nft_rule *rule)
 {
-	match_ct_state(rule, STATE_NEW);
+	match_ct_state(rule, STATE_NEW, false);
 }
 
 void nft_rule_match_ct_stray(struct nft_rule *rule)
 {
-	match_ct_state(rule, STATE_INVALID | STATE_UNTRACKED);
+	match_ct_state(rule, STATE_INVALID | STATE_UNTRACKED, false);
 }
 
 void nft_rule_match_ct_untracked(struct nft_rule *rule)
 {
-	match_ct_state(rule, STATE_UNTRACKED);
+	match_ct_state(rule, STATE_UNTRACKED, false);
+}
+
+void nft_rule_match_ct_looks(struct nft_rule *rule)
+{
+	match_ct_state(rule, STATE_UNTRACKED, true);
 }
 
 void nft_rule_match_ct_original(struct nft_rule *rule)

@@ -105,6 +105,7 @@ void nft_rule_match_over(struct nft_rule *rule, enum tg_family family, uint8_t p
 void nft_rule_match_ct_new(struct nft_rule *rule);
 void nft_rule_match_ct_stray(struct nft_rule *rule); /* invalid or untracked */
 void nft_rule_match_ct_untracked(struct nft_rule *rule);
+void nft_rule_match_ct_looks(struct nft_rule *rule);    /* not that */
 void nft_rule_match_ct_original(struct nft_rule *rule); /* from who opened the connection */
 void nft_rule_ct_events(struct nft_rule *rule, uint32_t mask);
 /* Adds the protocol to a set, or gives it its whole time anew. */

@@ -385,6 +385,8 @@ static void encode_rule(void *data, const struct layout_rule *it)
 		nft_rule_match_ct_original(&rule);
 	if (it->ct_stray)
 		nft_rule_match_ct_stray(&rule);
+	if (it->ct_looks)
+		nft_rule_match_ct_looks(&rule);
 	if (it->ct_untracked)
 		nft_rule_match_ct_untracked(&rule);
 	if (it->source)

@@ -24,8 +24,8 @@ enum then { THEN_HOLD, THEN_CLOSE, THEN_HALF_CLOSE };
 static const char line[] = "still there\n";
 
 struct conn {
-	int fd; /* -1: not open */
-	uint64_t began;
+	int fd;               /* -1: not open */
+	uint64_t began, took; /* ns; took: until it was established */
 	bool connected;
 };
 
@@ -36,6 +36,7 @@ struct conns {
 	uint64_t count, sources, stride, targets, rate, timeout, hold, window;
 	bool holds_for_ever;
 	uint64_t talk, next_talk; /* ns; 0: silent */
+	uint64_t said, heard;     /* bytes */
 	struct conn *conns;
 	uint64_t begun, connected, failed, pending, oldest;
 	int epoll, signals;
@@ -46,7 +47,7 @@ static const char usage_text[] =
 	"usage: lab-conns --to ADDRESS:PORT [options]\n"
 	"Opens connections and holds them. For each, prints 'connected I NS' with the time\n"
 	"it was established, or 'failed I NS REASON' with the time its SYN was sent\n"
-	"(CLOCK_MONOTONIC); then 'DONE connected=N failed=N'.\n"
+	"(CLOCK_MONOTONIC); then 'DONE connected=N failed=N median_us=N p95_us=N'.\n"
 	"  --to ADDRESS:PORT   where to; IPv6 as [ADDRESS]:PORT\n"
 	"  --from ADDRESS      first source address\n"
 	"  --sources N         so many source addresses, in turn (1)\n"
@@ -58,7 +59,8 @@ static const char usage_text[] =
 	"  --timeout MS        give a connect up (3000)\n"
 	"  --hold SECONDS      then close and end (until SIGTERM)\n"
 	"  --then WHAT         with an established one: hold, close or half-close (hold)\n"
-	"  --talk MS           every open connection says something that often (never)\n"
+	"  --talk MS           every open connection says something that often (never); at the\n"
+	"                      end prints 'TALKED said=N heard=N', in bytes\n"
 	"  --rst               close with a reset, not with a FIN\n"
 	"  --quiet             only the DONE line\n"
 	"  --help\n";
@@ -122,6 +124,7 @@ static void conns_finish(struct conns *all, uint64_t index)
 		return;
 	}
 	conn->connected = true;
+	conn->took = lab_now() - conn->began;
 	all->connected++;
 	all->pending--;
 	if (!all->quiet)
@@ -138,6 +141,7 @@ static void conns_talk(struct conns *all)
 {
 	uint64_t now = lab_now();
 	char buf[4096];
+	ssize_t len;
 
 	if (!all->talk || now < all->next_talk)
 		return;
@@ -147,9 +151,10 @@ static void conns_talk(struct conns *all)
 
 		if (conn->fd < 0 || !conn->connected)
 			continue;
-		while (recv(conn->fd, buf, sizeof(buf), 0) > 0)
-			;
-		(void)send(conn->fd, line, sizeof(line) - 1, MSG_NOSIGNAL);
+		while ((len = recv(conn->fd, buf, sizeof(buf), 0)) > 0)
+			all->heard += (uint64_t)len;
+		len = send(conn->fd, line, sizeof(line) - 1, MSG_NOSIGNAL);
+		all->said += len > 0 ? (uint64_t)len : 0;
 	}
 }
 
@@ -185,6 +190,29 @@ static void conns_expire(struct conns *all)
 	}
 }
 
+static int compare_took(const void *a, const void *b)
+{
+	const struct conn *x = a, *y = b;
+	return x->took < y->took ? -1 : x->took > y->took;
+}
+
+/* So many of a hundred were established within so many microseconds. 0: none was. */
+static uint64_t conns_took(struct conns *all, uint64_t percent)
+{
+	struct conn *sorted = calloc(all->begun + 1, sizeof(*sorted));
+	uint64_t count = 0, took;
+
+	if (!sorted)
+		return 0;
+	for (uint64_t i = 0; i < all->begun; i++)
+		if (all->conns[i].connected)
+			sorted[count++] = all->conns[i];
+	qsort(sorted, count, sizeof(*sorted), compare_took);
+	took = count > 0 ? sorted[(count * percent + 99) / 100 - 1].took / 1000 : 0;
+	free(sorted);
+	return took;
+}
+
 static void conns_open_all(struct conns *all)
 {
 	uint64_t start = lab_now();
@@ -199,8 +227,9 @@ static void conns_open_all(struct conns *all)
 		conns_poll(all, can ? 0 : 1);
 		conns_expire(all);
 	}
-	printf("DONE connected=%llu failed=%llu\n", (unsigned long long)all->connected,
-	       (unsigned long long)all->failed);
+	printf("DONE connected=%llu failed=%llu median_us=%llu p95_us=%llu\n",
+	       (unsigned long long)all->connected, (unsigned long long)all->failed,
+	       (unsigned long long)conns_took(all, 50), (unsigned long long)conns_took(all, 95));
 	fflush(stdout);
 }
 
@@ -334,6 +363,9 @@ int main(int argc, char **argv)
 	uint64_t end = lab_now() + all.hold * LAB_SEC;
 	while (!all.stop && (all.holds_for_ever || lab_now() < end))
 		conns_poll(&all, all.holds_for_ever && !all.talk ? -1 : 10);
+	if (all.talk)
+		printf("TALKED said=%llu heard=%llu\n", (unsigned long long)all.said,
+		       (unsigned long long)all.heard);
 	conns_close_all(&all);
 	free(all.conns);
 	return 0;

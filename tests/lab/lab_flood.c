@@ -27,7 +27,8 @@
 #endif
 
 #define BATCH 64
-#define FRAME_MAX (14 + 40 + 20)
+#define TCP_MAX 40
+#define FRAME_MAX (14 + 40 + TCP_MAX)
 #define FIRST_PORT 1024
 /* conntrack takes an ACK for the answer to a SYN-ACK when it is up to 66,000 below the right one:
  * so many guesses, a little closer, find it among all numbers. */
@@ -41,7 +42,7 @@ struct flood {
 	const char *dev;
 	struct ether_addr mac, own_mac;
 	bool has_mac;
-	bool ack, sweep;
+	bool ack, sweep, odd;
 	int ifindex;
 	int fd;
 	uint64_t sent, refused;
@@ -63,6 +64,8 @@ static const char usage_text[] =
 	"                      64,511 for each source, then ports come again\n"
 	"  --ack               bare ACKs in place of SYNs\n"
 	"  --sweep             after each SYN, ACKs that guess the answer that it got\n"
+	"  --odd               SYNs as captured floods have them: ports, sequence numbers and\n"
+	"                      windows as if drawn, options of all sorts, some with ECE and CWR\n"
 	"  --first-port N      first source port (1024)\n"
 	"  --rate N            a second (as fast as it can)\n"
 	"  --dev DEV           interface to send by\n"
@@ -91,7 +94,7 @@ static uint32_t fold(uint32_t sum)
 
 /* The IP header; returns its length, and the sum over both addresses in *ret_sum. */
 static size_t put_ip(uint8_t *ip, const struct sockaddr_storage *from,
-		     const struct sockaddr_storage *to, uint32_t *ret_sum)
+		     const struct sockaddr_storage *to, size_t tcp_len, uint32_t *ret_sum)
 {
 	if (to->ss_family == AF_INET) {
 		struct sockaddr_in src, dst;
@@ -99,7 +102,7 @@ static size_t put_ip(uint8_t *ip, const struct sockaddr_storage *from,
 		memcpy(&src, from, sizeof(src));
 		memcpy(&dst, to, sizeof(dst));
 		ip[0] = 0x45;
-		put_u16(ip + 2, 40);
+		put_u16(ip + 2, (uint32_t)(20 + tcp_len));
 		put_u16(ip + 6, 0x4000);
 		ip[8] = 64;
 		ip[9] = IPPROTO_TCP;
@@ -114,7 +117,7 @@ static size_t put_ip(uint8_t *ip, const struct sockaddr_storage *from,
 	memcpy(&src, from, sizeof(src));
 	memcpy(&dst, to, sizeof(dst));
 	ip[0] = 0x60;
-	put_u16(ip + 4, 20);
+	put_u16(ip + 4, (uint32_t)tcp_len);
 	ip[6] = IPPROTO_TCP;
 	ip[7] = 64;
 	memcpy(ip + 8, &src.sin6_addr, 16);
@@ -143,23 +146,60 @@ static void put_tcp(uint8_t *tcp, const struct flood *flood, uint64_t n, uint64_
 	put_u16(tcp + 14, 64240);
 }
 
+static const struct {
+	uint8_t bytes[TCP_MAX - 20];
+	size_t len;
+} odd_options[] = {
+	{{0}, 0},
+	{{2, 4, 5, 0xb4}, 4},
+	{{2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 1, 2, 3, 0, 0, 0, 0, 1, 3, 3, 7}, 20},
+	{{2, 4, 0, 0, 1, 1, 3, 3, 14, 0, 0, 0}, 12}, /* an MSS of 0, and the list cut off */
+	{{254, 4, 0xf9, 0x89, 1, 1, 1, 1}, 8},       /* an experiment's */
+	{{2, 0, 0, 0}, 4},                           /* a length that cannot be */
+};
+
+/* The same for the same n: what is drawn is its hash. */
+static size_t put_odd(uint8_t *tcp, uint64_t n)
+{
+	uint64_t drawn = (n + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	drawn ^= drawn >> 29;
+	drawn *= UINT64_C(0xbf58476d1ce4e5b9);
+	drawn ^= drawn >> 32;
+	const size_t kinds = sizeof(odd_options) / sizeof(odd_options[0]);
+	const size_t kind = drawn % kinds, len = odd_options[kind].len;
+
+	put_u16(tcp, (uint32_t)(FIRST_PORT + (drawn >> 8) % (65536 - FIRST_PORT)));
+	put_u16(tcp + 4, (uint32_t)(drawn >> 40));
+	put_u16(tcp + 6, (uint32_t)(drawn >> 24));
+	tcp[12] = (uint8_t)((5 + len / 4) << 4);
+	if ((drawn >> 4) % 5 == 0)
+		tcp[13] |= 0xc0; /* ECE, CWR */
+	put_u16(tcp + 14, (uint32_t)(drawn >> 16));
+	memcpy(tcp + 20, odd_options[kind].bytes, len);
+	return 20 + len;
+}
+
 /* The index-th frame of the whole run. */
 static void frame_build(const struct flood *flood, uint64_t index, struct frame *frame)
 {
 	uint64_t n = flood->sweep ? index / SWEEP_FRAMES : index;
 	struct sockaddr_storage source =
 		lab_address_nth(&flood->from, (unsigned int)flood->stride, n % flood->sources);
+	uint8_t tcp[TCP_MAX] = {0};
+	size_t tcp_len = 20;
 	uint32_t sum;
 
+	put_tcp(tcp, flood, n, flood->sweep ? index % SWEEP_FRAMES : 0);
+	if (flood->odd)
+		tcp_len = put_odd(tcp, n);
 	memset(frame->bytes, 0, sizeof(frame->bytes));
 	memcpy(frame->bytes, &flood->mac, 6);
 	memcpy(frame->bytes + 6, &flood->own_mac, 6);
 	put_u16(frame->bytes + 12, flood->to.ss_family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
-	size_t ip_len = put_ip(frame->bytes + 14, &source, &flood->to, &sum);
-	uint8_t *tcp = frame->bytes + 14 + ip_len;
-	put_tcp(tcp, flood, n, flood->sweep ? index % SWEEP_FRAMES : 0);
-	put_u16(tcp + 16, fold(sum_words(tcp, 20, sum + IPPROTO_TCP + 20)));
-	frame->len = 14 + ip_len + 20;
+	size_t ip_len = put_ip(frame->bytes + 14, &source, &flood->to, tcp_len, &sum);
+	put_u16(tcp + 16, fold(sum_words(tcp, tcp_len, sum + IPPROTO_TCP + (uint32_t)tcp_len)));
+	memcpy(frame->bytes + 14 + ip_len, tcp, tcp_len);
+	frame->len = 14 + ip_len + tcp_len;
 }
 
 static int flood_open(struct flood *flood)
@@ -249,6 +289,8 @@ static bool flood_option(struct flood *flood, int c)
 		return flood->ack = true;
 	case 'w':
 		return flood->sweep = true;
+	case 'O':
+		return flood->odd = true;
 	case 'o':
 		return lab_number("first-port", optarg, 65535, &flood->first_port);
 	case 'r':
@@ -274,6 +316,7 @@ int main(int argc, char **argv)
 		{"count", required_argument, NULL, 'c'},
 		{"ack", no_argument, NULL, 'a'},
 		{"sweep", no_argument, NULL, 'w'},
+		{"odd", no_argument, NULL, 'O'},
 		{"first-port", required_argument, NULL, 'o'},
 		{"rate", required_argument, NULL, 'r'},
 		{"dev", required_argument, NULL, 'd'},
