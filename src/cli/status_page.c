@@ -81,11 +81,12 @@ static void print_policy(FILE *out, const struct status *status)
 	(void)fprintf(out, "%-10s  loaded %s\n", "",
 		      output_time(status_number(status, "status", "loaded"), time));
 	const uint64_t left = status_number(status, "status", "confirm_in");
+	char span[OUTPUT_SPAN_STRLEN];
 	if (left > 0)
 		(void)fprintf(out,
-			      "%-10s  the one before comes back in %" PRIu64
-			      "s, unless 'tcpguard reload' confirms it\n",
-			      "", left);
+			      "%-10s  the one before comes back in %s, unless 'tcpguard reload' "
+			      "confirms it\n",
+			      "", output_span(left, span));
 }
 
 static void print_events(FILE *out, bool color, const struct status *status)

@@ -73,7 +73,7 @@ static void print_json(const struct tg_config *config, const struct tg_diag *dia
 }
 
 /* What can follow: nothing forged ever comes to a drop. */
-static void print_steps(const struct tg_limit *limit)
+static void print_steps(FILE *out, const struct tg_limit *limit)
 {
 	char text[TG_DURATION_STRLEN], rate[TG_RATE_STRLEN];
 	const bool proves = tg_measure_evidence(limit->measure) != TG_EVIDENCE_FORGEABLE;
@@ -81,96 +81,111 @@ static void print_steps(const struct tg_limit *limit)
 		const struct tg_step *step = &limit->steps[i];
 		if (step->action > TG_ACTION_RATE_LIMIT && !proves)
 			break;
-		(void)printf("%s %s", i == 0 ? "" : ", then", tg_action_name(step->action));
+		(void)fprintf(out, "%s %s", i == 0 ? "" : ", then", tg_action_name(step->action));
 		if (step->action == TG_ACTION_RATE_LIMIT)
-			(void)printf(" to %s", tg_rate_format(&step->to, rate));
+			(void)fprintf(out, " to %s", tg_rate_format(&step->to, rate));
 		if (step->action == TG_ACTION_CAP)
-			(void)printf(" to %" PRIu32, step->cap);
+			(void)fprintf(out, " to %" PRIu32, step->cap);
 		if (step->action >= TG_ACTION_REJECT && step->scope != TG_SCOPE_PORTS)
-			(void)printf(" of %s", tg_scope_name(step->scope));
+			(void)fprintf(out, " of %s", tg_scope_name(step->scope));
 		if (step->kill)
-			(void)printf(" and kill");
-		(void)printf(" for %s", tg_duration_format(step->expire_ms, text));
+			(void)fprintf(out, " and kill");
+		(void)fprintf(out, " for %s", tg_duration_format(step->expire_ms, text));
 		if (step->action > TG_ACTION_RATE_LIMIT)
-			(void)printf(" once proven");
+			(void)fprintf(out, " once proven");
 	}
 	if (limit->step_count > 1)
-		(void)printf(", forgotten after %s", tg_duration_format(limit->forget_ms, text));
+		(void)fprintf(out, ", forgotten after %s",
+			      tg_duration_format(limit->forget_ms, text));
 }
 
-static void print_limit(const struct tg_limit *limit, uint64_t idle_after_ms)
+static void print_limit(FILE *out, const struct tg_limit *limit, uint64_t idle_after_ms)
 {
 	char text[TG_DURATION_STRLEN];
-	(void)printf("  ");
-	output_text(stdout, limit->name);
-	(void)printf(": more than %" PRIu32 " %s", limit->threshold,
-		     tg_measure_name(limit->measure));
+	(void)fprintf(out, "  ");
+	output_text(out, limit->name);
+	(void)fprintf(out, ": more than %" PRIu32 " %s", limit->threshold,
+		      tg_measure_name(limit->measure));
 	if (limit->window_ms > 0)
-		(void)printf(" in %s (burst %" PRIu32 ")",
-			     tg_duration_format(limit->window_ms, text), limit->burst);
+		(void)fprintf(out, " in %s (burst %" PRIu32 ")",
+			      tg_duration_format(limit->window_ms, text), limit->burst);
 	if (limit->measure == TG_MEASURE_IDLE)
-		(void)printf(" for %s", tg_duration_format(idle_after_ms, text));
+		(void)fprintf(out, " for %s", tg_duration_format(idle_after_ms, text));
 	if (limit->total)
-		(void)printf(" in total");
+		(void)fprintf(out, " in total");
 	else
-		(void)printf(" per /%u or /%u", limit->prefix_len[TG_IPV4],
-			     limit->prefix_len[TG_IPV6]);
+		(void)fprintf(out, " per /%u or /%u", limit->prefix_len[TG_IPV4],
+			      limit->prefix_len[TG_IPV6]);
 	if (limit->min_hosts > 0)
-		(void)printf(" of at least %u hosts", limit->min_hosts);
-	(void)fputc(':', stdout);
-	print_steps(limit);
-	(void)printf(", mode %s%s\n", tg_mode_name(limit->mode),
-		     tg_limit_has_fuse(limit) ? ", in the packet path" : "");
+		(void)fprintf(out, " of at least %u hosts", limit->min_hosts);
+	(void)fputc(':', out);
+	print_steps(out, limit);
+	(void)fprintf(out, ", mode %s%s\n", tg_mode_name(limit->mode),
+		      tg_limit_has_fuse(limit) ? ", in the packet path" : "");
 }
 
-static void print_policy(const struct tg_policy *policy, uint64_t idle_after_ms)
+static void print_policy(FILE *out, const struct tg_policy *policy, uint64_t idle_after_ms)
 {
-	output_text(stdout, policy->name);
-	(void)printf(": ");
+	output_text(out, policy->name);
+	(void)fprintf(out, ": ");
 	if (policy->port_count == 0)
-		(void)printf("every port");
+		(void)fprintf(out, "every port");
 	for (size_t i = 0; i < policy->port_count; i++) {
 		const struct tg_port_range *range = &policy->ports[i];
-		(void)printf("%s%u", i == 0 ? "ports " : ", ", range->first);
+		(void)fprintf(out, "%s%u", i == 0 ? "ports " : ", ", range->first);
 		if (range->last != range->first)
-			(void)printf("-%u", range->last);
+			(void)fprintf(out, "-%u", range->last);
 	}
 	if (policy->address_count > 0)
-		(void)printf(", on %zu addresses or networks", policy->address_count);
-	(void)fputc('\n', stdout);
+		(void)fprintf(out, ", on %zu addresses or networks", policy->address_count);
+	(void)fputc('\n', out);
 	for (size_t i = 0; i < policy->limit_count; i++)
-		print_limit(&policy->limits[i], idle_after_ms);
+		print_limit(out, &policy->limits[i], idle_after_ms);
 }
 
-static void print_memory(const struct tg_config *config)
+static void print_memory(FILE *out, const struct tg_config *config)
 {
 	const int most = (int)(TG_MEMORY_MAX >> 20);
 	const uint64_t bytes = reserved(config);
 	if (bytes == 0)
 		return; /* no memory to find out here: a daemon says so itself */
-	(void)printf("memory: %.1f MiB reserved at start, for %" PRIu32
-		     " sources of each family and %" PRIu32 " flows\n",
-		     (double)bytes / (1 << 20), config->max_sources, config->max_flows);
+	(void)fprintf(out,
+		      "memory: %.1f MiB reserved at start, for %" PRIu32
+		      " sources of each family and %" PRIu32 " flows\n",
+		      (double)bytes / (1 << 20), config->max_sources, config->max_flows);
 	if (is_lowered(config))
-		(void)printf("  max-sources is %" PRIu32 " and not %d, to stay within %d MiB with "
-			     "the rates and lists of this policy; set it to have more\n",
-			     config->max_sources, TG_MAX_SOURCES_DEFAULT, most);
+		(void)fprintf(out,
+			      "  max-sources is %" PRIu32 " and not %d, to stay within %d MiB with "
+			      "the rates and lists of this policy; set it to have more\n",
+			      config->max_sources, TG_MAX_SOURCES_DEFAULT, most);
 	if (bytes + TG_MEMORY_PROCESS > TG_MEMORY_MAX)
-		(void)printf("  with what the daemon takes beside, this is more than %d MiB\n",
-			     most);
+		(void)fprintf(out,
+			      "  with what the daemon takes beside, this is more than %d MiB\n",
+			      most);
 }
 
+/* As it is, or broken at blanks to stay within a terminal. */
 static void print_config(const struct tg_config *config)
 {
-	size_t limits = 0;
+	char *text = NULL;
+	size_t len = 0, limits = 0;
+	FILE *out = open_memstream(&text, &len);
+	if (!out) {
+		cli_complain("out of memory");
+		return;
+	}
 	for (size_t i = 0; i < config->policy_count; i++) {
-		print_policy(&config->policies[i], config->idle_after_ms);
+		print_policy(out, &config->policies[i], config->idle_after_ms);
 		limits += config->policies[i].limit_count;
 	}
-	print_memory(config);
-	(void)printf("ok: policies %zu, limits %zu, files %zu, allowed prefixes %zu, mode %s\n",
-		     config->policy_count, limits, config->file_count, config->allow_count,
-		     tg_mode_name(config->mode));
+	print_memory(out, config);
+	(void)fprintf(out,
+		      "ok: policies %zu, limits %zu, files %zu, allowed prefixes %zu, mode %s\n",
+		      config->policy_count, limits, config->file_count, config->allow_count,
+		      tg_mode_name(config->mode));
+	if (fclose(out) == 0)
+		output_wrap(stdout, text, output_width());
+	free(text);
 }
 
 /* The reader has escaped nothing; a file may hold anything. Lines stay lines. */

@@ -250,10 +250,11 @@ static void print_end(const struct planning *planning, size_t changes)
 		if (planning->sizes[i].now != planning->sizes[i].then)
 			(void)printf("%s takes a restart: until then %" PRIu64 " stays in force\n",
 				     planning->sizes[i].name, planning->sizes[i].now);
+	char span[OUTPUT_SPAN_STRLEN];
 	if (planning->confirm_in > 0)
 		(void)printf("the policy in force waits to be confirmed: without a reload the one "
-			     "before comes back in %" PRIu64 " s\n",
-			     planning->confirm_in);
+			     "before comes back in %s\n",
+			     output_span(planning->confirm_in, span));
 }
 
 static bool prepare(struct planning *planning)

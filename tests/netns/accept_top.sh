@@ -9,6 +9,7 @@ LAB_BUILD=${LAB_BUILD:?names the build directory}
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/lab.sh"
 PTY=$(realpath "$(dirname "${BASH_SOURCE[0]}")/top_pty.py")
+EDGE=${PTY%/tests/*}/policies/edge.yaml
 lab_begin
 
 guard_policy <<'EOP'
@@ -193,6 +194,10 @@ check 'and all words' same_words list
 check 'piped: a line for each' equal "$(tg list | grep -c 'loud loud')" 1
 check 'status on a terminal: 80 columns' within status
 sed 's/^/# /' "$LAB_DIR/within"
+check 'events on a terminal: 80 columns' within events
+check 'and all words' same_words events
+check 'check on a terminal: 80 columns' within --config "$EDGE" check
+check 'and all words' same_words --config "$EDGE" check
 tg top -n 4 | sed 's/^/# /'
 tg top --port 80 -n 4 | sed 's/^/# /'
 tap_done
