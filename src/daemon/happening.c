@@ -36,6 +36,10 @@ static const struct {
 	[HAPPENING_GAP] = {"gap", "events lost", "42803ffc3ac94994bb4068c607c265c8", LOG_NOTE},
 	[HAPPENING_RESYNC] = {"resync", "counts rebuilt", "992d88ea62d24a14b267bf304a585d2c",
 			      LOG_NOTE},
+	[HAPPENING_STEP_DOWN] = {"step-down", "one step down", "fd42870a17b749428ffc536d7db3e164",
+				 LOG_WARN},
+	[HAPPENING_STEP_UP] = {"step-up", "one step up", "d9243cec5b694f37a7267be97dc0a6a4",
+			       LOG_NOTE},
 };
 
 enum happening happening_of(enum health_reason reason, bool on)

@@ -18,10 +18,12 @@ enum happening {
 	HAPPENING_BRAKE_OFF,
 	HAPPENING_RELOAD,
 	HAPPENING_RELOAD_FAILED,
-	HAPPENING_CONFIRM,  /* the policy that would have been taken back stays */
-	HAPPENING_ROLLBACK, /* nobody confirmed it: the one before is in force again */
-	HAPPENING_GAP,      /* messages of conntrack were lost */
-	HAPPENING_RESYNC,   /* and the counts are right again */
+	HAPPENING_CONFIRM,   /* the policy that would have been taken back stays */
+	HAPPENING_ROLLBACK,  /* nobody confirmed it: the one before is in force again */
+	HAPPENING_GAP,       /* messages of conntrack were lost */
+	HAPPENING_RESYNC,    /* and the counts are right again */
+	HAPPENING_STEP_DOWN, /* conntrack is asked to tell less, because it tells too much */
+	HAPPENING_STEP_UP,
 	HAPPENING_COUNT
 };
 

@@ -12,6 +12,7 @@
 #include <tcpguard/protect.h>
 
 #include "base/util.h"
+#include "control_events.h"
 #include "daemon.h"
 #include "netfilter/rt_watch.h"
 #include "protected.h"
@@ -132,11 +133,10 @@ void upkeep_feed_step(struct daemon *daemon)
 	if (step != TG_FEED_ALL)
 		health_set(&daemon->health, HEALTH_LOAD, now,
 			   "more messages than can be read: conntrack is asked for %s", told[step]);
-	log_write(daemon->log, down ? LOG_WARN : LOG_NOTE,
-		  "one step %s: conntrack is asked for %s (%" PRIu64
-		  " messages lost since start%s)",
-		  down ? "down" : "up", told[step], stats.lost,
-		  down && stats.behind ? ", too many waiting" : "");
+	events_tell(daemon, down ? HAPPENING_STEP_DOWN : HAPPENING_STEP_UP,
+		    down ? (stats.behind ? "behind" : "overrun") : "calm",
+		    "conntrack is asked for %s; messages lost since start: %" PRIu64, told[step],
+		    stats.lost);
 	if (step == TG_FEED_ALL)
 		health_clear(&daemon->health, HEALTH_LOAD, now);
 	truth_look(daemon->truth);

@@ -52,6 +52,13 @@ def main():
         path for path, text in code if path.endswith(".h")
         and not re.search(r"^#ifndef " + guard(path) + r"\n#define " + guard(path) + r"$",
                           text, re.M)))
+    said = {m.group(1): path for path, text in code if path.startswith("src/daemon/")
+            for m in re.finditer(r'"([0-9a-f]{32})"', text)}
+    known = set(re.findall(r"^-- ([0-9a-f]{32})$", tap.read("systemd/tcpguard.catalog"), re.M))
+    tap.check("the catalog has every MESSAGE_ID, and no other", (
+        [f"{said[name]}: {name} is not in the catalog" for name in sorted(set(said) - known)] +
+        [f"{name} of the catalog is never sent" for name in sorted(known - set(said))] or
+        ([] if said else ["no MESSAGE_ID is found"])))
     tap.done()
 
 

@@ -57,6 +57,8 @@ disown
 wait_until "$LAB_PATIENCE" tg_true '.record.clients == 1' status || tap_bail 'nobody records'
 check 'at first everything is told' tg_true '.feed.step == 0 and .feed.tells == "all" and .health == "ok"' status
 
+ip netns exec "$GUARD" "$LAB_CLI" --socket "$LAB_DIR/control.sock" events --json --follow >"$LAB_DIR/events" 2>/dev/null &
+disown
 ip netns exec "$CLIENT" "$LAB_TOOLS/lab-flood" --dev eth0 --mac "$LAB_MAC" --from 10.79.0.1 --sources 60000 \
 	--to 10.77.0.2:80 --count 1000000000 >/dev/null 2>&1 &
 flood=$!
@@ -66,6 +68,10 @@ check 'which status says, and why' tg_true '.feed.tells == "nothing" and .feed.w
 	(.feed.since | test("Z$")) and any(.degraded[]; startswith("load: ")) and .feed.steps_down >= 3' status
 check 'and every step the log' eval \
 	'(($(grep -c "one step down" "$LAB_DIR/guard.log") >= 3))'
+told() {
+	jq -se "any(.[]; .event == \"$1\" and (.message | startswith(\"conntrack is asked for\")))" "$LAB_DIR/events" >/dev/null
+}
+check 'who follows events is told' wait_until "$LAB_PATIENCE" told step-down
 conns_start many --from 10.78.9.1 --to 10.77.0.2:80 --count 30 --timeout 10000 --quiet
 conns_done many
 many=$CONNS_PID
@@ -85,6 +91,7 @@ wait_until "$LAB_PATIENCE" is_gone "$flood"
 
 check 'after it everything is told again' wait_until 90 tg_true \
 	'.feed.step == 0 and (.events.stale | not) and (.feed | has("why") | not)' status
+check 'that is told, too' wait_until "$LAB_PATIENCE" told step-up
 for step in 0 1 2 3; do
 	check "status is answered on step $step" answered_at "$step"
 done
