@@ -236,8 +236,8 @@ int upkeep_watch_truth(struct daemon *daemon);
 int upkeep_open_feed(struct daemon *daemon);
 /* The feed failed with error: starts another one, soon. */
 void upkeep_feed_failed(struct daemon *daemon, int error);
-/* Whether the kernel counts packets, if a limit needs it; at every policy and now and then. */
-void upkeep_check_accounting(struct daemon *daemon);
+/* Whether the kernel counts and tells what the policy needs; at every policy and now and then. */
+void upkeep_check_sysctls(struct daemon *daemon);
 /* Conntrack is asked for more or less than before. */
 void upkeep_feed_step(struct daemon *daemon);
 /* The feed's counts since start. */

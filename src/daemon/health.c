@@ -28,6 +28,8 @@ const char *health_reason_name(enum health_reason reason)
 		return "protected";
 	case HEALTH_ROOM:
 		return "room";
+	case HEALTH_EVENTS:
+		return "events";
 	case HEALTH_ACCOUNTING:
 		return "accounting";
 	case HEALTH_ADOPTION:

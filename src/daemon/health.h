@@ -18,6 +18,7 @@ enum health_reason {
 	HEALTH_GAP,        /* events were lost and no dump has healed it yet */
 	HEALTH_PROTECTED,  /* own addresses, gateways or resolvers may be out of date */
 	HEALTH_ROOM,       /* a table was full: sources, flows or bans went uncounted */
+	HEALTH_EVENTS,     /* conntrack is not set to tell what a limit needs */
 	HEALTH_ACCOUNTING, /* idle connections cannot be told from others */
 	HEALTH_ADOPTION,   /* bans of an earlier daemon may be in force without being listed */
 	HEALTH_STATE,      /* the mark of panic cannot be written */

@@ -149,7 +149,7 @@ static bool replace(struct daemon *daemon, struct daemon_policy *policy, struct 
 	daemon->policy = *policy;
 	daemon->replaced++;
 	turn_follow_policy(daemon);
-	upkeep_check_accounting(daemon);
+	upkeep_check_sysctls(daemon);
 	fuses_check(daemon);
 	state_refresh(daemon->state); /* bans of a policy that is gone must not come back with it */
 	turn_finish(daemon);

@@ -367,7 +367,7 @@ static void check_witness(struct daemon *daemon)
 			   strerror(stats.error));
 }
 
-void upkeep_check_accounting(struct daemon *daemon)
+static void check_accounting(struct daemon *daemon)
 {
 	uint64_t counts = 0;
 	tg_time now = loop_now(daemon->loop);
@@ -380,6 +380,31 @@ void upkeep_check_accounting(struct daemon *daemon)
 	health_set(&daemon->health, HEALTH_ACCOUNTING, now,
 		   "a limit counts idle connections, but the kernel counts no packets: sysctl -w "
 		   "net.netfilter.nf_conntrack_acct=1; flows begun before it stay uncounted");
+}
+
+/* With 0 only those flows tell for which a rule asks: none of this host's own, and none without a
+ * mask. */
+static void check_events(struct daemon *daemon)
+{
+	const struct tg_config *config = daemon->policy.config;
+	const bool wants_own = tg_config_measures(config, TG_MEASURE_FAN_OUT);
+	uint64_t events = 1;
+	tg_time now = loop_now(daemon->loop);
+	if ((!config->all_events && !wants_own) ||
+	    !sysctl_read("/proc/sys/net/netfilter/nf_conntrack_events", &events) || events != 0) {
+		health_clear(&daemon->health, HEALTH_EVENTS, now);
+		return;
+	}
+	health_set(&daemon->health, HEALTH_EVENTS, now,
+		   "%s, but conntrack tells nothing of it: sysctl -w "
+		   "net.netfilter.nf_conntrack_events=1",
+		   config->all_events ? "event-mask is none" : "a limit counts fan-out");
+}
+
+void upkeep_check_sysctls(struct daemon *daemon)
+{
+	check_accounting(daemon);
+	check_events(daemon);
 }
 
 static void check_store(struct daemon *daemon)
@@ -426,7 +451,7 @@ static void upkeep_due(void *data)
 	check_ingress(daemon);
 	fuses_check(daemon);
 	check_witness(daemon);
-	upkeep_check_accounting(daemon);
+	upkeep_check_sysctls(daemon);
 	synproxy_follow(daemon);
 	notify_send(&daemon->notify,
 		    "STATUS=%s, %s: %" PRIu32 " bans in force, %" PRIu32 " observed",
@@ -457,7 +482,7 @@ int upkeep_init(struct daemon *daemon)
 	    !daemon->watchdog)
 		return -ENOMEM;
 	loop_timer_set(daemon->upkeep, loop_now(loop) + UPKEEP_INTERVAL);
-	upkeep_check_accounting(daemon);
+	upkeep_check_sysctls(daemon);
 	fuses_check(daemon);
 	if (daemon->notify.watchdog > 0)
 		loop_timer_set(daemon->watchdog, loop_now(loop));

@@ -74,5 +74,21 @@ check 'everything of every port' equal "$(told 80) $(told 81)" \
 	'new answer finished closing end new answer finished closing end'
 check 'which status says, too' tg_true .closing_followed status
 deaf
+
+# The kernel may be set to tell of nothing but what a rule asks for.
+on "$GUARD" sysctl -qw net.netfilter.nf_conntrack_events=0
+check 'of nothing at all, if the kernel is set so' wait_until "$LAB_PATIENCE" tg_true \
+	'any(.degraded[]; startswith("events: "))' status
+policy ''
+quietly tg reload
+check 'with masks it does not matter' tg_true 'all(.degraded[]; startswith("events: ") | not)' status
+received=$(tg_value .events.received status)
+connects 10.78.2.1 10.77.0.2:83 3000
+connects 10.78.2.1 10.77.0.2:80 3000
+told_of() {
+	tg_true "any(.sources[]; .source == \"10.78.2.1/32\" and .policy == \"begun\" and .total == 1)" top --count 0
+}
+check 'guarded ports tell' wait_until 5 told_of
+check 'and they alone' at_most "$(($(tg_value .events.received status) - received))" 3
 guard_stop
 tap_done
