@@ -21,7 +21,7 @@
 static const char *const from_words[] = {"daemon", "sockets", "conntrack"};
 
 struct columns {
-	size_t source, policy; /* widths; policy 0: not shown */
+	size_t source, policy; /* widths; 0: not shown */
 	size_t values[TOP_COLUMN_COUNT];
 	bool near;
 };
@@ -73,27 +73,6 @@ static size_t rows_shown(const struct top_look *look, const struct top_page *pag
 	return look->height == 0 ? page->count : MIN(page->count, lines_left(look, page));
 }
 
-static struct columns measure(const struct top_page *page, size_t rows)
-{
-	char text[TG_PREFIX_STRLEN], digits[NUMBER_SIZE];
-	struct columns columns = {.source = strlen("SOURCE")};
-	for (unsigned i = 0; i < TOP_COLUMN_COUNT; i++)
-		columns.values[i] = strlen(title_of(page, (enum top_column)i));
-	for (size_t i = 0; i < rows; i++) {
-		const struct top_row *row = &page->rows[i];
-		columns.source = MAX(columns.source, strlen(source_text(row, text)));
-		if (page->from == TOP_FROM_DAEMON)
-			columns.policy =
-				MAX(columns.policy, MAX(strlen("POLICY"), strlen(row->policy)));
-		for (unsigned j = 0; j < TOP_COLUMN_COUNT; j++)
-			columns.values[j] =
-				MAX(columns.values[j],
-				    strlen(value_text(page, row, (enum top_column)j, digits)));
-		columns.near |= row->near != NULL;
-	}
-	return columns;
-}
-
 static unsigned percent(const struct top_near *near)
 {
 	return near->threshold ? (unsigned)MIN(near->measured * 100 / near->threshold, 9999) : 0;
@@ -131,6 +110,63 @@ static void put_near(struct tg_strbuf *line, const struct top_row *row)
 		tg_strbuf_puts(line, "-");
 }
 
+static size_t near_width(const struct top_row *row)
+{
+	struct tg_strbuf text;
+	tg_strbuf_init(&text);
+	if (row->near)
+		put_near(&text, row);
+	const size_t width = text.len;
+	tg_strbuf_finish(&text);
+	return width;
+}
+
+static size_t width_of(const struct columns *columns, size_t near)
+{
+	size_t width = columns->source + (columns->policy ? 2 + columns->policy : 0);
+	for (unsigned i = 0; i < TOP_COLUMN_COUNT; i++)
+		width += columns->values[i] ? 2 + columns->values[i] : 0;
+	return width + (columns->near ? 2 + near : 0);
+}
+
+/* Where a line is cut, columns that hold nothing give way to what is cut off. */
+static void hide_empty(const struct top_look *look, const struct top_page *page, uint32_t filled,
+		       size_t near, struct columns *columns)
+{
+	for (unsigned i = TOP_COLUMN_COUNT; look->width > 0 && i-- > 0;) {
+		if (width_of(columns, near) <= look->width)
+			break;
+		if (i != page->sort && !(filled >> i & 1))
+			columns->values[i] = 0;
+	}
+}
+
+static struct columns measure(const struct top_look *look, const struct top_page *page, size_t rows)
+{
+	char text[TG_PREFIX_STRLEN], digits[NUMBER_SIZE];
+	struct columns columns = {.source = strlen("SOURCE")};
+	uint32_t filled = 1u << TOP_TOTAL;
+	size_t near = strlen("BAN, LIMIT");
+	for (unsigned i = 0; i < TOP_COLUMN_COUNT; i++)
+		columns.values[i] = strlen(title_of(page, (enum top_column)i));
+	for (size_t i = 0; i < rows; i++) {
+		const struct top_row *row = &page->rows[i];
+		columns.source = MAX(columns.source, strlen(source_text(row, text)));
+		if (page->from == TOP_FROM_DAEMON)
+			columns.policy =
+				MAX(columns.policy, MAX(strlen("POLICY"), strlen(row->policy)));
+		for (unsigned j = 0; j < TOP_COLUMN_COUNT; j++) {
+			const char *value = value_text(page, row, (enum top_column)j, digits);
+			columns.values[j] = MAX(columns.values[j], strlen(value));
+			filled |= (uint32_t)(strcmp(value, "-") != 0) << j;
+		}
+		columns.near |= row->near != NULL;
+		near = MAX(near, near_width(row));
+	}
+	hide_empty(look, page, filled, near, &columns);
+	return columns;
+}
+
 static enum output_color color_of(const struct top_near *near)
 {
 	if (near && near->enforced > 0 && near->covers)
@@ -162,8 +198,9 @@ static void put_row(struct tg_strbuf *line, const struct columns *columns,
 	if (columns->policy)
 		tg_strbuf_printf(line, "  %-*s", (int)columns->policy, row->policy);
 	for (unsigned i = 0; i < TOP_COLUMN_COUNT; i++)
-		tg_strbuf_printf(line, "  %*s", (int)columns->values[i],
-				 value_text(page, row, (enum top_column)i, digits));
+		if (columns->values[i])
+			tg_strbuf_printf(line, "  %*s", (int)columns->values[i],
+					 value_text(page, row, (enum top_column)i, digits));
 	if (columns->near)
 		tg_strbuf_puts(line, "  ");
 	if (columns->near && row->near)
@@ -181,6 +218,8 @@ static void print_titles(FILE *out, const struct top_look *look, const struct co
 		tg_strbuf_printf(&line, "  %-*s", (int)columns->policy, "POLICY");
 	for (unsigned i = 0; i < TOP_COLUMN_COUNT; i++) {
 		const char *title = title_of(page, (enum top_column)i);
+		if (!columns->values[i])
+			continue;
 		const int pad = (int)(columns->values[i] - strlen(title));
 		const bool marked = look->height > 0 && i == page->sort;
 		tg_strbuf_printf(&line, " %*s%c%s", pad, "", marked ? '>' : ' ', title);
@@ -283,7 +322,7 @@ static size_t print_row(FILE *out, const struct top_look *look, const struct col
 void top_output_table(FILE *out, const struct top_look *look, const struct top_page *page)
 {
 	const size_t rows = rows_shown(look, page);
-	const struct columns columns = measure(page, rows);
+	const struct columns columns = measure(look, page, rows);
 	if (look->height > 0)
 		print_head(out, look, page);
 	if (look->height > 0 || page->count > 0)

@@ -191,8 +191,8 @@ static const struct row rows[] = {
 	{"tcpguard_log_lines_total", "Lines that were logged.", COUNTER, "log", "lines", NULL, NULL, PLAIN},
 	{"tcpguard_log_dropped_total", "Lines that were not logged: too many of their kind, or nobody read.", COUNTER, "log", "suppressed", "reason", "rate", PLAIN},
 	{"tcpguard_log_dropped_total", NULL, COUNTER, "log", "dropped", "reason", "reader", PLAIN},
-	{"tcpguard_events_missed_total", "Decisions that readers of events were too slow for.", COUNTER, "log", "events_missed", NULL, NULL, PLAIN},
-	{"tcpguard_events_untold_total", "Decisions that events do not tell, for want of memory.", COUNTER, "log", "events_untold", NULL, NULL, PLAIN},
+	{"tcpguard_events_missed_total", "Events that their readers were too slow for.", COUNTER, "log", "events_missed", NULL, NULL, PLAIN},
+	{"tcpguard_events_untold_total", "Events that are not told, for want of memory.", COUNTER, "log", "events_untold", NULL, NULL, PLAIN},
 };
 /* clang-format on */
 

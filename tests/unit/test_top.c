@@ -253,6 +253,32 @@ TEST(table_at_80_columns)
 	top_page_finish(&page);
 }
 
+/* Where the line would be cut; but never the one that sorts. */
+TEST(columns_that_hold_nothing_give_way)
+{
+	struct top_page page = {.from = TOP_FROM_DAEMON, .sort = TOP_TIME_WAIT};
+	add_record(&page, "source source=192.0.2.1/32 policy=web total=9 new_rate=0 established=9",
+		   top_page_add);
+	add_record(&page,
+		   "near source=192.0.2.1/32 bans=0 enforced=0 policy=web limit=open-per-ip "
+		   "measured=9 threshold=10",
+		   top_page_add_near);
+	top_page_sort(&page);
+	char *text = print(&page, &(struct top_look){.newline = "\n", .width = 75});
+	CHECK_STR(text,
+		  "SOURCE     POLICY  TOTAL  HALF  ESTAB  CLOSING  TIME-W  BAN, LIMIT\n"
+		  "192.0.2.1  web         9     -      9        -       -  90% open-per-ip\n");
+	free(text);
+	text = print(&page, &(struct top_look){.newline = "\n", .width = 56});
+	CHECK_STR(text, "SOURCE     POLICY  TOTAL  ESTAB  TIME-W  BAN, LIMIT\n"
+			"192.0.2.1  web         9      9       -  90% open-per-ip\n");
+	free(text);
+	text = print(&page, &(struct top_look){.newline = "\n"});
+	CHECK(strstr(text, "  CLOSING  TIME-W  NEW  BAN, LIMIT\n"));
+	free(text);
+	top_page_finish(&page);
+}
+
 TEST(screen)
 {
 	struct top_page page = page_of(TOP_HALF_OPEN, 0, 0);
@@ -339,6 +365,7 @@ int main(void)
 	RUN(columns_have_words);
 	RUN(table);
 	RUN(table_at_80_columns);
+	RUN(columns_that_hold_nothing_give_way);
 	RUN(screen);
 	RUN(colors);
 	RUN(keys);
