@@ -56,6 +56,13 @@ enum layout_form layout_form(enum tg_action action);
 #define LAYOUT_NO_FAMILY TG_FAMILY_COUNT
 
 /*
+ * A chain that nothing leads to, with a rule of SYNPROXY. As long as there is one, the kernel goes
+ * on translating the timestamps of connections that it has answered for; without, they would break
+ * with the policy that wanted it. So it stays for as long as the table does.
+ */
+#define LAYOUT_KEEPER "proxied"
+
+/*
  * Whoever was answered a moment before SYNPROXY ends still finishes with it: within this, a
  * client's third try.
  */
@@ -140,6 +147,7 @@ struct layout {
 	uint32_t set_size;
 	bool no_ingress;         /* the kernel cannot: prerouting has to do */
 	bool no_synproxy;        /* nor that: nothing has to do */
+	bool keeps_synproxy;     /* a table before this one had it: see LAYOUT_KEEPER */
 	struct layout_set *sets; /* those of policies first, in the order of the config */
 	size_t count, capacity;
 	bool observes; /* the whole host, whatever the config says: no fuse drops */

@@ -185,6 +185,9 @@ void layout_each_chain(const struct layout *layout,
 	it = (struct layout_chain){.name = ingress, .hook = LAYOUT_INGRESS, .priority = LAYOUT_PRE};
 	if (has_ingress(layout))
 		chain(data, &it);
+	it = (struct layout_chain){.name = LAYOUT_KEEPER};
+	if (proxies || layout->keeps_synproxy)
+		chain(data, &it);
 	for (size_t i = 0; proxies && i < ARRAY_SIZE(proxy_chains); i++) {
 		it = (struct layout_chain){.name = proxy_chains[i].name,
 					   .hook = proxy_chains[i].hook,
@@ -435,9 +438,14 @@ uint32_t layout_events(const struct tg_config *config, size_t policy)
 /* The ways to SYNPROXY: for SYNs that conntrack was not to look at, and for what comes back. */
 static bool proxying(const struct layout *layout, layout_rule_fn *rule, void *data)
 {
+	static const struct tg_syn_options any = {.mss = {TG_MSS_MIN, TG_MSS_MIN}};
+	const struct layout_rule keeper = {
+		.chain = LAYOUT_KEEPER, .answer = &any, .verdict = LAYOUT_ANSWER};
+	bool proxies = layout->keeps_synproxy;
 	for (size_t i = 0; i < layout->config->policy_count; i++) {
 		if (!wants_proxy(layout, (uint16_t)i))
 			continue;
+		proxies = true;
 		for (size_t k = 0; k < ARRAY_SIZE(proxy_chains); k++) {
 			const bool answers = proxy_chains[k].priority == LAYOUT_ANSWERS;
 			const struct layout_rule it = {.chain = proxy_chains[k].name,
@@ -450,6 +458,8 @@ static bool proxying(const struct layout *layout, layout_rule_fn *rule, void *da
 		}
 		answer_rules(layout, (uint16_t)i, rule, data);
 	}
+	if (proxies)
+		rule(data, &keeper);
 	return true;
 }
 

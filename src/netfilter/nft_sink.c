@@ -333,17 +333,18 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	if (err < 0)
 		return err;
 	layout.syn_options = syn_options;
+	err = nft_state_read(&state, &sink->socket, TABLE);
+	if (err == 0 && state.flags & NFT_TABLE_F_OWNER && state.owner != sink->socket.portid)
+		err = -EBUSY;
 	if (err == 0 && wants_synproxy(config))
 		err = find_synproxy(sink);
 	if (err < 0)
 		goto err_state;
-	layout.no_synproxy = sink->no_synproxy;
-	err = nft_state_read(&state, &sink->socket, TABLE);
-	if (err == 0 && state.flags & NFT_TABLE_F_OWNER && state.owner != sink->socket.portid)
-		err = -EBUSY;
-	if (err < 0)
-		goto err_state;
 
+	layout.no_synproxy = sink->no_synproxy;
+	for (size_t i = 0; i < state.chain_count; i++)
+		if (strcmp(state.chains[i].name, LAYOUT_KEEPER) == 0)
+			layout.keeps_synproxy = !layout.no_synproxy;
 	layout.observes = sink->observes;
 	bool anew = false;
 	err = send_any(sink, &layout, &state, &anew);

@@ -219,6 +219,18 @@ check 'the door closes a moment later' wait_until "$LAB_PATIENCE" eval \
 	'! on "$GUARD" nft list set inet tcpguard web-proxied.forged | grep "expires" >/dev/null'
 check 'and all goes on as before' equal "$(offers 10.77.0.2:80 10.78.7.6)" "$plain"
 check 'with those connections, too' equal "$(opened) $(longs)" '50 20'
+# The kernel goes on translating for them, whatever the policy says now.
+sed -i.before '/action: synproxy/s/action: synproxy/action: observe/; /synproxy: {/d' "$LAB_DIR/etc/tcpguard.yaml"
+tg reload >/dev/null
+check 'a policy without it takes its rules out' eval '! on "$GUARD" nft list chain inet tcpguard answer-web >/dev/null 2>&1'
+heard() {
+	on "$GUARD" ss -Htin state established "src 10.77.0.2:80 and dst 10.78.30.0/24" |
+		grep -o 'bytes_acked:[0-9]*' | awk -F: '{ sum += $2 } END { print sum + 0 }'
+}
+said_so_far=$(heard)
+check 'those connections go on' wait_until "$LAB_PATIENCE" eval '(($(heard) > said_so_far + 2000))'
+mv "$LAB_DIR/etc/tcpguard.yaml.before" "$LAB_DIR/etc/tcpguard.yaml"
+tg reload >/dev/null
 conns_stop "$open"
 conns_stop "$long"
 
