@@ -228,7 +228,7 @@ heard() {
 		grep -o 'bytes_acked:[0-9]*' | awk -F: '{ sum += $2 } END { print sum + 0 }'
 }
 said_so_far=$(heard)
-check 'those connections go on' wait_until "$LAB_PATIENCE" eval '(($(heard) > said_so_far + 2000))'
+check 'those connections go on' wait_until "$LAB_PATIENCE" eval "((\$(heard) > $said_so_far + 2000))"
 mv "$LAB_DIR/etc/tcpguard.yaml.before" "$LAB_DIR/etc/tcpguard.yaml"
 tg reload >/dev/null
 conns_stop "$open"
