@@ -23,9 +23,7 @@ int client_explain_open(const char *path, int err)
 			     "force over a 'systemctl restart tcpguard'",
 			     path);
 	else
-		cli_complain("no daemon answers at %s: %s; to start it: systemctl start tcpguard, "
-			     "why it ended: journalctl -u tcpguard",
-			     path, strerror(-err));
+		cli_complain("no daemon answers at %s: %s" CLIENT_START_HINT, path, strerror(-err));
 	return CLI_NO_DAEMON;
 }
 

@@ -6,6 +6,10 @@
 
 struct cli;
 
+/* What to do when there is no daemon; behind what is wrong. */
+#define CLIENT_START_HINT \
+	"; to start it: systemctl start tcpguard, why it ended: journalctl -u tcpguard"
+
 typedef void client_record_fn(void *data, const struct tg_record *record);
 /* Asks, hands every record to fn, and says on stderr what went wrong. An exit status. */
 int client_ask(const struct cli *cli, const struct tg_strbuf *request, client_record_fn *fn,

@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "cli.h"
+#include "client.h"
 #include "terminal.h"
 #include "top_keys.h"
 #include "top_output.h"
@@ -140,7 +141,8 @@ int top_live(const struct cli *cli, const struct top_request *request, uint64_t 
 	int status = run(&live);
 	terminal_close(&live.terminal);
 	if (status != CLI_OK)
-		cli_complain("%s", live.page.note);
+		cli_complain("%s%s", live.page.note,
+			     status == CLI_NO_DAEMON ? CLIENT_START_HINT : "");
 	top_page_finish(&live.page);
 	top_eye_finish(&live.eye);
 	if (live.signal) {

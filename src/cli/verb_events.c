@@ -137,7 +137,7 @@ static int follow(const struct cli *cli, struct events *events, const struct tg_
 	if (!heard)
 		return CLI_NO;
 	if (result == CLIENT_BROKEN)
-		cli_complain("the daemon has ended");
+		cli_complain("the daemon has ended" CLIENT_START_HINT);
 	return result == CLIENT_BROKEN ? CLI_NO_DAEMON : client_explain(result, &record);
 }
 

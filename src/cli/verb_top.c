@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/util.h"
 #include "cli.h"
+#include "client.h"
 #include "host/sockets.h"
 #include "names.h"
 #include "terminal.h"
@@ -177,7 +178,7 @@ static int show(const struct cli *cli, const struct options *options, struct top
 	if (status == CLI_OK)
 		print(cli, options, &page);
 	else
-		cli_complain("%s", page.note);
+		cli_complain("%s%s", page.note, status == CLI_NO_DAEMON ? CLIENT_START_HINT : "");
 	top_page_finish(&page);
 	return status;
 }
