@@ -47,7 +47,7 @@ answered_at() {
 	read -r count slowest < <(asked_at "$1")
 	tap_note "step $1: $count answers, the slowest after $slowest ms"
 	# Sanitizers, and other tests beside us: by itself it is a few.
-	((count > 0)) && at_most "$slowest" 1000
+	((count > 0)) && at_most "$slowest" 2000
 }
 
 ip netns exec "$GUARD" "$LAB_CLI" --socket "$LAB_DIR/control.sock" record "$LAB_DIR/flood.trace" \
