@@ -150,11 +150,19 @@ static bool put_records(struct explanation *it, struct tg_strbuf *out)
 	return true;
 }
 
+/* Does the packet path count it, too? Not by single addresses in the place of a prefix. */
+static bool has_fuse(const struct tg_limit *limit, const struct tg_prefix *source)
+{
+	return tg_limit_has_fuse(limit) && source->len == limit->prefix_len[source->addr.family];
+}
+
 static void put_limits(struct explanation *it, struct tg_strbuf *out)
 {
+	struct nft_sink_stats sink;
 	const struct tg_config *config = it->daemon->policy.config;
 	struct tg_limit_count count;
 	uint32_t cursor = 0;
+	nft_sink_stats(it->daemon->sink, &sink);
 	while (tg_engine_next_limit(it->daemon->engine, &it->addr, &cursor, &count)) {
 		const struct tg_limit *limit = &config->policies[count.policy].limits[count.limit];
 		char text[TG_PREFIX_STRLEN];
@@ -169,6 +177,8 @@ static void put_limits(struct explanation *it, struct tg_strbuf *out)
 		tg_record_put_u64(out, "measured", count.counted ? count.measured : 0);
 		tg_record_put_u64(out, "threshold", count.threshold);
 		tg_record_put(out, "mode", tg_mode_name(limit->mode));
+		tg_record_put(out, "packet_path",
+			      sink.fuses > 0 && has_fuse(limit, &count.source) ? "true" : "false");
 		tg_record_put(out, "file", limit->file);
 		tg_record_put_u64(out, "line", limit->line);
 		tg_record_end(out);

@@ -94,6 +94,9 @@ int fuse_log_create(struct fuse_log **ret_log)
 		err = subscribe(&log->sock);
 	if (!err)
 		err = await_answer(log);
+	/* Who owns a table of nf_tables may do this; but for a group that another socket has. */
+	if (err == -EPERM)
+		err = -EBUSY;
 	if (err) {
 		fuse_log_destroy(log);
 		return err;

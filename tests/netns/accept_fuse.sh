@@ -112,6 +112,12 @@ check 'with the evidence of its limit' tg_true 'any(.bans[]; .source == "10.79.0
 check 'the daemon was told once' tells 1
 check 'and of hardly more flows than passed' at_most $(($(events) - before)) 800
 
+check 'explain says who counts' tg_true \
+	'.limits | map({(.policy): .packet_path}) | add == {"web": true, "repeats": true, "seen": true}' explain 10.79.0.2
+
+ip netns exec "$GUARD" "$LAB_CLI" --socket "$LAB_DIR/control.sock" record "$LAB_DIR/fuse.trace" >/dev/null 2>&1 &
+recorder=$!
+wait_until "$LAB_PATIENCE" tg_true '.record.clients == 1' status || tap_bail 'no recording'
 flood --from 10.79.0.3 --to 10.77.0.2:81 --first-port 65535 --count 999 >/dev/null
 check '999 SYNs on one connection are not too many' eval '! is_over 10.79.0.3 repeats && is_not_banned 10.79.0.3/32'
 flood --from 10.79.0.4 --to 10.77.0.2:81 --first-port 65535 --count 1000 >/dev/null
@@ -120,6 +126,13 @@ check 'of which conntrack made one flow' equal \
 	"$(on "$GUARD" conntrack -L -s 10.79.0.4 2>/dev/null | grep -c dport=81)" 1
 check 'counted' tg_true 'any(.bans[]; .source == "10.79.0.4/32" and .measured == 1000)' list
 check 'told once, too' tells 2
+kill -INT "$recorder"
+wait "$recorder"
+replayed() {
+	"$LAB_CLI" simulate --policy "$LAB_DIR/etc/tcpguard.yaml" --json "$LAB_DIR/fuse.trace" |
+		jq -r '.decisions[] | select(.decision == "ban") | "\(.source) \(.policy)"' | sort | uniq
+}
+check 'a replay decides the same' equal "$(replayed | grep repeats)" '10.79.0.4/32 repeats'
 
 flood --from 10.79.0.5 --to 10.77.0.2:82 --count 2000 >/dev/null
 check 'observed, nobody is held back' equal "$(reached 10.79.0.5)" 2000
@@ -182,4 +195,28 @@ guard_start || tap_bail 'no daemon'
 check 'a daemon that starts anew takes nobody for banned because of it' is_not_banned 10.79.0.10/32
 flood --from 10.79.0.11 --to 10.77.0.2:80 --count 1000 >/dev/null
 check 'and hears of the next one' wait_until "$LAB_PATIENCE" is_banned 10.79.0.11/32
+
+# Another program reads what the fuses tell.
+guard_stop
+: >"$LAB_DIR/reader"
+ip netns exec "$GUARD" python3 -c '
+import socket, struct, time
+reader = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+config = struct.pack("=BBH", 0, 0, socket.htons(29799)) + struct.pack("=HHB3x", 5, 1, 1)
+reader.send(struct.pack("=IHHII", 16 + len(config), 4 << 8 | 1, 5, 1, 0) + config)
+assert struct.unpack("=i", reader.recv(4096)[16:20])[0] == 0
+print("READY", flush=True)
+time.sleep(600)
+' >"$LAB_DIR/reader" &
+reader=$!
+disown
+wait_until "$LAB_PATIENCE" grep -q READY "$LAB_DIR/reader" || tap_bail 'no other reader'
+guard_start || tap_bail 'no daemon'
+check 'that nobody hears the fuses is told' wait_until "$LAB_PATIENCE" tg_true \
+	'any(.degraded[]; test("^fuse: nobody hears .* another program reads it"))' status
+kill "$reader"
+check 'and over when it can be heard again' wait_until "$LAB_PATIENCE" tg_true \
+	'all(.degraded[]; test("^fuse:") | not)' status
+flood --from 10.79.0.12 --to 10.77.0.2:80 --count 1000 >/dev/null
+check 'as it is' wait_until "$LAB_PATIENCE" tells 1
 tap_done
