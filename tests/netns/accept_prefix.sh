@@ -59,7 +59,9 @@ net() {
 # Four of each network hold more than the prefix may, but fewer than 16 take part.
 net few4 10.78.90.1 32 10.77.0.2:25 4 120
 net few6 fd78:0:90:1::1 64 '[fd77::2]:25' 4 120
-check 'all of them are counted' wait_until 5 tg_true '.states.established == 240' status
+# Not in status: how those of the other policy were closed nobody asked to be told.
+check 'all of them are counted' wait_until 5 tg_true '[.sources[] | select(.policy == "mail" and (.source | test("/(24|48)$"))) |
+	.states.established] | add == 240' top --count 0
 check 'few hosts: no prefix is held responsible' eval '! bans_of | grep " mail " >/dev/null'
 # Twenty hold as much.
 net many4 10.78.91.1 32 10.77.0.2:25 20 120
