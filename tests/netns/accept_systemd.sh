@@ -56,7 +56,7 @@ init_pid() {
 # What lab_cleanup does not know of.
 machine_end() {
 	kill -KILL "${INIT:-0}" 2>/dev/null
-	wait_until "$LAB_PATIENCE" rmdir "$cgroups/$LAB_TAG" 2>/dev/null
+	wait_until "$LAB_PATIENCE" find "$cgroups/$LAB_TAG" -depth -type d -exec rmdir {} + 2>/dev/null
 	umount "$cgroups"
 	lab_cleanup
 }
