@@ -74,7 +74,9 @@ static inline bool same_event(const struct tg_event *a, const struct tg_event *b
 	case TG_EVENT_FUSE:
 		return tg_addr_equal(&a->fuse.source, &b->fuse.source) &&
 		       strcmp(a->fuse.policy, b->fuse.policy) == 0 &&
-		       strcmp(a->fuse.limit, b->fuse.limit) == 0;
+		       strcmp(a->fuse.limit, b->fuse.limit) == 0 &&
+		       a->fuse.threshold == b->fuse.threshold &&
+		       a->fuse.window_ms == b->fuse.window_ms && a->fuse.burst == b->fuse.burst;
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
 		return same_request(&a->request, &b->request);

@@ -120,6 +120,9 @@ struct tg_fuse {
 	struct tg_addr source;
 	char policy[TG_NAME_MAX + 1];
 	char limit[TG_NAME_MAX + 1];
+	/* What the limit was: to another one, as of a replay, it says something if that is no
+	 * looser. */
+	uint32_t threshold, window_ms, burst;
 };
 
 /* What becomes of a ban when another policy takes the place of the running one. */

@@ -91,11 +91,12 @@ struct tg_engine_stats {
 	uint64_t sink_errors;
 	uint64_t decisions_lost; /* notes that did not fit between two takes; never a ban */
 	uint64_t witness_asked, witness_proven, witness_denied;
-	uint64_t fuses;         /* offences that the packet path told of */
-	uint64_t fuses_unknown; /* of a limit or a prefix that the policy does not have any more */
-	uint64_t insisting;     /* bans kept because their source went on sending */
-	uint64_t suppressed;    /* offences left to the state of their service in a wide flood */
-	uint64_t uncounted;     /* answers about flows that told no packets: accounting is off */
+	uint64_t fuses; /* offences that the packet path told of */
+	uint64_t
+		fuses_unknown; /* of a limit that the policy does not have, or has looser, by now */
+	uint64_t insisting;    /* bans kept because their source went on sending */
+	uint64_t suppressed;   /* offences left to the state of their service in a wide flood */
+	uint64_t uncounted;    /* answers about flows that told no packets: accounting is off */
 	uint32_t bans_unproven; /* live, a rate-limit in the place of a drop */
 	uint32_t services;      /* totals that are over their limit, or were until lately */
 	uint32_t records;       /* offences remembered after the end of their ban */

@@ -8,12 +8,21 @@
 #include "base/util.h"
 #include "engine_state.h"
 
+/* Would what was too much for the limit that was be too much for this one, too? */
+static bool tells(const struct tg_fuse *fuse, const struct tg_limit *limit)
+{
+	return (uint64_t)limit->threshold * fuse->window_ms <=
+		       (uint64_t)fuse->threshold * limit->window_ms &&
+	       bans_threshold(limit) <= (uint64_t)fuse->threshold + fuse->burst;
+}
+
 void fuse_blown(struct tg_engine *engine, const struct tg_fuse *fuse)
 {
 	const uint16_t policy = ruleset_find_policy(engine->ruleset, fuse->policy);
 	const uint16_t index = ruleset_find_limit(engine->ruleset, policy, fuse->limit);
 	const struct ruleset_limit *limit = ruleset_limit(engine->ruleset, policy, index);
-	if (!limit || !tg_limit_has_fuse(limit->limit) || counts_is_own(engine, &fuse->source)) {
+	if (!limit || !tg_limit_has_fuse(limit->limit) || !tells(fuse, limit->limit) ||
+	    counts_is_own(engine, &fuse->source)) {
 		engine->stats.fuses_unknown++;
 		return;
 	}

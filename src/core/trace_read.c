@@ -361,6 +361,9 @@ static void get_fuse(struct cursor *c, struct tg_fuse *fuse)
 	check_mapped(c, at, fuse->source.family, fuse->source.bytes);
 	get_text(c, fuse->policy, sizeof(fuse->policy));
 	get_text(c, fuse->limit, sizeof(fuse->limit));
+	fuse->threshold = (uint32_t)get_varint(c, UINT32_MAX);
+	fuse->window_ms = (uint32_t)get_varint(c, UINT32_MAX);
+	fuse->burst = (uint32_t)get_varint(c, UINT32_MAX);
 }
 
 /* 0 or -ENOMEM. */

@@ -229,7 +229,9 @@ static uint8_t *put_fuse(uint8_t *out, const struct tg_fuse *fuse)
 	out = put_u8(out, fuse->source.family);
 	out = put_bytes(out, fuse->source.bytes, family_size(fuse->source.family));
 	out = put_text(out, fuse->policy);
-	return put_text(out, fuse->limit);
+	out = put_text(out, fuse->limit);
+	out = put_varint(out, fuse->threshold);
+	return put_varint(put_varint(out, fuse->window_ms), fuse->burst);
 }
 
 static size_t protected_count(const struct tg_prefix_set *set)

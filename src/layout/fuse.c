@@ -59,8 +59,8 @@ static struct layout_fuse make_fuse(const struct layout *layout, uint16_t policy
 		       digit);
 	(void)snprintf(fuse.spill, sizeof(fuse.spill), "spill.%s.%s.ip%c", in->name, limit->name,
 		       digit);
-	(void)snprintf(fuse.tells, sizeof(fuse.tells), LAYOUT_LOG_FUSE "%s/%s", in->name,
-		       limit->name);
+	(void)snprintf(fuse.tells, sizeof(fuse.tells), LAYOUT_LOG_FUSE "%s/%s %u/%u %u", in->name,
+		       limit->name, limit->threshold, limit->window_ms, limit->burst);
 	(void)snprintf(fuse.tells_full, sizeof(fuse.tells_full), LAYOUT_LOG_FULL "%s/%s", in->name,
 		       limit->name);
 	return fuse;

@@ -94,6 +94,9 @@ struct layout_pace {
 	uint32_t burst;
 };
 
+/* What is logged: a word, POLICY/LIMIT, and of a source what the limit is: "100/10000 50". */
+#define LAYOUT_LOG_MAX 128
+
 /*
  * The fuse of a limit, for one family: three sets that rules fill. No element of them is a ban, and
  * all go by themselves, within seconds. Who is noted goes before his count does, so that there are
@@ -108,7 +111,7 @@ struct layout_fuse {
 	struct layout_pace spill_over; /* of a bucket that sources without room share */
 	char fused[LAYOUT_NAME_MAX], meter[LAYOUT_NAME_MAX], spill[LAYOUT_NAME_MAX];
 	/* What is logged: of a source over it; that there was no room. */
-	char tells[LAYOUT_NAME_MAX], tells_full[LAYOUT_NAME_MAX];
+	char tells[LAYOUT_LOG_MAX], tells_full[LAYOUT_LOG_MAX];
 	bool present;
 };
 /*

@@ -11,7 +11,6 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_log.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,19 +123,48 @@ int fuse_log_fd(const struct fuse_log *log)
 	return log->sock.fd;
 }
 
-/* "WORD POLICY/LIMIT" */
-static bool read_names(const char *text, const char *word, struct tg_fuse *fuse)
+/* A name that ends at that character: what is behind it; NULL: there is none. */
+static const char *read_name(const char *text, char end, char name[static TG_NAME_MAX + 1])
 {
-	const size_t len = strlen(word);
-	if (strncmp(text, word, len) != 0)
+	const char *found = strchrnul(text, end);
+	const size_t len = (size_t)(found - text);
+	if (*found != end || len == 0 || len > TG_NAME_MAX)
+		return NULL;
+	memcpy(name, text, len);
+	name[len] = '\0';
+	return end ? found + 1 : found;
+}
+
+/* A number that ends at that character, alike. */
+static const char *read_number(const char *text, char end, uint32_t *ret_number)
+{
+	char *found;
+	const unsigned long number = strtoul(text, &found, 10);
+	if (*text < '0' || *text > '9' || *found != end || number > UINT32_MAX)
+		return NULL;
+	*ret_number = (uint32_t)number;
+	return end ? found + 1 : found;
+}
+
+/* "full POLICY/LIMIT" */
+static bool read_full(const char *text, struct tg_fuse *fuse)
+{
+	if (strncmp(text, LAYOUT_LOG_FULL, strlen(LAYOUT_LOG_FULL)) != 0)
 		return false;
-	const char *policy = text + len, *slash = strchr(policy, '/');
-	if (!slash || slash == policy || slash - policy > TG_NAME_MAX || !slash[1] ||
-	    strlen(slash + 1) > TG_NAME_MAX)
+	text = read_name(text + strlen(LAYOUT_LOG_FULL), '/', fuse->policy);
+	return text && read_name(text, '\0', fuse->limit);
+}
+
+/* "fuse POLICY/LIMIT N/MS BURST" */
+static bool read_fuse(const char *text, struct tg_fuse *fuse)
+{
+	if (strncmp(text, LAYOUT_LOG_FUSE, strlen(LAYOUT_LOG_FUSE)) != 0)
 		return false;
-	memcpy(fuse->policy, policy, (size_t)(slash - policy));
-	(void)snprintf(fuse->limit, sizeof(fuse->limit), "%s", slash + 1);
-	return true;
+	text = read_name(text + strlen(LAYOUT_LOG_FUSE), '/', fuse->policy);
+	text = text ? read_name(text, ' ', fuse->limit) : NULL;
+	text = text ? read_number(text, '/', &fuse->threshold) : NULL;
+	text = text ? read_number(text, ' ', &fuse->window_ms) : NULL;
+	return text && read_number(text, '\0', &fuse->burst);
 }
 
 static bool read_source(const struct nlattr *packet, struct tg_addr *ret_addr)
@@ -168,12 +196,11 @@ enum fuse_kind fuse_log_decode(const struct nlmsghdr *message, struct tg_fuse *r
 	if (!prefix || mnl_attr_validate(prefix, MNL_TYPE_NUL_STRING) < 0)
 		return FUSE_MALFORMED;
 	const char *text = mnl_attr_get_str(prefix);
-	if (read_names(text, LAYOUT_LOG_FULL, &fuse)) {
+	if (read_full(text, &fuse)) {
 		*ret_fuse = fuse;
 		return FUSE_FULL;
 	}
-	if (!read_names(text, LAYOUT_LOG_FUSE, &fuse) || !packet ||
-	    !read_source(packet, &fuse.source))
+	if (!read_fuse(text, &fuse) || !packet || !read_source(packet, &fuse.source))
 		return FUSE_MALFORMED;
 	*ret_fuse = fuse;
 	return FUSE_BLOWN;

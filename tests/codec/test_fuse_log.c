@@ -37,11 +37,16 @@ TEST(messages)
 {
 	struct tg_fuse fuse;
 	char text[TG_ADDR_STRLEN];
-	CHECK_U64(fuse_log_decode(message("fuse web/new", ipv4, sizeof(ipv4)), &fuse), FUSE_BLOWN);
+	CHECK_U64(fuse_log_decode(message("fuse web/new 100/10000 50", ipv4, sizeof(ipv4)), &fuse),
+		  FUSE_BLOWN);
 	CHECK_STR(fuse.policy, "web");
 	CHECK_STR(fuse.limit, "new");
+	CHECK_U64(fuse.threshold, 100);
+	CHECK_U64(fuse.window_ms, 10000);
+	CHECK_U64(fuse.burst, 50);
 	CHECK_STR(tg_addr_format(&fuse.source, text), "198.51.100.7");
-	CHECK_U64(fuse_log_decode(message("fuse a-b/c_d", ipv6, sizeof(ipv6)), &fuse), FUSE_BLOWN);
+	CHECK_U64(fuse_log_decode(message("fuse a-b/c_d 1/604800000 0", ipv6, sizeof(ipv6)), &fuse),
+		  FUSE_BLOWN);
 	CHECK_STR(fuse.policy, "a-b");
 	CHECK_STR(fuse.limit, "c_d");
 	CHECK_STR(tg_addr_format(&fuse.source, text), "2001:db8::5");
@@ -51,23 +56,41 @@ TEST(messages)
 
 TEST(damaged_messages)
 {
-	static const char longest[] = "fuse abcdefghijklmnopqrstuvwxyzabcdefg/new",
-			  limit[] = "fuse web/abcdefghijklmnopqrstuvwxyzabcdefg";
-	const char *const prefixes[] = {
-		NULL,        "",          "fuse",          "fuse ", "fuse /", "fuse web",
-		"fuse web/", "fuse /new", "fused web/new", longest, limit,    "FUSE web/new"};
+	static const char longest[] = "fuse abcdefghijklmnopqrstuvwxyzabcdefg/new 1/1000 0",
+			  limit[] = "fuse web/abcdefghijklmnopqrstuvwxyzabcdefg 1/1000 0";
+	const char *const prefixes[] = {NULL,
+					"",
+					"fuse",
+					"fuse ",
+					"fuse /",
+					"fuse web",
+					"fuse web/",
+					"fuse /new",
+					"fused web/new 1/1000 0",
+					"fuse web/new 1",
+					"fuse web/new 1/",
+					"fuse web/new 1/1 ",
+					"fuse web/new -1/1 1",
+					"fuse web/new 4294967296/1 1",
+					"fuse web/new 1/1 1 ",
+					"fuse web/new 1/1 1x",
+					"fuse web/new  1/1 1",
+					longest,
+					limit,
+					"FUSE web/new"};
 	struct tg_fuse fuse;
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		CHECK_U64(fuse_log_decode(message(prefixes[i], ipv4, sizeof(ipv4)), &fuse),
 			  FUSE_MALFORMED);
-	CHECK_U64(fuse_log_decode(message("fuse web/new", NULL, 0), &fuse), FUSE_MALFORMED);
+	CHECK_U64(fuse_log_decode(message("fuse web/new 100/10000 50", NULL, 0), &fuse),
+		  FUSE_MALFORMED);
 	for (size_t len = 0; len < sizeof(ipv4); len++)
-		CHECK_U64(fuse_log_decode(message("fuse web/new", ipv4, len), &fuse),
+		CHECK_U64(fuse_log_decode(message("fuse web/new 100/10000 50", ipv4, len), &fuse),
 			  FUSE_MALFORMED);
 	for (size_t len = 0; len < sizeof(ipv6); len++)
-		CHECK_U64(fuse_log_decode(message("fuse web/new", ipv6, len), &fuse),
+		CHECK_U64(fuse_log_decode(message("fuse web/new 100/10000 50", ipv6, len), &fuse),
 			  FUSE_MALFORMED);
-	struct nlmsghdr *it = message("fuse web/new", ipv4, sizeof(ipv4));
+	struct nlmsghdr *it = message("fuse web/new 100/10000 50", ipv4, sizeof(ipv4));
 	it->nlmsg_type = NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG;
 	CHECK_U64(fuse_log_decode(it, &fuse), FUSE_MALFORMED);
 	it->nlmsg_len = NLMSG_LENGTH(2);

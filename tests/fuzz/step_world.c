@@ -352,7 +352,11 @@ static void tell_fuse(struct step_world *w, uint8_t a, uint8_t which)
 {
 	const struct tg_policy *policy;
 	const struct tg_limit *limit = any_limit(w, which, &policy);
-	struct tg_event event = {.type = TG_EVENT_FUSE, .fuse = {.source = step_addr(a)}};
+	struct tg_event event = {.type = TG_EVENT_FUSE,
+				 .fuse = {.source = step_addr(a),
+					  .threshold = 1 + (which >> 4),
+					  .window_ms = 1000,
+					  .burst = which & 3}};
 	set_name(event.fuse.policy, policy->name);
 	set_name(event.fuse.limit, limit->name);
 	tell(w, event);

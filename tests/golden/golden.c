@@ -497,13 +497,20 @@ static void run_requests(struct golden *g, char **words, size_t count)
 
 static void run_fuse(struct golden *g, char **words, size_t count)
 {
-	struct tg_event event = {.type = TG_EVENT_FUSE};
-	if (count != 4 || !tg_addr_parse(words[1], &event.fuse.source)) {
-		fail(g, "wants ADDRESS POLICY LIMIT");
+	/* Of a limit that no other is tighter than, if not said. */
+	struct tg_event event = {.type = TG_EVENT_FUSE,
+				 .fuse = {.threshold = UINT32_MAX, .window_ms = 1}};
+	if ((count != 4 && count != 7) || !tg_addr_parse(words[1], &event.fuse.source)) {
+		fail(g, "wants ADDRESS POLICY LIMIT [COUNT MS BURST]");
 		return;
 	}
 	snprintf(event.fuse.policy, sizeof(event.fuse.policy), "%s", words[2]);
 	snprintf(event.fuse.limit, sizeof(event.fuse.limit), "%s", words[3]);
+	if (count == 7) {
+		event.fuse.threshold = (uint32_t)strtoul(words[4], NULL, 10);
+		event.fuse.window_ms = (uint32_t)strtoul(words[5], NULL, 10);
+		event.fuse.burst = (uint32_t)strtoul(words[6], NULL, 10);
+	}
 	step(g, event);
 }
 

@@ -141,6 +141,9 @@ static struct tg_event random_event(uint64_t *state, tg_time *now, struct tg_pre
 		event.fuse.source = random_prefix(state).addr;
 		random_text(state, event.fuse.policy, sizeof(event.fuse.policy));
 		random_text(state, event.fuse.limit, sizeof(event.fuse.limit));
+		event.fuse.threshold = (uint32_t)draw(state);
+		event.fuse.window_ms = (uint32_t)draw(state);
+		event.fuse.burst = (uint32_t)draw(state);
 		break;
 	case TG_EVENT_OPERATOR_BAN:
 	case TG_EVENT_OPERATOR_UNBAN:
