@@ -301,7 +301,7 @@ static void state_rules(const struct layout *layout, uint16_t policy, enum layou
 		struct layout_rule it = {.chain = chain,
 					 .source = set->name,
 					 .prefix_len = set->prefix_len,
-					 .spared = true,
+					 .spared = drops, /* who is answered is served */
 					 .notes = drops ? NULL : set->counts,
 					 .verdict = drops ? LAYOUT_VERDICT_DROP : LAYOUT_NOTRACK};
 		for (it.family = 0; it.family < TG_FAMILY_COUNT; it.family++)
