@@ -395,93 +395,91 @@ static int get_protected(struct tg_trace_reader *reader, struct cursor *c, bool 
 	return 0;
 }
 
+/* By record. */
+static const enum tg_event_type event_types[] = {
+	[TRACE_FLOW_NEW] = TG_EVENT_FLOW_NEW,
+	[TRACE_FLOW_STATE] = TG_EVENT_FLOW_STATE,
+	[TRACE_FLOW_END] = TG_EVENT_FLOW_END,
+	[TRACE_GAP] = TG_EVENT_GAP,
+	[TRACE_RESYNC_BEGIN] = TG_EVENT_RESYNC_BEGIN,
+	[TRACE_RESYNC_END] = TG_EVENT_RESYNC_END,
+	[TRACE_RESYNC_FAILED] = TG_EVENT_RESYNC_FAILED,
+	[TRACE_TICK] = TG_EVENT_TICK,
+	[TRACE_ADOPT] = TG_EVENT_ADOPT,
+	[TRACE_SINK_LOST] = TG_EVENT_SINK_LOST,
+	[TRACE_OPERATOR_BAN] = TG_EVENT_OPERATOR_BAN,
+	[TRACE_OPERATOR_UNBAN] = TG_EVENT_OPERATOR_UNBAN,
+	[TRACE_PANIC] = TG_EVENT_PANIC,
+	[TRACE_PROTECTED] = TG_EVENT_PROTECTED,
+	[TRACE_POLICY] = TG_EVENT_POLICY,
+	[TRACE_WITNESS] = TG_EVENT_WITNESS,
+	[TRACE_TRAFFIC] = TG_EVENT_TRAFFIC,
+	[TRACE_ADMINS] = TG_EVENT_ADMINS,
+	[TRACE_FUSE] = TG_EVENT_FUSE,
+	[TRACE_FEED] = TG_EVENT_FEED,
+	[TRACE_REQUESTS] = TG_EVENT_REQUESTS,
+	[TRACE_TRAFFIC_PROXIED] = TG_EVENT_TRAFFIC,
+};
+
+/* What follows the type: as put_body() wrote it. */
 static int get_body(struct tg_trace_reader *reader, struct cursor *c, uint8_t head,
 		    struct tg_event *event)
 {
-	const bool has_key = head & TRACE_HAS_KEY;
-	switch (head & TRACE_TYPE_MASK) {
-	case TRACE_FLOW_NEW:
-		event->type = TG_EVENT_FLOW_NEW;
-		get_flow(reader, c, has_key, &event->flow);
-		return 0;
-	case TRACE_FLOW_STATE:
-		event->type = TG_EVENT_FLOW_STATE;
-		get_flow(reader, c, has_key, &event->flow);
-		return 0;
-	case TRACE_FLOW_END:
-		event->type = TG_EVENT_FLOW_END;
-		get_flow(reader, c, has_key, &event->flow);
-		return 0;
-	case TRACE_GAP:
-		event->type = TG_EVENT_GAP;
-		event->lost = get_varint(c, UINT64_MAX);
-		return 0;
-	case TRACE_RESYNC_BEGIN:
-		event->type = TG_EVENT_RESYNC_BEGIN;
-		return 0;
-	case TRACE_RESYNC_END:
-		event->type = TG_EVENT_RESYNC_END;
-		return 0;
-	case TRACE_RESYNC_FAILED:
-		event->type = TG_EVENT_RESYNC_FAILED;
-		return 0;
-	case TRACE_TICK:
-		event->type = TG_EVENT_TICK;
-		return 0;
-	case TRACE_ADOPT:
-		event->type = TG_EVENT_ADOPT;
-		get_adopt(c, &event->adopt);
-		return 0;
-	case TRACE_SINK_LOST:
-		event->type = TG_EVENT_SINK_LOST;
-		return 0;
-	case TRACE_OPERATOR_BAN:
-		event->type = TG_EVENT_OPERATOR_BAN;
-		get_request(c, true, &event->request);
-		return 0;
-	case TRACE_OPERATOR_UNBAN:
-		event->type = TG_EVENT_OPERATOR_UNBAN;
-		get_request(c, false, &event->request);
-		return 0;
-	case TRACE_PANIC:
-		event->type = TG_EVENT_PANIC;
-		event->panic = get_choice(c, 2, "neither on nor off");
-		return 0;
-	case TRACE_PROTECTED:
-		event->type = TG_EVENT_PROTECTED;
-		return get_protected(reader, c, false, &event->protected);
-	case TRACE_ADMINS:
-		event->type = TG_EVENT_ADMINS;
-		return get_protected(reader, c, true, &event->admins);
-	case TRACE_WITNESS:
-		event->type = TG_EVENT_WITNESS;
-		get_witness(c, &event->witness);
-		return 0;
-	case TRACE_TRAFFIC:
-	case TRACE_TRAFFIC_PROXIED:
-		event->type = TG_EVENT_TRAFFIC;
-		get_traffic(c, (head & TRACE_TYPE_MASK) == TRACE_TRAFFIC_PROXIED, &event->traffic);
-		return 0;
-	case TRACE_FEED:
-		event->type = TG_EVENT_FEED;
-		event->feed = (enum tg_feed_step)get_choice(c, TG_FEED_STEP_COUNT, "no such step");
-		return 0;
-	case TRACE_REQUESTS:
-		event->type = TG_EVENT_REQUESTS;
-		get_text(c, event->requests.policy, sizeof(event->requests.policy));
-		event->requests.count = (uint32_t)get_varint(c, UINT32_MAX);
-		return 0;
-	case TRACE_FUSE:
-		event->type = TG_EVENT_FUSE;
-		get_fuse(c, &event->fuse);
-		return 0;
-	case TRACE_POLICY:
-		event->type = TG_EVENT_POLICY;
-		return 0;
-	default:
+	const unsigned type = head & TRACE_TYPE_MASK;
+	if (type == 0 || type >= ARRAY_SIZE(event_types)) {
 		fail(c, c->next - 1, "unknown record");
 		return 0;
 	}
+	event->type = event_types[type];
+	switch ((enum trace_type)type) {
+	case TRACE_FLOW_NEW:
+	case TRACE_FLOW_STATE:
+	case TRACE_FLOW_END:
+		get_flow(reader, c, head & TRACE_HAS_KEY, &event->flow);
+		break;
+	case TRACE_GAP:
+		event->lost = get_varint(c, UINT64_MAX);
+		break;
+	case TRACE_ADOPT:
+		get_adopt(c, &event->adopt);
+		break;
+	case TRACE_OPERATOR_BAN:
+	case TRACE_OPERATOR_UNBAN:
+		get_request(c, type == TRACE_OPERATOR_BAN, &event->request);
+		break;
+	case TRACE_WITNESS:
+		get_witness(c, &event->witness);
+		break;
+	case TRACE_TRAFFIC:
+	case TRACE_TRAFFIC_PROXIED:
+		get_traffic(c, type == TRACE_TRAFFIC_PROXIED, &event->traffic);
+		break;
+	case TRACE_FUSE:
+		get_fuse(c, &event->fuse);
+		break;
+	case TRACE_PANIC:
+		event->panic = get_choice(c, 2, "neither on nor off");
+		break;
+	case TRACE_FEED:
+		event->feed = (enum tg_feed_step)get_choice(c, TG_FEED_STEP_COUNT, "no such step");
+		break;
+	case TRACE_REQUESTS:
+		get_text(c, event->requests.policy, sizeof(event->requests.policy));
+		event->requests.count = (uint32_t)get_varint(c, UINT32_MAX);
+		break;
+	case TRACE_PROTECTED:
+		return get_protected(reader, c, false, &event->protected);
+	case TRACE_ADMINS:
+		return get_protected(reader, c, true, &event->admins);
+	case TRACE_RESYNC_BEGIN:
+	case TRACE_RESYNC_END:
+	case TRACE_RESYNC_FAILED:
+	case TRACE_TICK:
+	case TRACE_SINK_LOST:
+	case TRACE_POLICY:
+		break;
+	}
+	return 0;
 }
 
 static void get_header(struct cursor *c, struct tg_trace_header *header)
