@@ -245,6 +245,8 @@ bool tg_limit_acts(const struct tg_limit *limit);
 bool tg_limit_has(const struct tg_limit *limit, enum tg_action action);
 /* Does any limit of it let the kernel answer in the service's stead? */
 bool tg_policy_has_synproxy(const struct tg_policy *policy);
+/* Does any of its policies? */
+bool tg_config_has_synproxy(const struct tg_config *config);
 
 /*
  * Does it stand in the packet path, too, where SYNs are counted by source? Only what can be told

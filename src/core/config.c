@@ -143,6 +143,14 @@ bool tg_policy_has_synproxy(const struct tg_policy *policy)
 	return false;
 }
 
+bool tg_config_has_synproxy(const struct tg_config *config)
+{
+	for (size_t i = 0; i < config->policy_count; i++)
+		if (tg_policy_has_synproxy(&config->policies[i]))
+			return true;
+	return false;
+}
+
 bool tg_limit_uses_scope(const struct tg_limit *limit, enum tg_scope scope)
 {
 	for (size_t i = 0; i < limit->step_count; i++) {

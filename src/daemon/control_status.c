@@ -9,7 +9,7 @@
 #include "base/util.h"
 #include "control_record.h"
 #include "daemon.h"
-#include "sysctl.h"
+#include "host/sysctl.h"
 #include "admins.h"
 #include "killer.h"
 #include "state.h"
@@ -32,12 +32,12 @@ static void put_numbers(struct tg_strbuf *out, const char *name, const struct nu
 
 static void put_conntrack(struct tg_strbuf *out)
 {
-	uint64_t count, max;
+	int64_t count, max;
 	tg_record_begin(out, "conntrack");
-	if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_count", &count))
-		tg_record_put_u64(out, "count", count);
-	if (sysctl_read("/proc/sys/net/netfilter/nf_conntrack_max", &max))
-		tg_record_put_u64(out, "max", max);
+	if (sysctl_read_number(SYSCTL_CT_COUNT, &count))
+		tg_record_put_u64(out, "count", (uint64_t)count);
+	if (sysctl_read_number(SYSCTL_CT_MAX, &max))
+		tg_record_put_u64(out, "max", (uint64_t)max);
 	tg_record_end(out);
 }
 

@@ -38,22 +38,13 @@ static const struct {
 static void name_missing(struct tg_strbuf *text)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
-		const struct sysctl_value value = sysctl_read_one(needs[i].key);
-		const bool known = value.status == SYSCTL_KNOWN;
-		if (known && value.numbers[0] >= needs[i].least &&
-		    value.numbers[0] <= needs[i].most)
+		int64_t number;
+		if (sysctl_read_number(needs[i].key, &number) && number >= needs[i].least &&
+		    number <= needs[i].most)
 			continue;
 		tg_strbuf_printf(text, "%s%s=%s", text->len > 0 ? " " : "",
 				 sysctl_name(needs[i].key), needs[i].wanted);
 	}
-}
-
-static bool is_asked_for(const struct tg_config *config)
-{
-	for (size_t i = 0; i < config->policy_count; i++)
-		if (tg_policy_has_synproxy(&config->policies[i]))
-			return true;
-	return false;
 }
 
 /* And enforced: what only observes needs nothing. */
@@ -72,7 +63,7 @@ static bool would_act(const struct tg_config *config)
 int synproxy_prepare(struct daemon_policy *policy)
 {
 	struct tg_strbuf text;
-	if (!is_asked_for(policy->config))
+	if (!tg_config_has_synproxy(policy->config))
 		return 0;
 	struct tg_syn_options *options = calloc(policy->config->policy_count, sizeof(*options));
 	if (!options)
@@ -153,7 +144,7 @@ void synproxy_follow(struct daemon *daemon)
 		health_set(&daemon->health, HEALTH_SYNPROXY, now,
 			   "SYNPROXY would turn clients away and only observes: sysctl -w %s",
 			   text.text);
-	if (is_asked_for(daemon->policy.config) && !text.failed &&
+	if (tg_config_has_synproxy(daemon->policy.config) && !text.failed &&
 	    ((text.len > 0) != daemon->policy.synproxy_withheld || options_changed(daemon)))
 		policy_renew(daemon);
 	tg_strbuf_finish(&text);

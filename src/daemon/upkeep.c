@@ -14,11 +14,11 @@
 #include "base/util.h"
 #include "control_events.h"
 #include "daemon.h"
+#include "host/sysctl.h"
 #include "netfilter/rt_watch.h"
 #include "protected.h"
 #include "state.h"
 #include "synproxy.h"
-#include "sysctl.h"
 #include "truth.h"
 #include "witness.h"
 
@@ -369,11 +369,11 @@ static void check_witness(struct daemon *daemon)
 
 static void check_accounting(struct daemon *daemon)
 {
-	uint64_t counts = 0;
+	int64_t counts = 0;
 	tg_time now = loop_now(daemon->loop);
 	/* Without the file there is no conntrack, and nothing to count. */
 	if (!tg_config_measures(daemon->policy.config, TG_MEASURE_IDLE) ||
-	    !sysctl_read("/proc/sys/net/netfilter/nf_conntrack_acct", &counts) || counts != 0) {
+	    !sysctl_read_number(SYSCTL_CT_ACCT, &counts) || counts != 0) {
 		health_clear(&daemon->health, HEALTH_ACCOUNTING, now);
 		return;
 	}
@@ -388,10 +388,10 @@ static void check_events(struct daemon *daemon)
 {
 	const struct tg_config *config = daemon->policy.config;
 	const bool wants_own = tg_config_measures(config, TG_MEASURE_FAN_OUT);
-	uint64_t events = 1;
+	int64_t events = 1;
 	tg_time now = loop_now(daemon->loop);
-	if ((!config->all_events && !wants_own) ||
-	    !sysctl_read("/proc/sys/net/netfilter/nf_conntrack_events", &events) || events != 0) {
+	if ((!config->all_events && !wants_own) || !sysctl_read_number(SYSCTL_CT_EVENTS, &events) ||
+	    events != 0) {
 		health_clear(&daemon->health, HEALTH_EVENTS, now);
 		return;
 	}

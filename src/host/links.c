@@ -10,24 +10,18 @@
 
 #include "base/util.h"
 #include "host/netlink_dump.h"
+#include "host/nl_attrs.h"
 
 /* *least: the smallest so far, or 0. False: the attributes are not whole. */
 static bool take_mtu(const uint8_t *at, size_t left, uint32_t *least)
 {
-	struct nlattr attr;
+	struct nl_attr attr;
 	uint32_t mtu;
-	while (left >= sizeof(attr)) {
-		memcpy(&attr, at, sizeof(attr));
-		if (attr.nla_len < sizeof(attr) || attr.nla_len > left)
-			return false;
-		if ((attr.nla_type & NLA_TYPE_MASK) == IFLA_MTU &&
-		    attr.nla_len == NLA_HDRLEN + sizeof(mtu)) {
-			memcpy(&mtu, at + NLA_HDRLEN, sizeof(mtu));
-			*least = *least == 0 ? mtu : MIN(*least, mtu);
-		}
-		const size_t step = MIN((size_t)NLA_ALIGN(attr.nla_len), left);
-		at += step;
-		left -= step;
+	while (nl_attr_next(&at, &left, &attr)) {
+		if (attr.type != IFLA_MTU || attr.size != sizeof(mtu))
+			continue;
+		memcpy(&mtu, attr.value, sizeof(mtu));
+		*least = *least == 0 ? mtu : MIN(*least, mtu);
 	}
 	return left == 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "host/nl_attrs.h"
 
 struct request {
 	struct nlmsghdr header;
@@ -182,22 +183,16 @@ static void read_info(const uint8_t *info, size_t size, struct sock_diag_socket 
 /* Whether the attributes are whole; without tcp_info among them info stays false. */
 static bool decode_attrs(const uint8_t *at, size_t left, struct sock_diag_socket *socket)
 {
-	struct nlattr attr;
-	while (left >= sizeof(attr)) {
-		memcpy(&attr, at, sizeof(attr));
-		if (attr.nla_len < sizeof(attr) || attr.nla_len > left)
-			return false;
+	struct nl_attr attr;
+	while (nl_attr_next(&at, &left, &attr)) {
 		/* TIME_WAIT and request sockets have none. */
-		if ((attr.nla_type & NLA_TYPE_MASK) == INET_DIAG_INFO)
-			read_info(at + NLA_HDRLEN, attr.nla_len - NLA_HDRLEN, socket);
-		if ((attr.nla_type & NLA_TYPE_MASK) == INET_DIAG_SKMEMINFO &&
-		    attr.nla_len >= NLA_HDRLEN + (SK_MEMINFO_RCVBUF + 1) * sizeof(uint32_t))
+		if (attr.type == INET_DIAG_INFO)
+			read_info(attr.value, attr.size, socket);
+		if (attr.type == INET_DIAG_SKMEMINFO &&
+		    attr.size >= (SK_MEMINFO_RCVBUF + 1) * sizeof(uint32_t))
 			memcpy(&socket->receive_buffer,
-			       at + NLA_HDRLEN + SK_MEMINFO_RCVBUF * sizeof(uint32_t),
+			       attr.value + SK_MEMINFO_RCVBUF * sizeof(uint32_t),
 			       sizeof(socket->receive_buffer));
-		const size_t step = MIN((size_t)NLA_ALIGN(attr.nla_len), left);
-		at += step;
-		left -= step;
 	}
 	return left == 0;
 }

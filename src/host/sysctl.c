@@ -128,6 +128,14 @@ struct sysctl_value sysctl_read_one(enum sysctl_key key)
 	return read_value(keys[key].path);
 }
 
+bool sysctl_read_number(enum sysctl_key key, int64_t *ret_number)
+{
+	const struct sysctl_value value = sysctl_read_one(key);
+	if (value.status == SYSCTL_KNOWN)
+		*ret_number = value.numbers[0];
+	return value.status == SYSCTL_KNOWN;
+}
+
 void sysctl_read_all(struct sysctl_value values[static SYSCTL_COUNT])
 {
 	for (size_t i = 0; i < SYSCTL_COUNT; i++)

@@ -60,6 +60,8 @@ const char *sysctl_name(enum sysctl_key key);
 bool sysctl_find(const char *path, enum sysctl_key *ret_key);
 
 struct sysctl_value sysctl_read_one(enum sysctl_key key);
+/* Its first number; false: not known, as of a kernel without conntrack loaded. */
+bool sysctl_read_number(enum sysctl_key key, int64_t *ret_number);
 void sysctl_read_all(struct sysctl_value values[static SYSCTL_COUNT]);
 /* The numbers in text, as many as there are up to the most; false: there is something else. */
 bool sysctl_parse(const char *text, struct sysctl_value *ret_value);

@@ -301,14 +301,6 @@ static bool has_lost(const struct nft_sink *sink, const struct nft_state *state,
 	return false;
 }
 
-static bool wants_synproxy(const struct tg_config *config)
-{
-	for (size_t i = 0; i < config->policy_count; i++)
-		if (tg_policy_has_synproxy(&config->policies[i]))
-			return true;
-	return false;
-}
-
 /* Asked of the kernel when a policy first wants it: the question loads its module. */
 static int find_synproxy(struct nft_sink *sink)
 {
@@ -336,7 +328,7 @@ int nft_sink_install(struct nft_sink *sink, const struct tg_config *config,
 	err = nft_state_read(&state, &sink->socket, TABLE);
 	if (err == 0 && state.flags & NFT_TABLE_F_OWNER && state.owner != sink->socket.portid)
 		err = -EBUSY;
-	if (err == 0 && wants_synproxy(config))
+	if (err == 0 && tg_config_has_synproxy(config))
 		err = find_synproxy(sink);
 	if (err < 0)
 		goto err_state;
