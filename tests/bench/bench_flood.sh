@@ -12,6 +12,8 @@ LAB_BUILD=${LAB_BUILD:?names the build directory}
 LAB_TAG=bench-flood
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/lab.sh"
+# shellcheck source-path=SCRIPTDIR source=hosts.sh
+source "$(dirname "${BASH_SOURCE[0]}")/hosts.sh"
 lab_begin
 TURNS=${1:-3}
 SYNS=${2:-600000}
@@ -26,10 +28,8 @@ die() {
 host() {
 	local n=$2 ns=$LAB_TAG-$1
 
-	lab_namespace "$ns" && lab_link "$CLIENT" "eth$n" "$ns" eth0 || return 1
-	lab_address "$CLIENT" "eth$n" "10.77.$n.1/24" && lab_address "$ns" eth0 "10.77.$n.2/24" || return 1
-	on "$ns" ip route add default via "10.77.$n.1"
-	on "$ns" sysctl -qw net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096 net.ipv4.tcp_syncookies=1
+	bench_host "$1" "$n" || return 1
+	on "$ns" sysctl -qw net.ipv4.tcp_syncookies=1
 	[[ $1 == bare ]] || on "$ns" sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0
 	MAC[$1]=$(on "$ns" cat /sys/class/net/eth0/address)
 	on "$CLIENT" ping -c1 -W2 "10.77.$n.2" >/dev/null 2>&1

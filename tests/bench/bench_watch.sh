@@ -11,6 +11,8 @@ LAB_BUILD=${LAB_BUILD:?names the build directory}
 LAB_TAG=bench-watch
 # shellcheck source-path=SCRIPTDIR source=../lab/lab.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lab/lab.sh"
+# shellcheck source-path=SCRIPTDIR source=hosts.sh
+source "$(dirname "${BASH_SOURCE[0]}")/hosts.sh"
 lab_begin
 TURNS=${1:-7}
 SPAN=${2:-3}
@@ -25,10 +27,7 @@ die() {
 host() {
 	local n=$2 ns=$LAB_TAG-$1
 
-	lab_namespace "$ns" && lab_link "$CLIENT" "eth$n" "$ns" eth0 || return 1
-	lab_address "$CLIENT" "eth$n" "10.77.$n.1/24" && lab_address "$ns" eth0 "10.77.$n.2/24" || return 1
-	on "$ns" ip route add default via "10.77.$n.1"
-	on "$ns" sysctl -qw net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096
+	bench_host "$1" "$n" || return 1
 	# At the default of two minutes, what is over fills the table within seconds.
 	on "$ns" sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_time_wait=1
 	lab_serve "$ns" "10.77.$n.2:80" && lab_serve "$ns" "10.77.$n.2:81"
